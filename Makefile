@@ -1,0 +1,74 @@
+# make run, make test: each sets up what is missing first. `make help` lists the rest.
+
+HOST ?= 127.0.0.1
+PORT ?= 3000
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--constraint requirements-torch.txt --no-emit-package torch \
+	--no-header --no-emit-index-url --no-annotate --quiet
+
+.PHONY: help run test check fuzz bench docs bento demo-model lock clean
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/runtime  ## serve on PORT (default 3000) with the demo model
+	@exec $(BIN)/hunyuan serve --host $(HOST) --port $(PORT)
+
+test: check  ## lint, types and every test
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+check: .venv/dev  ## lint and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fuzz: .venv/dev  ## ask every route 150 things that its document allows, and some that it does not
+	SCHEMA_EXAMPLES=150 $(BIN)/pytest tests/test_schema.py
+
+bench: .venv/dev  ## measure, and write docs/performance.md
+	$(BIN)/python -m bench
+
+bento: .venv/dev build/requirements.txt  ## package the service as a bento, ready for a container
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
+
+docs: .venv/dev  ## write the tables of docs/api.md anew
+	$(BIN)/python -m docs.tables
+
+demo-model: .venv/dev  ## train the demo model anew (hours)
+	$(BIN)/python -m demo_model.train
+	$(BIN)/python -m demo_model.evaluate --out demo_model/report
+
+lock: .venv/dev  ## pin the newest versions that pyproject.toml allows
+	$(BIN)/$(LOCK) --upgrade --output-file requirements.lock
+	$(BIN)/$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:  ## remove the virtual environment; data/ stays
+	rm -rf .venv
+
+# BentoML takes one file, and loses what a requirements file includes.
+build/requirements.txt: requirements-torch.txt requirements.lock
+	@mkdir -p build
+	@cat $^ > $@
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 …"; exit 1; }
+	@echo "Setting up .venv (some minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/torch: requirements-torch.txt | .venv/python
+	@$(PIP) --retries 2 -r requirements-torch.txt
+	@touch $@
+
+.venv/runtime: requirements.lock pyproject.toml .venv/torch
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/dev: requirements-dev.lock .venv/runtime
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
