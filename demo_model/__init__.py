@@ -1,0 +1,1 @@
+"""How the bundled demo model is made: drawings, captions, training, evaluation."""
