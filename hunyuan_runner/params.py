@@ -1,0 +1,210 @@
+"""What a clip is: every field a request may carry, its bounds and its defaults, written once."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+MAX_SEED = 2**32 - 1
+MIN_SIDE, MAX_SIDE = 64, 1280
+MAX_NUM_FRAMES = 257
+MAX_PIXEL_FRAMES = 1280 * 720 * 129
+SIZE_MULTIPLE = 16  # VAE ratio 8 times patch 2: what the pipeline can generate
+DEFAULT_PRIORITY = 0
+MAX_URL_LENGTH = 2048
+NEGATIVE_PROMPT_CFG_SCALE = 3.0
+
+
+def _valid_num_frames(num_frames: int) -> int:
+    """The VAE packs four frames into one latent frame, after a first one of its own."""
+    if num_frames % 4 != 1:
+        below = (num_frames - 1) // 4 * 4 + 1
+        nearest = " or ".join(str(n) for n in (below, below + 4) if n >= 1)
+        raise ValueError(f"must be 4k+1, such as {nearest}")
+    return num_frames
+
+
+def _valid_webhook_url(url: str) -> str:
+    """The URL as browsers would write it, whatever disguise its host came in."""
+    try:
+        parsed = HttpUrl(url)
+    except ValidationError:
+        raise ValueError("must be an http or https URL: https://example.com/hook") from None
+    if parsed.username or parsed.password:
+        raise ValueError("must not carry a user name or password")
+    return str(parsed)
+
+
+Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+Pixels = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
+NumFrames = Annotated[int, Field(ge=1, le=MAX_NUM_FRAMES), AfterValidator(_valid_num_frames)]
+Fps = Annotated[int, Field(ge=1, le=60)]
+Steps = Annotated[int, Field(ge=1, le=100)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+GuidanceScale = Annotated[float, Field(ge=1, le=30)]
+FlowShift = Annotated[float, Field(gt=0, le=50)]
+Priority = Annotated[int, Field(ge=-10, le=10)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
+PresetName = Literal["fast", "standard", "high"]
+WebhookUrl = Annotated[
+    str,
+    StringConstraints(max_length=MAX_URL_LENGTH),
+    Field(json_schema_extra={"format": "uri"}),
+    AfterValidator(_valid_webhook_url),
+]
+WebhookEvent = Literal["started", "completed", "failed", "canceled"]
+WEBHOOK_EVENTS: tuple[WebhookEvent, ...] = get_args(WebhookEvent)
+WebhookEvents = Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WEBHOOK_EVENTS))]
+
+
+class Stage(StrEnum):
+    """What a job is at, in this order; `paused` wherever it was asked to wait."""
+
+    PAUSED = "paused"
+    QUEUED = "queued"
+    LOADING = "loading"
+    ENCODING = "encoding"
+    DENOISING = "denoising"
+    DECODING = "decoding"
+    PUBLISHING = "publishing"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The settings a model uses where the request names none."""
+
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    num_inference_steps: int
+    guidance_scale: float
+    flow_shift: float
+
+
+class GenerationParams(BaseModel):
+    """A clip in full: with these, a model's weights and one machine, the file is determined."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: Prompt
+    negative_prompt: Prompt | None = None
+    model: str
+    width: Pixels
+    height: Pixels
+    num_frames: NumFrames
+    fps: Fps
+    num_inference_steps: Steps
+    seed: Seed
+    guidance_scale: GuidanceScale
+    true_cfg_scale: GuidanceScale
+    flow_shift: FlowShift
+
+    @property
+    def generated_width(self) -> int:
+        """The width the pipeline renders, before the centre crop to `width`."""
+        return _next_multiple(self.width)
+
+    @property
+    def generated_height(self) -> int:
+        return _next_multiple(self.height)
+
+
+class GenerationRequest(BaseModel):
+    """What a client sends: a prompt, and whatever it does not want left to the preset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: Prompt = Field(
+        description="What the clip should show.", examples=["A cat walks on grass"]
+    )
+    negative_prompt: Prompt | None = Field(
+        None, description="What it should not show. Doubles the denoising time."
+    )
+    model: str | None = Field(
+        None, description="A model id of /api/models; default: the service's."
+    )
+    preset: PresetName | None = Field(None, description="Where the unnamed settings come from.")
+    width: Pixels | None = Field(None, description="Pixels; the file has exactly this width.")
+    height: Pixels | None = Field(None, description="Pixels; the file has exactly this height.")
+    num_frames: NumFrames | None = Field(
+        None,
+        validation_alias=AliasChoices("num_frames", "video_length"),
+        description="4k+1 frames: 1, 5, … 33, … 129. Also accepted as video_length.",
+    )
+    fps: Fps | None = Field(None, description="Frames per second of the file.")
+    num_inference_steps: Steps | None = Field(None, description="Denoising steps.")
+    seed: Seed | None = Field(None, description="Same seed, same clip; default: drawn at random.")
+    guidance_scale: GuidanceScale | None = Field(
+        None, description="Embedded guidance of the distilled models."
+    )
+    true_cfg_scale: GuidanceScale | None = Field(
+        None,
+        description="Weight of the prompt against the negative prompt; above 1 to have effect.",
+    )
+    flow_shift: FlowShift | None = Field(
+        None, description="Shift of the noise schedule: higher spends more steps on the layout."
+    )
+    draft_steps: Steps | None = Field(
+        None, description="Pause behind that step, with a draft to look at; /resume goes on."
+    )
+    priority: Priority = Field(DEFAULT_PRIORITY, description="Higher goes first.")
+    metadata: Metadata = Field(
+        default_factory=dict, description="Your own labels, returned with the job."
+    )
+    webhook_url: WebhookUrl | None = Field(
+        None, description="Where a signed POST tells what becomes of the job."
+    )
+    webhook_events: WebhookEvents | None = Field(
+        None, description="What it is told of: started, completed, failed, canceled; default: all."
+    )
+
+    @model_validator(mode="after")
+    def _true_cfg_needs_a_negative_prompt(self) -> Self:
+        if self.true_cfg_scale is not None and self.true_cfg_scale > 1 and not self.negative_prompt:
+            raise ValueError("true_cfg_scale above 1 needs a negative_prompt")
+        return self
+
+    @model_validator(mode="after")
+    def _webhook_events_need_a_webhook_url(self) -> Self:
+        if self.webhook_events is not None and self.webhook_url is None:
+            raise ValueError("without a webhook_url, webhook_events mean nothing")
+        return self
+
+    def resolve(self, model: str, presets: Mapping[PresetName, Preset]) -> GenerationParams:
+        """Fill in what was left out from the model's preset, and draw a seed if none was given.
+
+        Raises pydantic's ValidationError where the whole is out of bounds.
+        """
+        preset = presets[self.preset or "standard"]
+        chosen = self.model_dump(
+            exclude_none=True, include=set(GenerationParams.model_fields) - {"model"}
+        )
+        defaults = {
+            "model": model,
+            "seed": secrets.randbelow(MAX_SEED + 1),
+            "true_cfg_scale": NEGATIVE_PROMPT_CFG_SCALE if self.negative_prompt else 1.0,
+            **preset.__dict__,
+        }
+        return GenerationParams(**(defaults | chosen))
+
+
+def _next_multiple(pixels: int) -> int:
+    return -(-pixels // SIZE_MULTIPLE) * SIZE_MULTIPLE
