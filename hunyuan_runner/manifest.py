@@ -1,0 +1,118 @@
+"""How a clip came about: what it takes to make it again, and what another result may come from.
+
+It travels in the MP4 itself, so there is nothing in it that differs between two runs of one clip on
+one machine: no times, no ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.host import cpu_name, package_versions
+from hunyuan_runner.params import GenerationParams
+
+TAG = "manifest"  # of the MP4's metadata
+DOWNLOAD_NOTE = "manifest.json"  # in a downloaded model's folder: whence and what
+
+
+class ModelManifest(BaseModel):
+    """Which weights they were."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    repo: str | None = Field(description="On the model hub; null if it came with this project.")
+    revision: str | None = Field(description="The commit that was downloaded.")
+    weights: dict[str, str] = Field(description="SHA-256 of every file of weights, by its path.")
+
+
+class Manifest(BaseModel):
+    """Everything a clip depends on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    manifest: Literal[1] = Field(1, description="The version of this format.")
+    params: GenerationParams
+    model: ModelManifest
+    precision: str = Field(description="What was computed in.", examples=["fp32"])
+    threads: int
+    cpu: str = Field(description="Of the worker that finished the clip.")
+    versions: dict[str, str]
+
+    @classmethod
+    def of(cls, params: GenerationParams, model_dir: Path, precision: str, threads: int) -> Self:
+        """Of a clip that this process's engine made."""
+        versions = {name: version for name, version in package_versions().items() if version}
+        return cls(
+            params=params,
+            model=ModelManifest(
+                id=params.model,
+                repo=MODELS[params.model].repo,
+                revision=_revision(model_dir),
+                weights=_weights(model_dir),
+            ),
+            precision=precision,
+            threads=threads,
+            cpu=cpu_name(),
+            versions=versions,
+        )
+
+    def differences(self, other: Manifest) -> Iterator[str]:
+        """What was different when `other` was made, for people: `torch 2.13.0, not 2.12.0`."""
+        if other.model.weights != self.model.weights:
+            yield f"other weights of {self.model.id}"
+        for name in ("precision", "threads", "cpu"):
+            here, there = getattr(other, name), getattr(self, name)
+            if here != there:
+                yield f"{name} {here}, not {there}"
+        for package, version in self.versions.items():
+            if other.versions.get(package) != version:
+                yield f"{package} {other.versions.get(package, 'absent')}, not {version}"
+
+
+class PublishedManifest(Manifest):
+    """A manifest, and the file it is about."""
+
+    video_sha256: str
+    video_bytes: int
+
+    @classmethod
+    def about(cls, manifest: Manifest, video: Path) -> Self:
+        return cls(
+            **dict(manifest),
+            video_sha256=file_sha256(video),
+            video_bytes=video.stat().st_size,
+        )
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _revision(model_dir: Path) -> str | None:
+    """The commit that download_models.py noted."""
+    note = model_dir / DOWNLOAD_NOTE
+    return json.loads(note.read_text())["commit"] if note.exists() else None
+
+
+def _weights(model_dir: Path) -> dict[str, str]:
+    digests = {}
+    for path in sorted(model_dir.glob("*/*.safetensors")):
+        stat = path.stat()
+        digests[f"{path.relative_to(model_dir)}"] = _sha256(path, stat.st_size, stat.st_mtime_ns)
+    return digests
+
+
+@cache
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Of a file that is as it was then: of 26 GB once, which takes half a minute."""
+    return file_sha256(path)

@@ -1,0 +1,203 @@
+"""Frames become files: the MP4, a poster and a small looping preview, all by ffmpeg."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from imageio_ffmpeg import get_ffmpeg_exe
+from numpy.typing import NDArray
+
+SMALL_SIDE = 320  # the longest, in pixels, of the animation and of a frame in the spritesheet
+FIT = (
+    f"scale=w='min({SMALL_SIDE},iw)':h='min({SMALL_SIDE},ih)':force_original_aspect_ratio=decrease"
+)
+ANIMATION_FPS = 12
+SHEET_COLUMNS, SHEET_ROWS = 4, 4
+ENCODER_THREADS = 4  # x264's output depends on their number, so it must not be the host's
+
+# The mark the models' licence asks for, in words and in IPTC's term for a generated picture.
+AI_MARK = {
+    "comment": "AI-generated",
+    "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+}
+
+
+class MediaError(Exception):
+    """ffmpeg failed; the message ends with its last lines."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The files of one clip: MP4, JPEG, animated WebP, and a JPEG of frames in a grid."""
+
+    video: Path
+    thumbnail: Path
+    animation: Path
+    spritesheet: Path
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a decoder finds in a file."""
+
+    width: int
+    height: int
+    num_frames: int
+    fps: float
+    duration: float
+    codec: str
+    pixel_format: str
+    tags: Mapping[str, str]
+
+
+def publish(frames: NDArray[np.uint8], fps: int, tags: Mapping[str, str], folder: Path) -> Clip:
+    """Write the clip's files into `folder`, the MP4 with `tags` and the mark that it is generated.
+
+    `frames` is THWC in RGB and may be a memmap: one frame at a time is read.
+    """
+    clip = Clip(
+        video=folder / "video.mp4",
+        thumbnail=folder / "thumbnail.jpg",
+        animation=folder / "preview.webp",
+        spritesheet=folder / "spritesheet.jpg",
+    )
+    middle = len(frames) // 2
+    stride = -(-fps // ANIMATION_FPS)
+    _encode(frames, Fraction(fps), [*_h264(frames, fps), *_metadata(tags)], clip.video)
+    _encode(frames[middle : middle + 1], Fraction(fps), _jpeg(), clip.thumbnail)
+    _encode(frames[::stride], Fraction(fps, stride), _webp(), clip.animation)
+    shown = _spread(len(frames), SHEET_COLUMNS * SHEET_ROWS)
+    _encode(frames[shown], Fraction(fps), _sheet(len(shown)), clip.spritesheet)
+    return clip
+
+
+def probe(path: Path) -> VideoInfo:
+    """Decode the video at `path` to its last frame and say what is in it."""
+    listing, log = _read(path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framecrc")
+    # `#tb 0: 1/15`, `#dimensions 0: 192x128`; then for each frame, separated by commas,
+    # stream, dts, pts, duration, size, checksum
+    headers = dict(re.findall(r"^#(\w+) 0: (.+)$", listing, re.MULTILINE))
+    durations = [int(line.split(",")[3]) for line in listing.splitlines() if line[0] != "#"]
+    duration = sum(durations) * Fraction(headers["tb"])
+    width, height = headers["dimensions"].split("x")
+    stream = re.search(r"Video: (\w+).*?, (\w+)[(,]", log)
+    assert stream, log
+    return VideoInfo(
+        width=int(width),
+        height=int(height),
+        num_frames=len(durations),
+        fps=float(len(durations) / duration),
+        duration=float(duration),
+        codec=stream[1],
+        pixel_format=stream[2],
+        tags=read_tags(path),
+    )
+
+
+def read_tags(path: Path) -> dict[str, str]:
+    """The file's metadata. Raises MediaError if it is no video."""
+    # From lines `key=value` with a backslash before what is special.
+    text, _ = _read(path, "-c", "copy", "-f", "ffmetadata")
+    pairs = re.findall(r"^((?:[^=\\\n]|\\.)+)=((?:[^\\\n]|\\[\s\S])*)$", text, re.MULTILINE)
+    return {_unescape(key): _unescape(value) for key, value in pairs}
+
+
+def frame_hashes(path: Path) -> list[str]:
+    """SHA-256 of each decoded frame: two videos that show the same have the same."""
+    listing, _ = _read(path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framehash")
+    return [line.split(",")[-1].strip() for line in listing.splitlines() if line[0] != "#"]
+
+
+def _h264(frames: NDArray[np.uint8], fps: int) -> list[str]:
+    height, width = frames.shape[1:3]
+    # 4:2:0 halves the colour planes and H.264 crops by whole colour samples, so that an odd size
+    # is exact in 4:4:4 alone.
+    odd = width % 2 or height % 2
+    return [
+        "-vf",
+        "scale=out_color_matrix=bt709:out_range=limited:flags=accurate_rnd+full_chroma_inp+bitexact,"
+        f"format={'yuv444p' if odd else 'yuv420p'},"
+        "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709,setsar=1",
+        *("-c:v", "libx264", "-crf", "17", "-threads", str(ENCODER_THREADS)),
+        *("-g", str(fps)),  # a keyframe every second, to scrub by
+        *("-movflags", "+faststart+use_metadata_tags"),
+    ]
+
+
+def _jpeg(filters: str = "") -> list[str]:
+    jfif = "scale=out_color_matrix=bt601:out_range=full,format=yuv444p"
+    return ["-vf", filters + jfif, "-q:v", "2", "-update", "1"]
+
+
+def _sheet(count: int) -> list[str]:
+    """Frames from left to right, then down."""
+    columns = min(count, SHEET_COLUMNS)
+    return _jpeg(f"{FIT},tile={columns}x{-(-count // columns)},")
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """At most `count` indices spread evenly from the first to the last."""
+    count = min(length, count)
+    return [round(index * (length - 1) / max(count - 1, 1)) for index in range(count)]
+
+
+def _webp() -> list[str]:
+    looped = ["-c:v", "libwebp_anim", "-quality", "75", "-f", "webp", "-loop", "0"]
+    return ["-vf", f"{FIT},format=bgra", *looped]
+
+
+def _metadata(tags: Mapping[str, str]) -> list[str]:
+    """One argument per tag, which ffmpeg takes as it is; only NUL cannot travel that way."""
+    marked = {**tags, **AI_MARK}
+    pairs = [f"{key}={value}".replace("\0", "") for key, value in marked.items()]
+    return [argument for pair in pairs for argument in ("-metadata", pair)]
+
+
+def _encode(
+    frames: NDArray[np.uint8], rate: Fraction, options: Sequence[str], target: Path
+) -> None:
+    """Stream the frames through ffmpeg into `target`; the same frames make the same bytes."""
+    _, height, width, channels = frames.shape
+    assert channels == 3
+    size = f"{width}x{height}"
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-framerate", f"{rate}"]
+    exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
+    command = [get_ffmpeg_exe(), "-loglevel", "error", "-y", *raw, "-i", "-", *options, *exact]
+    with (
+        tempfile.TemporaryFile() as log,  # a pipe could fill up while we write frames
+        subprocess.Popen([*command, f"file:{target}"], stdin=subprocess.PIPE, stderr=log) as ffmpeg,
+    ):
+        assert ffmpeg.stdin
+        with suppress(BrokenPipeError):  # ffmpeg gave up, and its log says why
+            for frame in frames:
+                ffmpeg.stdin.write(np.ascontiguousarray(frame).data)
+            ffmpeg.stdin.close()
+        if ffmpeg.wait():
+            log.seek(0)
+            raise _error(target, log.read().decode(errors="replace"))
+
+
+def _read(path: Path, *options: str) -> tuple[str, str]:
+    """What ffmpeg writes to stdout as `options` ask, and what it says of the file on stderr."""
+    command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", f"file:{path}", *options, "-"]
+    done = subprocess.run(command, capture_output=True)
+    stdout, stderr = done.stdout.decode(), done.stderr.decode(errors="replace")
+    if done.returncode:
+        raise _error(path, stderr)
+    return stdout, stderr
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([\s\S])", r"\1", text)
+
+
+def _error(path: Path, log: str) -> MediaError:
+    return MediaError(f"ffmpeg failed on {path.name}: " + "\n".join(log.strip().splitlines()[-5:]))

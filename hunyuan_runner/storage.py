@@ -1,0 +1,215 @@
+"""Files by key: checkpoints and finished clips, in a local folder or an S3 bucket."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from hunyuan_runner.settings import Settings
+
+STREAM_CHUNK_BYTES = 1 << 20
+
+
+class ObjectNotFound(LookupError):
+    """There is no object under this key."""
+
+
+class DataFolderUnusable(Exception):
+    """The data folder cannot be created or written to."""
+
+
+class Storage(Protocol):
+    """Objects by key; a put is seen whole or not at all, and once it returns it stays."""
+
+    def put(self, key: str, data: bytes | Path) -> None: ...
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes. Raises ObjectNotFound."""
+        ...
+
+    def size(self, key: str) -> int:
+        """The object's size in bytes. Raises ObjectNotFound."""
+        ...
+
+    def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        """The bytes from `start` up to, not including, `end`, a chunk at a time."""
+        ...
+
+    def delete(self, *keys: str) -> None:
+        """Delete these objects, as far as they exist."""
+        ...
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Delete every object whose key begins with the folder `prefix`."""
+        ...
+
+    def folders_older_than(self, prefix: str, age: timedelta) -> set[str]:
+        """Names of the folders right under `prefix` in which nothing was written for `age`."""
+        ...
+
+
+class Folder:
+    """Storage in a local folder. A put is on the disk when it returns, as the row that tells of it
+    will be: after a power failure too, a completed job has its clip."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        path = self._root / key
+        self._make(path.parent)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            with part.open("xb") as file:
+                if isinstance(data, bytes):
+                    file.write(data)
+                else:
+                    with data.open("rb") as source:
+                        shutil.copyfileobj(source, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+    def get(self, key: str) -> bytes:
+        try:
+            return (self._root / key).read_bytes()
+        except FileNotFoundError as error:
+            raise ObjectNotFound(key) from error
+
+    def size(self, key: str) -> int:
+        try:
+            return (self._root / key).stat().st_size
+        except FileNotFoundError as error:
+            raise ObjectNotFound(key) from error
+
+    def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        with (self._root / key).open("rb") as file:
+            file.seek(start)
+            for position in range(start, end, STREAM_CHUNK_BYTES):
+                yield file.read(min(STREAM_CHUNK_BYTES, end - position))
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            (self._root / key).unlink(missing_ok=True)
+
+    def delete_prefix(self, prefix: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._root / prefix)
+
+    def folders_older_than(self, prefix: str, age: timedelta) -> set[str]:
+        limit = (datetime.now(UTC) - age).timestamp()
+        return {
+            folder.name
+            for folder in (self._root / prefix).glob("*/")
+            if _written_at(folder) < limit
+        }
+
+    def _make(self, folder: Path) -> None:
+        if not folder.is_dir():
+            self._make(folder.parent)
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+
+
+def _written_at(folder: Path) -> float:
+    """When something in it was written last, in seconds since the epoch; never if it is gone."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except FileNotFoundError:
+        return math.inf
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk know which files are in it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The bucket of HUNYUAN_STORAGE_URL, or a folder under the data folder.
+
+    Raises DataFolderUnusable.
+    """
+    if settings.storage_url is not None:
+        from hunyuan_runner.bucket import Bucket  # 4 MB that few need
+
+        return Bucket.open(settings.storage_url)
+    folder = prepare_data_folder(settings) / "objects"
+    folder.mkdir(exist_ok=True)
+    return Folder(folder)
+
+
+def prepare_data_folder(settings: Settings) -> Path:
+    """The data folder as an absolute path, created if need be and proven writable.
+
+    Raises DataFolderUnusable.
+    """
+    folder = settings.data_dir.absolute()
+    probe = folder / f".write-test-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise DataFolderUnusable(
+            f"cannot write to the data folder {folder}: {error.strerror}. "
+            "Free some space, mend its permissions, or set HUNYUAN_DATA_DIR to another folder."
+        ) from error
+    return folder
+
+
+JOBS_PREFIX = "jobs"
+
+
+def job_prefix(job_id: str) -> str:
+    return f"{JOBS_PREFIX}/{job_id}"
+
+
+def video_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}/video.mp4"
+
+
+def thumbnail_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}/thumbnail.jpg"
+
+
+def animation_key(job_id: str) -> str:
+    """An animated preview of the finished clip."""
+    return f"{job_prefix(job_id)}/preview.webp"
+
+
+def spritesheet_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}/spritesheet.jpg"
+
+
+def preview_key(job_id: str) -> str:
+    """A still of what the clip is becoming, while it is denoised."""
+    return f"{job_prefix(job_id)}/preview.jpg"
+
+
+def draft_key(job_id: str) -> str:
+    """What a job that waits behind some of its steps is expected to become."""
+    return f"{job_prefix(job_id)}/draft.mp4"
+
+
+def manifest_key(job_id: str) -> str:
+    """How the finished clip came about."""
+    return f"{job_prefix(job_id)}/manifest.json"
+
+
+def checkpoint_key(job_id: str) -> str:
+    return f"{job_prefix(job_id)}/checkpoint.safetensors"

@@ -1,0 +1,185 @@
+"""What media.py writes, looked at with real decoders."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.WebPImagePlugin import WebPImageFile
+
+from hunyuan_runner.media import MediaError, probe, publish
+
+HOSTILE = "a=b; #c \\n 'q' \"z\"\nsecond line\r\n\\ %d [STREAM] ; = # \\=\n\n\U0001f408 café 猫 \\"
+
+
+def moving_square(num_frames: int, width: int, height: int) -> NDArray[np.uint8]:
+    """A white square walking right over a gradient, so that no two frames are alike."""
+    frames = np.zeros((num_frames, height, width, 3), np.uint8)
+    frames[..., 2] = np.linspace(0, 255, width)
+    for index, frame in enumerate(frames):
+        frame[8:24, index : index + 16] = 255
+    return frames
+
+
+def decode(path: Path) -> NDArray[np.uint8]:
+    """Every frame of `path` in RGB."""
+    info = probe(path)
+    command = [get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-fps_mode", "passthrough"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    raw = subprocess.run(command, check=True, capture_output=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, info.height, info.width, 3)
+
+
+@pytest.mark.parametrize("num_frames", [1, 5, 33])
+@pytest.mark.parametrize(
+    ("width", "height", "pixel_format"),
+    [(192, 128, "yuv420p"), (100, 74, "yuv420p"), (101, 75, "yuv444p"), (64, 333, "yuv444p")],
+)
+def test_the_mp4_has_exactly_the_size_and_frames_asked_for(
+    tmp_path: Path, width: int, height: int, pixel_format: str, num_frames: int
+) -> None:
+    frames = moving_square(num_frames, width, height)
+    info = probe(publish(frames, 15, {}, tmp_path).video)
+    assert (info.width, info.height, info.num_frames) == (width, height, num_frames)
+    assert (info.codec, info.pixel_format) == ("h264", pixel_format)
+
+
+@pytest.mark.parametrize("fps", [1, 7, 15, 24, 60])
+def test_the_mp4_plays_at_the_rate_asked_for(tmp_path: Path, fps: int) -> None:
+    info = probe(publish(moving_square(9, 96, 64), fps, {}, tmp_path).video)
+    assert info.fps == pytest.approx(fps)
+    assert info.duration == pytest.approx(9 / fps)
+
+
+def test_frames_come_out_in_order_and_close_to_what_went_in(tmp_path: Path) -> None:
+    frames = moving_square(33, 192, 128)
+    difference = np.abs(decode(publish(frames, 15, {}, tmp_path).video).astype(int) - frames)
+    assert difference.mean(axis=(1, 2, 3)).max() < 4
+
+
+@pytest.mark.parametrize("size", [(192, 128), (101, 75)], ids=["even", "odd"])
+@pytest.mark.parametrize(
+    "colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)]
+)
+def test_colours_survive_in_every_file(
+    tmp_path: Path, colour: tuple[int, int, int], size: tuple[int, int]
+) -> None:
+    width, height = size
+    frames = np.broadcast_to(np.array(colour, np.uint8), (5, height, width, 3))
+    clip = publish(frames, 15, {}, tmp_path)
+    assert np.abs(decode(clip.video).astype(int) - colour).max() <= 4
+    for picture in (clip.thumbnail, clip.animation):
+        pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+        assert np.abs(pixels - colour).max() <= 4, picture
+
+
+def test_a_player_is_told_the_colours_it_has_to_convert_from(tmp_path: Path) -> None:
+    clip = publish(moving_square(5, 96, 64), 15, {}, tmp_path)
+    said = subprocess.run([get_ffmpeg_exe(), "-i", clip.video], capture_output=True, text=True)
+    assert "yuv420p(tv, bt709, progressive)" in said.stderr
+
+
+def test_the_index_comes_before_the_pictures(tmp_path: Path) -> None:
+    content = publish(moving_square(5, 96, 64), 15, {}, tmp_path).video.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+def test_there_is_a_keyframe_every_second(tmp_path: Path) -> None:
+    clip = publish(moving_square(33, 96, 64), 8, {}, tmp_path)
+    command = [get_ffmpeg_exe(), "-v", "error", "-skip_frame", "nokey", "-i", str(clip.video)]
+    command += ["-fps_mode", "passthrough", "-f", "framecrc", "-"]
+    listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    keyframes = [line for line in listing.splitlines() if not line.startswith("#")]
+    assert len(keyframes) >= 5
+
+
+@pytest.mark.parametrize("value", ["a cat", HOSTILE, "猫" * 4000, "-y", "=", "\n"])
+def test_tags_come_back_as_they_were_given(tmp_path: Path, value: str) -> None:
+    clip = publish(moving_square(1, 96, 64), 15, {"title": "t", "prompt": value}, tmp_path)
+    tags = probe(clip.video).tags
+    assert tags["prompt"] == value
+    assert tags["title"] == "t"
+
+
+def test_a_nul_character_is_left_out_of_a_tag(tmp_path: Path) -> None:
+    clip = publish(moving_square(1, 96, 64), 15, {"prompt": "a\0b"}, tmp_path)
+    assert probe(clip.video).tags["prompt"] == "ab"
+
+
+def test_every_mp4_says_that_it_is_generated_whatever_the_tags_say(tmp_path: Path) -> None:
+    clip = publish(moving_square(1, 96, 64), 15, {"comment": "a photograph"}, tmp_path)
+    tags = probe(clip.video).tags
+    assert tags["comment"] == "AI-generated"
+    assert tags["digital_source_type"].endswith("/trainedAlgorithmicMedia")
+
+
+def test_the_same_frames_and_tags_make_the_same_bytes(tmp_path: Path) -> None:
+    frames = moving_square(33, 192, 128)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        publish(frames, 15, {"prompt": "a cat"}, folder)
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+
+
+def test_frames_are_read_from_a_memmap(tmp_path: Path) -> None:
+    np.save(tmp_path / "frames.npy", moving_square(5, 96, 64))
+    frames = np.load(tmp_path / "frames.npy", mmap_mode="r")
+    assert probe(publish(frames, 15, {}, tmp_path).video).num_frames == 5
+
+
+def test_the_thumbnail_is_the_middle_frame_at_full_size(tmp_path: Path) -> None:
+    frames = moving_square(33, 193, 127)
+    picture = Image.open(publish(frames, 15, {}, tmp_path).thumbnail)
+    assert (picture.format, picture.size) == ("JPEG", (193, 127))
+    assert np.abs(np.asarray(picture).astype(int) - frames[16]).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((640, 480), (320, 240)), ((64, 640), (32, 320)), ((192, 128), (192, 128))],
+)
+def test_the_animation_is_small_and_loops(
+    tmp_path: Path, size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    width, height = size
+    clip = publish(moving_square(9, width, height), 24, {}, tmp_path)
+    with WebPImageFile(clip.animation) as animation:
+        assert (animation.size, animation.n_frames) == (expected, 5)
+        assert animation.info["loop"] == 0
+        for index in range(5):
+            animation.seek(index)
+            animation.load()
+            assert animation.info["duration"] == pytest.approx(1000 / 12, abs=1), index
+
+
+def test_a_clip_of_one_frame_has_all_its_files(tmp_path: Path) -> None:
+    clip = publish(moving_square(1, 96, 64), 15, {}, tmp_path)
+    assert probe(clip.video).num_frames == 1
+    for picture in (clip.thumbnail, clip.animation):
+        assert Image.open(picture).size == (96, 64)
+
+
+@pytest.mark.parametrize("name", ["%03d", "a:b", "-x", "two words", "ünï"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    clip = publish(moving_square(1, 96, 64), 15, {}, folder)
+    assert all(path.parent == folder and path.stat().st_size for path in vars(clip).values())
+
+
+def test_a_failure_tells_ffmpegs_own_words(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="No such file or directory"):
+        publish(moving_square(33, 192, 128), 15, {}, tmp_path / "missing")
+
+
+def test_what_is_not_a_video_cannot_be_probed(tmp_path: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("no video in here")
+    with pytest.raises(MediaError, match=r"notes\.mp4"):
+        probe(tmp_path / "notes.mp4")

@@ -1,0 +1,94 @@
+"""Objects by key."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from obstore.store import MemoryStore
+
+from hunyuan_runner.bucket import Bucket
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage import (
+    STREAM_CHUNK_BYTES,
+    Folder,
+    ObjectNotFound,
+    Storage,
+    open_storage,
+)
+
+
+@pytest.fixture(params=["folder", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    if request.param == "memory":  # behaves as a bucket does: no folders, no files
+        yield Bucket(MemoryStore())
+    else:
+        yield Folder(tmp_path / "objects")
+
+
+def test_what_was_put_is_got_whole_and_in_part(storage: Storage) -> None:
+    data = os.urandom(2 * STREAM_CHUNK_BYTES + 5)
+    storage.put("a/b", data)
+    assert storage.get("a/b") == data
+    assert storage.size("a/b") == len(data)
+    assert b"".join(storage.stream("a/b", 3, len(data) - 1)) == data[3:-1]
+
+
+def test_a_file_is_put_by_its_path(storage: Storage, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"clip")
+    storage.put("a/b", file)
+    assert storage.get("a/b") == b"clip"
+
+
+def test_the_last_put_wins(storage: Storage) -> None:
+    storage.put("a/b", b"old and longer")
+    storage.put("a/b", b"new")
+    assert storage.get("a/b") == b"new"
+
+
+def test_what_is_not_there_is_not_found(storage: Storage) -> None:
+    for look in (storage.get, storage.size):
+        with pytest.raises(ObjectNotFound):
+            look("a/b")
+    storage.delete("a/b")
+
+
+def test_a_prefix_is_deleted_with_all_below_it_and_nothing_beside_it(storage: Storage) -> None:
+    for key in ("jobs/1/a", "jobs/1/b", "jobs/10/a"):
+        storage.put(key, b"")
+    storage.delete_prefix("jobs/1")
+    with pytest.raises(ObjectNotFound):
+        storage.get("jobs/1/a")
+    assert storage.get("jobs/10/a") == b""
+
+
+def test_a_folder_is_as_old_as_its_newest_object(tmp_path: Path) -> None:
+    storage = open_storage(Settings(data_dir=tmp_path))
+    for key in ("jobs/old/a", "jobs/mixed/a", "jobs/mixed/b", "jobs/new/a"):
+        storage.put(key, b"")
+    for key in ("jobs/old/a", "jobs/mixed/a"):
+        os.utime(tmp_path / "objects" / key, (time.time() - 100,) * 2)
+    for folder in ("jobs/old", "jobs/mixed"):
+        os.utime(tmp_path / "objects" / folder, (time.time() - 100,) * 2)
+    assert storage.folders_older_than("jobs", timedelta(seconds=50)) == {"old"}
+
+
+def test_deleting_a_jobs_files_leaves_no_folder(tmp_path: Path) -> None:
+    storage = open_storage(Settings(data_dir=tmp_path))
+    storage.put("jobs/1/a", b"")
+    storage.delete_prefix("jobs/1")
+    assert list((tmp_path / "objects").glob("**/*")) == [tmp_path / "objects" / "jobs"]
+
+
+def test_a_put_that_fails_leaves_the_object_as_it_was(tmp_path: Path) -> None:
+    storage = Folder(tmp_path)
+    storage.put("jobs/1/a", b"old")
+    with pytest.raises(IsADirectoryError):
+        storage.put("jobs/1/a", tmp_path)
+    assert storage.get("jobs/1/a") == b"old"
+    assert [path.name for path in (tmp_path / "jobs/1").iterdir()] == ["a"]
