@@ -1,0 +1,1 @@
+"""The engine: a child process that holds the pipeline. Nothing outside this room imports torch."""

@@ -1,0 +1,143 @@
+"""The engine's child process: takes requests off the pipe, renders them, reports back.
+
+torch is imported only once the parent has heard that loading began.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+
+from hunyuan_runner.engine.events import Event, Failed, StageStarted
+from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
+from hunyuan_runner.logs import configure_logging
+from hunyuan_runner.params import Stage
+from hunyuan_runner.settings import LogFormat
+
+if TYPE_CHECKING:
+    from hunyuan_runner.engine.pipeline import VideoPipeline
+
+logger = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1
+NICENESS = 10
+MAX_MESSAGE_LENGTH = 300
+
+
+class Halt(Exception):
+    """The parent asked to leave the generation at hand."""
+
+
+class ModelUnavailable(Exception):
+    """The model's folder is missing or incomplete."""
+
+
+class Child:
+    """Holds the pipeline of one model at a time, and renders one request after the other."""
+
+    def __init__(self, connection: Connection, threads: int) -> None:
+        self._connection = connection
+        self._threads = threads
+        self._pipeline: VideoPipeline | None = None
+        self._requests: queue.SimpleQueue[Generate] = queue.SimpleQueue()
+        self._stopped_number = 0
+
+    def run(self) -> None:
+        threading.Thread(target=self._listen, daemon=True).start()
+        while True:
+            self._serve(self._requests.get())
+
+    def _listen(self) -> None:
+        """Hear the parent, also while a step is being computed, and end when it is gone."""
+        while True:
+            try:
+                message: Generate | Stop = self._connection.recv()
+            except (EOFError, OSError):
+                os._exit(0)
+            match message:
+                case Generate():
+                    self._requests.put(message)
+                case Stop(number):
+                    self._stopped_number = number
+
+    def _serve(self, request: Generate) -> None:
+        def report(event: Event) -> None:
+            self._connection.send(Report(request.number, event))
+            if self._stopped_number == request.number:
+                raise Halt
+
+        try:
+            self._load(request, report).generate(request, report)
+        except Halt:
+            self._connection.send(Report(request.number, Halted()))
+        except Exception as error:
+            logger.exception("The generation failed")
+            self._connection.send(Report(request.number, describe_failure(error)))
+
+    def _load(self, request: Generate, report: Callable[[Event], None]) -> VideoPipeline:
+        """The pipeline of the request's model: the one at hand, or loaded in its place."""
+        if self._pipeline is None or self._pipeline.model_dir != request.model_dir:
+            self._pipeline = None  # its memory is needed for the next
+            report(StageStarted(Stage.LOADING))
+            from hunyuan_runner.engine.pipeline import VideoPipeline
+
+            try:
+                self._pipeline = VideoPipeline.load(request.model_dir, self._threads)
+            except (OSError, ValueError, SafetensorError) as error:
+                raise ModelUnavailable(
+                    f"The model {request.params.model} is missing or incomplete; "
+                    f"fetch it with: python download_models.py {request.params.model}"
+                ) from error
+        return self._pipeline
+
+
+def describe_failure(error: Exception) -> Failed:
+    """What the client is told; the traceback is in the log."""
+    if isinstance(error, ModelUnavailable):
+        return Failed("model_unavailable", str(error))
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return Failed("disk_full", "There is no space left on the disk for the frames.")
+    first_line = str(error).partition("\n")[0]
+    return Failed("generation_failed", f"{type(error).__name__}: {first_line}"[:MAX_MESSAGE_LENGTH])
+
+
+def _die_with_parent() -> None:
+    """The end of the pipe says so too, but is not heard while something holds the interpreter."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _go_first_when_memory_runs_out() -> None:
+    """The kernel shall take this process, which resumes, and not the server beside it."""
+    with contextlib.suppress(OSError):  # not offered by every container
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _let_others_go_first() -> None:
+    """Whoever asks how the clip gets on shall not wait for it."""
+    os.nice(NICENESS)
+
+
+def main(fd: str, threads: str, log_level: str, log_format: LogFormat) -> None:
+    configure_logging(log_level, log_format)
+    _let_others_go_first()
+    if sys.platform == "linux":
+        _die_with_parent()
+        _go_first_when_memory_runs_out()
+    Child(Connection(int(fd)), int(threads)).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])  # type: ignore[arg-type]

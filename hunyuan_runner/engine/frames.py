@@ -1,0 +1,36 @@
+"""Decoded pixels to frames of exactly the size asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Frame = npt.NDArray[np.uint8]  # HWC, RGB
+
+
+def crop_frames(pixels: torch.Tensor, width: int, height: int) -> Iterator[Frame]:
+    """The centre, width x height, of each frame of `pixels` (1CTHW, -1..1)."""
+    *_, full_height, full_width = pixels.shape
+    top, left = (full_height - height) // 2, (full_width - width) // 2
+    centre = pixels[0, :, :, top : top + height, left : left + width]
+    for frame in centre.unbind(dim=1):
+        scaled = ((frame.float() + 1) * 127.5).round().clamp(0, 255)
+        yield scaled.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def write_frames(path: Path, pixels: torch.Tensor, width: int, height: int) -> None:
+    """Write `pixels` (1CTHW, -1..1) as an .npy file of frames (THWC).
+
+    Written, not memory-mapped: a full disk raises OSError here, where a map would end the process.
+    """
+    shape = (pixels.shape[2], height, width, pixels.shape[1])
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
+        for frame in crop_frames(pixels, width, height):
+            file.write(frame.data)

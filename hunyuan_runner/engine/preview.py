@@ -1,0 +1,73 @@
+"""Glimpses of a clip while it is being denoised."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import time
+
+import torch
+from diffusers import AutoencoderKLHunyuanVideo
+from PIL import Image
+
+from hunyuan_runner.engine import vae as vae_decoding
+from hunyuan_runner.engine.frames import crop_frames
+
+logger = logging.getLogger(__name__)
+
+TIME_SHARE = 0.05  # of the denoising time, at most
+JPEG_QUALITY = 85
+
+
+class Previews:
+    """Makes a preview after a step if that costs little against the time since the last one."""
+
+    def __init__(
+        self, vae: AutoencoderKLHunyuanVideo, latents: torch.Tensor, width: int, height: int
+    ) -> None:
+        self._vae = vae
+        self._latents = _middle_frame(latents)
+        self._width = width
+        self._height = height
+        self._cost = 0.0  # seconds the last one took; the first is free, to learn its cost
+        self._since = time.monotonic()
+
+    def after_step(self, latents: torch.Tensor, sigma: float, next_sigma: float) -> bytes | None:
+        """A JPEG of the middle of the clip as it would be if this step's direction held."""
+        before, self._latents = self._latents, _middle_frame(latents)
+        if not self._is_due():
+            return None
+        return self._jpeg(expected_latents(before, self._latents, sigma, next_sigma))
+
+    def _is_due(self) -> bool:
+        return self._cost <= TIME_SHARE * (time.monotonic() - self._since)
+
+    def _jpeg(self, latents: torch.Tensor) -> bytes | None:
+        started = time.monotonic()
+        try:
+            pixels = vae_decoding.decode(self._vae, latents)
+            (frame,) = crop_frames(pixels, self._width, self._height)
+            buffer = io.BytesIO()
+            Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
+        except Exception:
+            logger.warning("No preview: the job goes on without", exc_info=True)
+            self._cost = math.inf
+            return None
+        self._since = time.monotonic()
+        self._cost = self._since - started
+        return buffer.getvalue()
+
+
+def expected_latents(
+    before: torch.Tensor, latents: torch.Tensor, sigma: float, next_sigma: float
+) -> torch.Tensor:
+    """What the clip ends with if the direction of the step from `sigma` to `next_sigma` holds."""
+    velocity = (latents - before) / (next_sigma - sigma)
+    return latents - next_sigma * velocity
+
+
+def _middle_frame(latents: torch.Tensor) -> torch.Tensor:
+    """The middle one of the latent frames (NCTHW), as a clip of its own."""
+    middle = latents.shape[2] // 2
+    return latents[:, :, middle : middle + 1]

@@ -1,0 +1,251 @@
+"""The engine as its caller sees it: one child process that renders clips and may be killed."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from hunyuan_runner.engine.events import Event, Failed, Finished, StageStarted, StepFinished
+from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
+from hunyuan_runner.host import usable_cores
+from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.settings import Settings
+
+TICK_SECONDS = 0.1
+ABANDONED_SECONDS = 24 * 3600
+
+
+class EngineDied(Exception):
+    """The child process ended in the middle of a job; trying again from the checkpoint may help.
+
+    A negative `exit_code` is the signal that ended it, as in subprocess.
+    """
+
+    def __init__(self, exit_code: int, stage: Stage | None) -> None:
+        where = "before it began" if stage is None else f"while {stage}"
+        super().__init__(f"The engine {_describe_exit(exit_code)}, {where}.")
+        self.exit_code = exit_code
+        self.stage = stage
+
+
+class GenerationFailed(Exception):
+    """The job failed in a way that trying again would not mend."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Stopped(Exception):
+    """The caller's seconds_to_stop() asked for it."""
+
+
+class _Gone(Exception):
+    """The other end of the pipe is closed: the child has ended."""
+
+
+@dataclass(frozen=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+
+    def send(self, message: Generate | Stop) -> None:
+        try:
+            self.connection.send(message)
+        except OSError as error:
+            raise _Gone from error
+
+    def receive(self) -> Report | None:
+        """The next report, or None after a tick without one."""
+        try:
+            if not self.connection.poll(TICK_SECONDS):
+                return None
+            report: Report = self.connection.recv()
+            return report
+        except (EOFError, OSError) as error:
+            raise _Gone from error
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+class EngineProcess:
+    """Renders one clip at a time in a child process, started at need and kept with its model.
+
+    Frames are written in `scratch`; the caller deletes those it was handed.
+    """
+
+    def __init__(self, settings: Settings, scratch: Path) -> None:
+        self._settings = settings
+        self._scratch = scratch
+        self._child: _Child | None = None
+        # A child learns of its parent's death when the *thread* that started it ends: this one
+        # lasts until close(), whichever thread calls generate().
+        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine-starter")
+        self._number = 0
+        self._stage: Stage | None = None
+        self._checkpoint: bytes | None = None
+        self._decode_attempt = 0  # how many children died decoding self._checkpoint
+
+        scratch.mkdir(parents=True, exist_ok=True)
+        _delete_abandoned_frames(scratch)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while it lives."""
+        if self._child is None or self._child.process.poll() is not None:
+            return None
+        return self._child.process.pid
+
+    def generate(
+        self,
+        params: GenerationParams,
+        checkpoint: bytes | None,
+        on_event: Callable[[Event], None],
+        seconds_to_stop: Callable[[], float | None],
+        draft_after: int | None = None,
+    ) -> Finished:
+        """Render one clip, going on from `checkpoint` if given, or its draft behind a step.
+
+        `seconds_to_stop` is asked all the time: None is to go on, else the clip is left behind the
+        step under way, which may take so many seconds more before the child is ended.
+
+        Raises EngineDied, GenerationFailed or Stopped;
+        what `on_event` raises ends the child and comes through.
+        """
+        request = self._request(params, checkpoint, draft_after)
+        try:
+            return self._render(request, on_event, seconds_to_stop)
+        except (GenerationFailed, Stopped):
+            request.frames.unlink(missing_ok=True)
+            raise
+        except BaseException:
+            self._end_child()
+            request.frames.unlink(missing_ok=True)
+            raise
+
+    def close(self) -> None:
+        """End the child. What matters of its work has been reported already."""
+        self._end_child()
+        self._starter.shutdown()
+
+    def _request(
+        self, params: GenerationParams, checkpoint: bytes | None, draft_after: int | None
+    ) -> Generate:
+        self._number += 1
+        self._stage = None
+        self._remember(checkpoint)
+        return Generate(
+            number=self._number,
+            params=params,
+            model_dir=self._settings.model_dir(params.model),
+            checkpoint=checkpoint,
+            draft_after=draft_after,
+            decode_attempt=self._decode_attempt,
+            frames=self._scratch / f"frames-{os.getpid()}-{id(self):x}-{self._number}.npy",
+        )
+
+    def _remember(self, checkpoint: bytes | None) -> None:
+        if checkpoint != self._checkpoint:
+            self._checkpoint = checkpoint
+            self._decode_attempt = 0
+
+    def _render(
+        self,
+        request: Generate,
+        on_event: Callable[[Event], None],
+        seconds_to_stop: Callable[[], float | None],
+    ) -> Finished:
+        child = self._living_child()
+        stopping, deadline = False, math.inf
+        try:
+            child.send(request)
+            while True:
+                if (seconds := seconds_to_stop()) is not None:
+                    deadline = min(deadline, time.monotonic() + seconds)
+                    if not stopping:
+                        stopping = True
+                        child.send(Stop(request.number))
+                if time.monotonic() > deadline:
+                    child.process.kill()
+                report = child.receive()
+                if report is None or report.number != request.number:
+                    continue  # nothing new, or late news of a generation that was stopped
+                match report.event:
+                    case Finished() as finished if not stopping:
+                        return finished
+                    case Finished() | Halted():
+                        raise Stopped
+                    case Failed(code, message):
+                        raise GenerationFailed(code, message)
+                    case event:
+                        self._note(event)
+                        on_event(event)
+        except _Gone:
+            exit_code = child.process.wait()
+            if stopping:
+                raise Stopped from None
+            if self._stage is Stage.DECODING:
+                self._decode_attempt += 1
+            raise EngineDied(exit_code, self._stage) from None
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case StageStarted(stage):
+                self._stage = stage
+            case StepFinished(checkpoint=checkpoint):
+                self._remember(checkpoint)
+
+    def _living_child(self) -> _Child:
+        if self._child is None or self.pid is None:
+            self._end_child()
+            self._child = self._start_child()
+        return self._child
+
+    def _start_child(self) -> _Child:
+        ours, theirs = multiprocessing.Pipe()
+        threads = self._settings.threads or usable_cores()
+        arguments = [theirs.fileno(), threads, self._settings.log_level, self._settings.log_format]
+        with theirs:
+            process = self._starter.submit(
+                subprocess.Popen[bytes],
+                [sys.executable, "-m", "hunyuan_runner.engine.child", *map(str, arguments)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                start_new_session=True,  # a terminal's Ctrl-C is for the parent to act on
+            ).result()
+        return _Child(process, ours)
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+
+def _describe_exit(exit_code: int) -> str:
+    if exit_code == -signal.SIGKILL:
+        return "was killed (SIGKILL), most likely out of memory"
+    if exit_code < 0:
+        return f"was ended by {signal.Signals(-exit_code).name}"
+    return f"exited with code {exit_code}"
+
+
+def _delete_abandoned_frames(scratch: Path) -> None:
+    """Clear what a killed parent left behind; a living one's frames are never a day old."""
+    for frames in scratch.glob("frames-*.npy"):
+        if time.time() - frames.stat().st_mtime > ABANDONED_SECONDS:
+            frames.unlink(missing_ok=True)
