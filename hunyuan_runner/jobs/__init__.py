@@ -1,0 +1,1 @@
+"""Jobs: the durable record of every clip asked for, and the worker that renders them."""

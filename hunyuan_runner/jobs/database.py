@@ -1,0 +1,227 @@
+"""The tables of the job store, and the database they share with DBOS."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from dbos import DBOS
+
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage import prepare_data_folder
+
+SCHEMA_LOCK = 0x68756E79  # any constant of our own: serialises schema creation on Postgres
+
+# It announces every start, and that SQLite is not for production: here it is, on one machine.
+logging.getLogger("dbos").setLevel(logging.WARNING)
+
+_metadata = sa.MetaData()
+
+# Times are milliseconds since the epoch.
+jobs = sa.Table(
+    "hunyuan_jobs",
+    _metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),  # the name of the API key
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("turn", sa.Integer, nullable=False, server_default="0"),  # lower goes first: turns.py
+    # The job whose params were taken over with another prompt; it may be deleted by now.
+    sa.Column("remixed_from", sa.Text),
+    sa.Column("webhook_url", sa.Text),
+    sa.Column("webhook_events", sa.JSON(none_as_null=True)),  # those it is told of
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger),
+    sa.Column("completed_at", sa.BigInteger),
+    sa.Column("expires_at", sa.BigInteger),
+    # The dispatch this row belongs to: each retry is a DBOS workflow of its own.
+    sa.Column("run", sa.Integer, nullable=False),
+    # The worker that may write to this row; a former one finds itself fenced off.
+    sa.Column("executor_id", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("failed_starts", sa.Integer, nullable=False, default=0),
+    sa.Column("resumed_from_step", sa.Integer),
+    sa.Column("stage", sa.Text),
+    sa.Column("step", sa.Integer, nullable=False, default=0),
+    sa.Column("progressed_at", sa.BigInteger),
+    sa.Column("has_preview", sa.Boolean, nullable=False, default=False),
+    sa.Column("draft_steps", sa.Integer),  # behind which to wait, with a draft, for a resume
+    sa.Column("has_draft", sa.Boolean, nullable=False, server_default=sa.false()),
+    # The worker is to pause it behind the step under way.
+    sa.Column("pausing", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("error_code", sa.Text),
+    sa.Column("error_message", sa.Text),
+    # estimate.Work, so that the queue's remaining work is one sum
+    sa.Column("clips", sa.Float, nullable=False),
+    sa.Column("denoise_flops", sa.Float, nullable=False),
+    sa.Column("decode_flops", sa.Float, nullable=False),
+    sa.Column("pixels", sa.Float, nullable=False),
+    sa.Index("hunyuan_jobs_turn", "state", "turn", "id"),
+    sa.Index("hunyuan_jobs_owner", "owner", "state"),
+)
+
+# What happened to the jobs; see journal.py.
+events = sa.Table(
+    "hunyuan_events",
+    _metadata,
+    sa.Column(
+        "number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True
+    ),  # rises, over all jobs
+    sa.Column(
+        "job_id", sa.Text, sa.ForeignKey("hunyuan_jobs.id", ondelete="CASCADE"), nullable=False
+    ),
+    sa.Column("run", sa.Integer, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("stage", sa.Text),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Index("hunyuan_events_job", "job_id", "number"),
+    sqlite_autoincrement=True,  # a number is never given twice
+)
+
+# What the jobs' webhooks are told, and what came of it; see deliveries.py.
+deliveries = sa.Table(
+    "hunyuan_deliveries",
+    _metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column(
+        "job_id", sa.Text, sa.ForeignKey("hunyuan_jobs.id", ondelete="CASCADE"), nullable=False
+    ),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("job", sa.JSON, nullable=False),  # its row, as it was when the event happened
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("last_status", sa.Integer),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    # While it is attempted, the time at which another sender may take it for forgotten.
+    sa.Column("next_attempt_at", sa.BigInteger),
+    sa.Column("last_attempt_at", sa.BigInteger),
+    sa.Index("hunyuan_deliveries_due", "next_attempt_at"),
+    sa.Index("hunyuan_deliveries_job", "job_id"),
+)
+
+# What was drawn at random once, for all processes.
+shared_secrets = sa.Table(
+    "hunyuan_secrets",
+    _metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+# What a client calls a submission, so that it may repeat it without queueing a second job.
+submissions = sa.Table(
+    "hunyuan_submissions",
+    _metadata,
+    sa.Column("key", sa.Text, primary_key=True),  # owner:key
+    sa.Column("fingerprint", sa.Text, nullable=False),  # of what was asked for
+    sa.Column(
+        "job_id", sa.Text, sa.ForeignKey("hunyuan_jobs.id", ondelete="CASCADE"), nullable=False
+    ),
+    sa.Index("hunyuan_submissions_job", "job_id"),
+)
+
+workers = sa.Table(
+    "hunyuan_workers",
+    _metadata,
+    sa.Column("executor_id", sa.Text, primary_key=True),
+    sa.Column("beat_at", sa.BigInteger, nullable=False),
+)
+
+rates = sa.Table(
+    "hunyuan_rates",
+    _metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("stage", sa.Text, primary_key=True),
+    sa.Column("seconds_per_unit", sa.Float, nullable=False),
+    sa.Column("spread", sa.Float, nullable=False),
+)
+
+
+def open_database(settings: Settings) -> sa.Engine:
+    """An engine on the job database, its tables and DBOS's created where missing.
+
+    Raises storage.DataFolderUnusable, or sqlalchemy's OperationalError if Postgres does not answer.
+    """
+    url = _database_url(settings)
+    engine = sa.create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _configure_sqlite)
+    _create_tables(engine)
+    DBOS.migrate(dbos_url(engine))
+    return engine
+
+
+def dbos_url(engine: sa.Engine) -> str:
+    """The database's URL in the form that DBOS takes, password included."""
+    url = engine.url
+    if engine.dialect.name == "postgresql":
+        url = url.set(drivername="postgresql")
+    return url.render_as_string(hide_password=False)
+
+
+def clock(engine: sa.Engine) -> sa.ColumnElement[int]:
+    """The database's own time, in milliseconds: the one clock that all workers share."""
+    if engine.dialect.name == "sqlite":
+        now = (sa.func.julianday("now") - 2440587.5) * 86_400_000
+    else:
+        now = sa.func.extract("epoch", sa.func.clock_timestamp()) * 1000
+    return sa.cast(now, sa.BigInteger)
+
+
+def now_ms() -> int:
+    """This host's time, in milliseconds since the epoch: what people are shown."""
+    return time.time_ns() // 1_000_000
+
+
+def time_of(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _database_url(settings: Settings) -> sa.URL:
+    if settings.database_url is None:
+        return sa.URL.create("sqlite", database=str(prepare_data_folder(settings) / "jobs.sqlite"))
+    url = sa.make_url(settings.database_url.get_secret_value())
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # Writers queue up from the start of their transaction instead of failing half-way, readers
+    # never wait for them, and a commit is on the disk before it is answered.
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _create_tables(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        # Front and runner start together; CREATE TABLE IF NOT EXISTS alone is not safe then.
+        if engine.dialect.name == "sqlite":
+            connection.execute(sa.text("BEGIN IMMEDIATE"))
+        else:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+        _metadata.create_all(connection)
+        _add_what_is_missing(connection)
+
+
+def _add_what_is_missing(connection: sa.Connection) -> None:
+    """Bring a database of an earlier version up to date: what came later has a default."""
+    inspector = sa.inspect(connection)
+    quote = connection.dialect.identifier_preparer.format_table
+    for table in _metadata.sorted_tables:
+        present = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in present:
+                definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {quote(table)} ADD COLUMN {definition}"))
+        for index in table.indexes:
+            index.create(connection, checkfirst=True)

@@ -1,0 +1,264 @@
+"""One job from claim to published clip: drive the engine, keep its checkpoints, store the files."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+import numpy as np
+
+from hunyuan_runner import media
+from hunyuan_runner.engine.events import (
+    Event,
+    Finished,
+    Preview,
+    Resumed,
+    StageStarted,
+    StepFinished,
+)
+from hunyuan_runner.engine.process import EngineDied, GenerationFailed, Stopped
+from hunyuan_runner.host import package_versions
+from hunyuan_runner.jobs.claim import Claim, ClaimLost
+from hunyuan_runner.manifest import TAG, Manifest, PublishedManifest
+from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage import (
+    ObjectNotFound,
+    Storage,
+    animation_key,
+    checkpoint_key,
+    draft_key,
+    manifest_key,
+    preview_key,
+    spritesheet_key,
+    thumbnail_key,
+    video_key,
+)
+
+CLAIM_CHECK_SECONDS = 1.0
+NAMED_IN_FILES = ("hunyuan-runner", "diffusers", "torch")
+
+logger = logging.getLogger(__name__)
+
+
+class Paused(Exception):
+    """Somebody wants the job to wait where it is."""
+
+
+class Renderer(Protocol):
+    """What a worker needs of an engine; engine.process.EngineProcess is the real one."""
+
+    def generate(
+        self,
+        params: GenerationParams,
+        checkpoint: bytes | None,
+        on_event: Callable[[Event], None],
+        seconds_to_stop: Callable[[], float | None],
+        draft_after: int | None = None,
+    ) -> Finished:
+        """The frames, whose file is the caller's to delete.
+
+        Raises what EngineProcess.generate raises.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the engine, whatever it is doing."""
+        ...
+
+
+class Rendering:
+    """The work on one claimed job, and the time its stages took."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        renderer: Renderer,
+        storage: Storage,
+        is_stopping: Callable[[], bool],
+        settings: Settings,
+    ) -> None:
+        self._claim = claim
+        self._renderer = renderer
+        self._storage = storage
+        self._is_stopping = is_stopping
+        self._grace_seconds = settings.cancel_grace_seconds
+        self._max_failed_starts = settings.max_attempts
+        self._model_dir = settings.model_dir(claim.params.model)
+        self._claim_checked_at = time.monotonic()
+        self._claim_lost = False
+        self._pausing = False
+        self._stopwatch = _Stopwatch(claim.params.num_inference_steps)
+
+    def run(self) -> None:
+        """Render and publish the clip, or the draft asked for. The claim is open when this returns.
+
+        Raises GenerationFailed if the job cannot succeed, ClaimLost if it is this worker's no
+        more, Paused if it shall wait, engine.process.Stopped if this worker was asked to stop.
+        """
+        try:
+            finished = self._render()
+        except Stopped:
+            if self._claim_lost:
+                raise ClaimLost(self._claim.job_id) from None
+            if self._pausing and not self._is_stopping():
+                raise Paused from None
+            raise
+        try:
+            if self._claim.draft_after is not None:
+                self._publish_draft(finished.frames, self._claim.draft_after)
+            else:
+                self._enter(Stage.PUBLISHING)
+                self._publish(finished)
+        finally:
+            finished.frames.unlink(missing_ok=True)
+        self._stopwatch.enter(None)
+
+    @property
+    def seconds_by_stage(self) -> dict[Stage, float]:
+        """What the stages took that were seen from their beginning to their end."""
+        return self._stopwatch.seconds
+
+    def _render(self) -> Finished:
+        failed_starts = self._claim.failed_starts
+        while failed_starts <= self._max_failed_starts:
+            try:
+                return self._renderer.generate(
+                    self._claim.params,
+                    self._checkpoint(),
+                    self._on_event,
+                    self._seconds_to_stop,
+                    self._claim.draft_after,
+                )
+            except EngineDied as death:
+                logger.warning("job %s: %s", self._claim.job_id, death)
+                cause = str(death)
+            failed_starts = self._claim.count_failed_start()
+        raise GenerationFailed(
+            "engine_died",
+            f"given up after {self._max_failed_starts} starts in a row without a step forward: "
+            f"{cause}",
+        )
+
+    def _checkpoint(self) -> bytes | None:
+        try:
+            return self._storage.get(checkpoint_key(self._claim.job_id))
+        except ObjectNotFound:
+            self._claim.start_over()
+            return None
+
+    def _on_event(self, event: Event) -> None:
+        try:
+            self._note(event)
+        except ClaimLost:
+            self._claim_lost = True  # the engine is asked to stop; raised here, it would be ended
+
+    def _note(self, event: Event) -> None:
+        job_id = self._claim.job_id
+        match event:
+            case StageStarted(Stage.DECODING) if self._claim.draft_after is not None:
+                pass  # of the draft: the clip itself is still being denoised
+            case StageStarted(stage):
+                self._enter(stage)
+            case Resumed(step):
+                self._claim.resume_from(step)
+                self._stopwatch.resume_from(step)
+            case StepFinished(step, checkpoint):
+                self._keep(checkpoint_key(job_id), checkpoint)
+                self._claim.finish_step(step)
+                self._stopwatch.finish_step(step)
+            case Preview(image):
+                self._keep(preview_key(job_id), image)
+                self._claim.show_preview()
+
+    def _enter(self, stage: Stage) -> None:
+        self._claim.enter(stage)
+        self._stopwatch.enter(stage)
+
+    def _keep(self, key: str, data: bytes) -> None:
+        """Store what the job can do without: an older checkpoint is better than a failed job."""
+        try:
+            self._storage.put(key, data)
+        except Exception:
+            logger.warning("could not store %s; rendering goes on", key, exc_info=True)
+
+    def _seconds_to_stop(self) -> float | None:
+        """None to go on, or what the step under way may still take; the job is looked up now and
+        then. Who pauses wants to lose nothing, so the step is waited for, however long it takes."""
+        if self._is_stopping():
+            return self._grace_seconds
+        now = time.monotonic()
+        if not self._claim_lost and now - self._claim_checked_at >= CLAIM_CHECK_SECONDS:
+            self._claim_checked_at = now
+            try:
+                self._pausing = self._claim.is_pausing()
+            except ClaimLost:
+                self._claim_lost = True
+        if self._claim_lost:
+            return self._grace_seconds
+        return math.inf if self._pausing else None
+
+    def _publish_draft(self, frames: Path, step: int) -> None:
+        params = self._claim.params
+        tags = file_tags(params) | {"draft": f"after {step} of {params.num_inference_steps} steps"}
+        with TemporaryDirectory(dir=frames.parent) as folder:
+            clip = media.publish(np.load(frames, mmap_mode="r"), params.fps, tags, Path(folder))
+            self._storage.put(draft_key(self._claim.job_id), clip.video)
+
+    def _publish(self, finished: Finished) -> None:
+        job_id, params = self._claim.job_id, self._claim.params
+        manifest = Manifest.of(params, self._model_dir, finished.precision, finished.threads)
+        tags = file_tags(params) | {TAG: manifest.model_dump_json()}
+        with TemporaryDirectory(dir=finished.frames.parent) as folder:
+            frames = np.load(finished.frames, mmap_mode="r")
+            clip = media.publish(frames, params.fps, tags, Path(folder))
+            published = PublishedManifest.about(manifest, clip.video)
+            self._storage.put(manifest_key(job_id), published.model_dump_json().encode())
+            self._storage.put(thumbnail_key(job_id), clip.thumbnail)
+            self._storage.put(animation_key(job_id), clip.animation)
+            self._storage.put(spritesheet_key(job_id), clip.spritesheet)
+            self._storage.put(video_key(job_id), clip.video)
+
+
+def file_tags(params: GenerationParams) -> dict[str, str]:
+    """What the MP4 says about its making."""
+    versions = package_versions()
+    return {
+        "prompt": params.prompt,
+        "seed": str(params.seed),
+        "model": params.model,
+        "steps": str(params.num_inference_steps),
+        "software": ", ".join(f"{name} {versions[name]}" for name in NAMED_IN_FILES),
+    }
+
+
+class _Stopwatch:
+    """Times the stages of one attempt; what was interrupted or resumed half-way does not count."""
+
+    def __init__(self, num_inference_steps: int) -> None:
+        self.seconds: dict[Stage, float] = {}
+        self._num_inference_steps = num_inference_steps
+        self._first_step = 0
+        self._stage: Stage | None = None
+        self._entered_at = 0.0
+
+    def enter(self, stage: Stage | None) -> None:
+        now = time.monotonic()
+        if self._stage is not None and self._stage is not Stage.DENOISING:
+            self.seconds[self._stage] = now - self._entered_at
+        self._stage = stage
+        self._entered_at = now
+
+    def resume_from(self, step: int) -> None:
+        self._first_step = step
+
+    def finish_step(self, step: int) -> None:
+        """Scale the mean step of this attempt to all steps of the clip."""
+        steps_seen = step - self._first_step
+        elapsed = time.monotonic() - self._entered_at
+        self.seconds[Stage.DENOISING] = elapsed / steps_seen * self._num_inference_steps

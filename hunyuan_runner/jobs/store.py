@@ -1,0 +1,647 @@
+"""The durable record of every job, and the queue the workers take them from.
+
+A row of `hunyuan_jobs` is the truth about a job. DBOS carries the dispatch: submitting and retrying
+write the row and enqueue a workflow in one transaction, so that neither exists without the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, Self
+
+import sqlalchemy as sa
+from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
+from sqlalchemy.exc import IntegrityError
+
+from hunyuan_runner import estimate
+from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.estimate import Expectation, Rate, Work
+from hunyuan_runner.jobs.database import (
+    clock,
+    jobs,
+    now_ms,
+    open_database,
+    rates,
+    submissions,
+    time_of,
+    workers,
+)
+from hunyuan_runner.jobs.job import ENDED, Caller, Eta, Job, JobError, JobState, Webhook
+from hunyuan_runner.jobs.journal import (
+    NEWEST,
+    Change,
+    JobEvent,
+    JournalPage,
+    newest_number,
+    record,
+    rows_after,
+    without_superseded,
+)
+from hunyuan_runner.jobs.turns import RUNNING, WAITING, Turn, by_priority, next_turn
+from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Stage
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage import JOBS_PREFIX, job_prefix, open_storage
+
+APPLICATION = "hunyuan-runner"
+# A constant: with DBOS's default, a hash of the code, a deploy would strand the queued jobs.
+APPLICATION_VERSION = "1"
+QUEUE = "render"
+WORKFLOW = "render"
+SERIALIZER = DBOSPortableJSONSerializer()
+PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
+BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
+ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
+STRANDED_AGE_MS = 60_000
+LOOK_SECONDS = 0.25
+MAX_LOOKS = 1000
+EVENTS_PER_PAGE = 500  # more than one job has, unless it starts over and over
+
+logger = logging.getLogger(__name__)
+
+
+class JobNotFound(LookupError):
+    """There is no job with this id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id!r}; it may have been deleted or have expired")
+        self.job_id = job_id
+
+
+class WrongState(Exception):
+    """The job is in a state in which this cannot be done to it."""
+
+    def __init__(self, job: Job, wanted: str) -> None:
+        super().__init__(f"job {job.id} is {job.state}; {wanted}")
+        self.job = job
+
+
+class QueueFull(Exception):
+    """The caller has as many waiting jobs as a caller may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit} jobs waiting, as many as may be")
+
+
+class KeyReused(Exception):
+    """The key of this submission was given to a different one before."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key!r} was used for a different request; choose a new one")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a client calls a submission, and what it asks for: repeated, it means the same job."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list of jobs."""
+
+    jobs: list[Job]
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A job as it was seen: good while nothing happens, and for a moment, as its ETA shrinks."""
+
+    number: int  # of the latest event then
+    until: float
+    job: Job
+
+
+# What is asked all the time is put together once.
+_GLANCE = sa.select(
+    NEWEST, sa.select(jobs.c.owner).where(jobs.c.id == sa.bindparam("job_id")).scalar_subquery()
+)
+
+_AHEAD = (
+    sa.select(
+        jobs.c.model,
+        sa.func.count().label("jobs_ahead"),
+        *(sa.func.sum(jobs.c[name]).label(name) for name in estimate.WORK_FIELDS),
+    )
+    .where(
+        WAITING,
+        sa.tuple_(jobs.c.turn, jobs.c.id) < sa.tuple_(sa.bindparam("turn"), sa.bindparam("job_id")),
+    )
+    .group_by(jobs.c.model)
+)
+_INSERT = sa.insert(jobs).returning(jobs)
+_OF_OWNER = jobs.c.owner == sa.bindparam("owner")
+_WAITING_OF = sa.select(sa.func.count()).where(_OF_OWNER, jobs.c.state == JobState.PENDING)
+_TAKE_TURN = (
+    sa.update(jobs)
+    .where(jobs.c.id == sa.bindparam("job_id"))
+    .values(turn=sa.bindparam("given"))
+    .returning(jobs)
+)
+_OVERTAKEN = (
+    sa.select(jobs.c.id).where(WAITING, _OF_OWNER, jobs.c.priority < sa.bindparam("below")).limit(1)
+)
+_RENDERED = sa.select(jobs).where(RUNNING)
+_RATES = sa.select(rates).where(rates.c.model == sa.bindparam("model"))
+
+
+class Jobs:
+    """Submit, look up and steer jobs. Thread-safe; every process opens its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._caller = Caller("", sees_all=True)
+        self._looks: dict[str, _Look] = {}
+        self.engine = open_database(settings)
+        oldest = clock(self.engine) - int(settings.lease_seconds * 1000)
+        self._alive = sa.select(sa.func.count()).where(workers.c.beat_at >= oldest)
+        self._storage = open_storage(settings)
+        self._client = DBOSClient(
+            system_database_engine=self.engine,
+            serializer=SERIALIZER,
+            application_name=APPLICATION,
+        )
+
+    def seen_by(self, caller: Caller) -> Self:
+        """This store as `caller` may use it: to others' jobs it is blind. Nothing to close."""
+        view = copy(self)
+        view._caller = caller
+        return view
+
+    def submit(
+        self,
+        params: GenerationParams,
+        *,
+        priority: int = DEFAULT_PRIORITY,
+        metadata: Mapping[str, str] | None = None,
+        draft_steps: int | None = None,
+        remixed_from: str | None = None,
+        webhook: Webhook | None = None,
+        submission: Submission | None = None,
+    ) -> Job:
+        """Queue a clip, unless this very submission of the caller has queued it before.
+
+        With `draft_steps` it waits behind that step, with a draft to look at, for a resume.
+        Raises KeyReused where another submission of theirs had the same key, or QueueFull.
+        """
+        job_id = _new_job_id()
+        owner = self._caller.name
+        row = {
+            "id": job_id,
+            "owner": owner,
+            "state": JobState.PENDING,
+            "model": params.model,
+            "params": params.model_dump(),
+            "metadata": dict(metadata or {}),
+            "priority": priority,
+            "draft_steps": draft_steps,
+            "remixed_from": remixed_from,
+            "webhook_url": webhook and webhook.url,
+            "webhook_events": webhook and webhook.events,
+            "created_at": now_ms(),
+            "run": 1,
+            "stage": Stage.QUEUED,
+            **asdict(Work.of(params, MODELS[params.model])),
+        }
+        try:
+            with self.engine.begin() as connection:
+                new = connection.execute(_INSERT, row).one()
+                if submission is not None:
+                    self._name(connection, submission, job_id)
+                self._require_room(connection)
+                record(connection, new, Change.STATE)
+                queued = self._enqueue(connection, new)
+        except IntegrityError:
+            if submission is None:
+                raise
+            return self.get(self._submitted_before(submission))
+        with self.engine.connect() as connection:
+            return self._view(connection, queued)
+
+    def _name(self, connection: sa.Connection, submission: Submission, job_id: str) -> None:
+        """Raises IntegrityError where the caller used this key before."""
+        values = {
+            "key": self._full_key(submission),
+            "fingerprint": submission.fingerprint,
+            "job_id": job_id,
+        }
+        connection.execute(sa.insert(submissions).values(values))
+
+    def _full_key(self, submission: Submission) -> str:
+        return f"{self._caller.name}:{submission.key}"  # a name has no colon
+
+    def _submitted_before(self, submission: Submission) -> str:
+        query = sa.select(submissions).where(submissions.c.key == self._full_key(submission))
+        with self.engine.connect() as connection:
+            row = connection.execute(query).one()
+        if row.fingerprint != submission.fingerprint:
+            raise KeyReused(submission.key)
+        return str(row.job_id)
+
+    def _require_room(self, connection: sa.Connection) -> None:
+        """Raises QueueFull if the caller's newest job is one too many."""
+        limit = self._settings.max_queued
+        if connection.execute(_WAITING_OF, {"owner": self._caller.name}).scalar_one() > limit:
+            raise QueueFull(limit)
+
+    def get(self, job_id: str) -> Job:
+        """Raises JobNotFound."""
+        with self.engine.connect() as connection:
+            number, owner = connection.execute(_GLANCE, {"job_id": job_id}).one()
+            if owner is None or not self._caller.sees(owner):
+                raise JobNotFound(job_id)
+            look = self._looks.get(job_id)
+            # Pollers ask far more often than anything happens, and a view takes many queries.
+            if look is None or look.number != number or time.monotonic() > look.until:
+                job = self._view(connection, self._row(connection, job_id))
+                look = _Look(number, time.monotonic() + LOOK_SECONDS, job)
+                self._remember(look)
+        return look.job
+
+    def _remember(self, look: _Look) -> None:
+        if len(self._looks) >= MAX_LOOKS:
+            self._looks.clear()
+        self._looks[look.job.id] = look
+
+    def recall(self, row: Mapping[str, Any]) -> Job:
+        """The job as it was when this was its row."""
+        then: Any = SimpleNamespace(**row)
+        with self.engine.connect() as connection:
+            return self._view(connection, then)
+
+    def list(
+        self,
+        *,
+        state: JobState | None = None,
+        limit: int = 20,
+        after: str | None = None,
+        newest_first: bool = True,
+    ) -> Page:
+        """Jobs by time of submission, those behind the job `after` if given.
+
+        Raises JobNotFound if there is no job `after`.
+        """
+        # Ids sort by time.
+        order = jobs.c.id.desc() if newest_first else jobs.c.id
+        query = sa.select(jobs).where(*self._visible()).order_by(order)
+        if state is not None:
+            query = query.where(jobs.c.state == state)
+        if after is not None:
+            self.get(after)
+            query = query.where(jobs.c.id < after if newest_first else jobs.c.id > after)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.limit(limit + 1)).all()
+            views = [self._view(connection, row) for row in rows[:limit]]
+        return Page(views, has_more=len(rows) > limit)
+
+    def latest_event(self, job_id: str) -> JobEvent:
+        """How a job is now, as if it were the last thing that happened. Raises JobNotFound."""
+        with self.engine.connect() as connection:
+            number = newest_number(connection)  # first: what happens meanwhile comes after it
+            row = self._row(connection, job_id)
+            job = self._view(connection, row)
+        return JobEvent(number, Change.STATE, job, row.owner, final=job.state in ENDED)
+
+    def events_after(
+        self, number: int, job_id: str | None = None, limit: int = EVENTS_PER_PAGE
+    ) -> JournalPage:
+        """What happened next to a job or, without one, to any.
+
+        Of the progress on a full page only the newest of each job is told; of states all.
+        """
+        of = self._visible() if job_id is None else self._named(job_id)
+        with self.engine.connect() as connection:
+            newest = newest_number(connection)
+            if newest <= number:
+                return JournalPage([], newest, has_more=False)
+            rows = rows_after(connection, number, of, limit)
+            full = len(rows) == limit
+            told = [
+                self._event(connection, row) for row in (without_superseded(rows) if full else rows)
+            ]
+        last = rows[-1].number if rows else 0
+        return JournalPage(told, last if full else max(last, newest), has_more=full)
+
+    def missing(self, job_ids: Collection[str]) -> set[str]:
+        """Those of these jobs that are there no more."""
+        with self.engine.connect() as connection:
+            found = connection.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(job_ids)))
+            return set(job_ids) - set(found.scalars())
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job that has not ended; a render under way stops soon after.
+
+        Raises JobNotFound or WrongState.
+        """
+        with self.engine.begin() as connection:
+            canceled = connection.execute(
+                sa.update(jobs)
+                .where(*self._named(job_id), jobs.c.state.not_in(ENDED))
+                .values(
+                    state=JobState.CANCELED,
+                    completed_at=now_ms(),
+                    expires_at=expiry_ms(self._settings),
+                )
+                .returning(jobs)
+            ).first()
+            if canceled is not None:
+                record(connection, canceled, Change.STATE)
+        if canceled is None:
+            raise WrongState(self.get(job_id), "only a pending or running job can be canceled")
+        if canceled.executor_id is None:
+            # Never started: take it off the queue, so that it does not cost a turn.
+            self._client.cancel_workflow(workflow_id(job_id, canceled.run))
+        return self.get(job_id)
+
+    def retry(self, job_id: str) -> Job:
+        """Queue a failed or canceled job again; it goes on from its last checkpoint.
+
+        Raises JobNotFound or WrongState.
+        """
+        if not self._requeue(job_id, jobs.c.state.in_([JobState.FAILED, JobState.CANCELED])):
+            raise WrongState(self.get(job_id), "only a failed or canceled job can be retried")
+        return self.get(job_id)
+
+    def pause(self, job_id: str) -> Job:
+        """Have a job wait where it is: at once if it is queued, else behind the step under way.
+
+        Raises JobNotFound or WrongState.
+        """
+        with self.engine.begin() as connection:
+            waiting = connection.execute(
+                sa.update(jobs)
+                .where(*self._named(job_id), WAITING)
+                .values(stage=Stage.PAUSED)
+                .returning(jobs)
+            ).first()
+            rendered = connection.execute(
+                sa.update(jobs)
+                .where(*self._named(job_id), RUNNING, jobs.c.stage.in_(PAUSABLE))
+                .values(pausing=True)
+                .returning(jobs)
+            ).first()
+            if (row := waiting or rendered) is not None:
+                record(connection, row, Change.STATE)
+        if row is None:
+            raise WrongState(self.get(job_id), "only what waits or is denoised can be paused")
+        if waiting is not None:
+            self._client.cancel_workflow(workflow_id(job_id, row.run))
+        return self.get(job_id)
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a paused job; it goes on from where it is. Raises JobNotFound or WrongState."""
+        if not self._requeue(job_id, jobs.c.stage == Stage.PAUSED):
+            raise WrongState(self.get(job_id), "only a paused job can be resumed")
+        return self.get(job_id)
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job and its files. Raises JobNotFound, or WrongState while it is rendered."""
+        with self.engine.begin() as connection:
+            run = connection.execute(
+                sa.delete(jobs)
+                .where(*self._named(job_id), jobs.c.state != JobState.IN_PROGRESS)
+                .returning(jobs.c.run)
+            ).scalar()
+        if run is None:
+            raise WrongState(self.get(job_id), "cancel it before deleting it")
+        self._client.delete_workflows([workflow_id(job_id, n) for n in range(1, run + 1)])
+        self._storage.delete_prefix(job_prefix(job_id))
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are in each state; those that are paused are not pending here."""
+        state = sa.case((jobs.c.stage == Stage.PAUSED, Stage.PAUSED), else_=jobs.c.state)
+        query = sa.select(state.label("state"), sa.func.count().label("number")).group_by(state)
+        with self.engine.connect() as connection:
+            found = {row.state: row.number for row in connection.execute(query)}
+        return {state: found.get(state, 0) for state in (*JobState, Stage.PAUSED)}
+
+    def live_workers(self) -> int:
+        """How many workers showed themselves within the lease."""
+        with self.engine.connect() as connection:
+            return self._live_workers(connection)
+
+    def check(self) -> None:
+        """Raises sqlalchemy's OperationalError if the database does not answer."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.select(sa.literal(1)))
+
+    def delete_expired(self) -> None:
+        """Delete the jobs that ended longer ago than the retention allows, with their files."""
+        expired = sa.select(jobs.c.id).where(jobs.c.state.in_(ENDED), jobs.c.expires_at < now_ms())
+        with self.engine.connect() as connection:
+            job_ids = connection.execute(expired).scalars().all()
+        for job_id in job_ids:
+            # One that was retried or deleted meanwhile is no longer ours to delete.
+            with suppress(JobNotFound, WrongState):
+                self.delete(job_id)
+
+    def delete_orphaned_files(self) -> None:
+        """Delete old files that belong to no job: what a worker wrote after a deletion."""
+        for job_id in self._storage.folders_older_than(JOBS_PREFIX, ORPHAN_AGE):
+            with self.engine.connect() as connection:
+                known = connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id)).first()
+            if known is None:
+                self._storage.delete_prefix(job_prefix(job_id))
+
+    def requeue_stranded(self) -> None:
+        """Queue again what is neither ended nor known to DBOS as waiting or running.
+
+        Such a job is left when a worker's last word on it did not reach the database.
+        """
+        open_jobs = sa.select(jobs.c.id, jobs.c.run).where(
+            sa.or_(WAITING, RUNNING),
+            sa.func.coalesce(jobs.c.progressed_at, jobs.c.created_at) < now_ms() - STRANDED_AGE_MS,
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(open_jobs).all()
+        dispatched = {
+            workflow.workflow_id
+            for workflow in self._client.list_workflows(
+                status=["ENQUEUED", "PENDING"],
+                queue_name=QUEUE,
+                load_input=False,
+                load_output=False,
+            )
+        }
+        for row in rows:
+            if workflow_id(row.id, row.run) not in dispatched:
+                logger.warning("job %s was stranded; queued again", row.id)
+                self._requeue(row.id, sa.and_(sa.or_(WAITING, RUNNING), jobs.c.run == row.run))
+
+    def close(self) -> None:
+        self._client.destroy()
+        self.engine.dispose()
+
+    def _requeue(self, job_id: str, condition: sa.ColumnElement[bool]) -> bool:
+        """Begin a new run of the job, if the condition holds."""
+        update = (
+            sa.update(jobs)
+            .where(*self._named(job_id), condition)
+            .values(
+                state=JobState.PENDING,
+                run=jobs.c.run + 1,
+                executor_id=None,
+                stage=Stage.QUEUED,
+                failed_starts=0,
+                pausing=False,
+                progressed_at=None,
+                completed_at=None,
+                expires_at=None,
+                error_code=None,
+                error_message=None,
+            )
+            .returning(jobs)
+        )
+        with self.engine.begin() as connection:
+            row = connection.execute(update).first()
+            if row is None:
+                return False
+            record(connection, row, Change.STATE)
+            self._enqueue(connection, row)
+        return True
+
+    def _enqueue(self, connection: sa.Connection, row: sa.Row[Any]) -> sa.Row[Any]:
+        """Give the run of this row a turn and DBOS the order to begin it then. The row after it."""
+        turn = next_turn(connection, row.owner)
+        queued = connection.execute(_TAKE_TURN, {"job_id": row.id, "given": turn}).one()
+        options = EnqueueOptions(
+            workflow_name=WORKFLOW,
+            queue_name=QUEUE,
+            workflow_id=workflow_id(row.id, row.run),
+            app_version=APPLICATION_VERSION,
+            priority=turn,  # which DBOS takes in ascending order
+        )
+        self._client.enqueue_in_transaction(connection, options, row.id, row.run)
+        of = {"owner": row.owner, "below": row.priority}
+        if connection.execute(_OVERTAKEN, of).first() is None:
+            return queued
+        self._reorder(connection, by_priority(connection, row.owner))
+        return self._row(connection, row.id)
+
+    def _reorder(self, connection: sa.Connection, moved: Sequence[Turn]) -> None:
+        # Private, as in lease.py: DBOS lets a priority be given, but not changed.
+        workflows = self._client._sys_db.tables.workflow_status
+        connection.execute(
+            sa.update(workflows)
+            .where(workflows.c.workflow_uuid == sa.bindparam("workflow"))
+            .values(priority=sa.bindparam("turn")),
+            [{"workflow": workflow_id(move.job_id, move.run), "turn": move.turn} for move in moved],
+        )
+
+    def _visible(self) -> Sequence[sa.ColumnElement[bool]]:
+        return () if self._caller.sees_all else (jobs.c.owner == self._caller.name,)
+
+    def _named(self, job_id: str) -> Sequence[sa.ColumnElement[bool]]:
+        return (jobs.c.id == job_id, *self._visible())
+
+    def _row(self, connection: sa.Connection, job_id: str) -> sa.Row[Any]:
+        """Raises JobNotFound."""
+        row = connection.execute(sa.select(jobs).where(*self._named(job_id))).first()
+        if row is None:
+            raise JobNotFound(job_id)
+        return row
+
+    def _event(self, connection: sa.Connection, row: sa.Row[Any]) -> JobEvent:
+        job = self._view(connection, row)
+        return JobEvent(row.number, Change(row.change), job, row.owner, row.final)
+
+    def _live_workers(self, connection: sa.Connection) -> int:
+        return int(connection.execute(self._alive).scalar_one())
+
+    def _view(self, connection: sa.Connection, row: sa.Row[Any]) -> Job:
+        position = eta = None
+        share = 1.0 if row.state == JobState.COMPLETED else 0.0
+        paused = row.stage == Stage.PAUSED
+        if row.state not in ENDED:
+            expectation = estimate.expect(_work(row), load_rates(connection, row.model))
+            share = _progress(row, expectation)
+            wait = 0.0
+            if row.state == JobState.PENDING and not paused:
+                position, wait = self._queue_ahead(connection, row)
+            remaining = wait + expectation.total * (1 - share)
+            factor = 1 + expectation.spread
+            eta = None if paused else Eta(remaining / factor, remaining, remaining * factor)
+        return Job(
+            id=row.id,
+            state=JobState(row.state),
+            params=GenerationParams(**row.params),
+            priority=row.priority,
+            metadata=row.metadata,
+            remixed_from=row.remixed_from,
+            webhook=Webhook(row.webhook_url, tuple(row.webhook_events))
+            if row.webhook_url
+            else None,
+            stage=Stage(row.stage) if row.stage and row.state not in ENDED else None,
+            step=row.step,
+            attempts=row.attempts,
+            resumed_from_step=row.resumed_from_step,
+            created_at=time_of(row.created_at),
+            started_at=row.started_at and time_of(row.started_at),
+            completed_at=row.completed_at and time_of(row.completed_at),
+            expires_at=row.expires_at and time_of(row.expires_at),
+            error=JobError(row.error_code, row.error_message) if row.error_code else None,
+            has_preview=row.has_preview,
+            draft_steps=row.draft_steps,
+            has_draft=row.has_draft,
+            pausing=row.pausing,
+            queue_position=position,
+            progress=share,
+            eta=eta,
+        )
+
+    def _queue_ahead(self, connection: sa.Connection, row: sa.Row[Any]) -> tuple[int, float]:
+        """The job's place in the queue, and the seconds until its turn."""
+        ahead = connection.execute(_AHEAD, {"turn": row.turn, "job_id": row.id}).all()
+        running = connection.execute(_RENDERED).all()
+        seconds = 0.0
+        for group in ahead:
+            seconds += estimate.expect(_work(group), load_rates(connection, group.model)).total
+        for other in running:
+            expectation = estimate.expect(_work(other), load_rates(connection, other.model))
+            seconds += expectation.total * (1 - _progress(other, expectation))
+        position = 1 + sum(group.jobs_ahead for group in ahead)
+        return position, seconds / max(self._live_workers(connection), 1)
+
+
+def load_rates(connection: sa.Connection, model: str) -> dict[Stage, Rate]:
+    """What this service was seen to need for each stage of `model`."""
+    found = connection.execute(_RATES, {"model": model})
+    return {Stage(row.stage): Rate(row.seconds_per_unit, row.spread) for row in found}
+
+
+def workflow_id(job_id: str, run: int) -> str:
+    """The DBOS workflow that dispatches this run of the job."""
+    return f"{job_id}-{run}"
+
+
+def expiry_ms(settings: Settings) -> int:
+    """When a job that ends now is to be forgotten, in milliseconds since the epoch."""
+    return now_ms() + int(timedelta(hours=settings.retention_hours).total_seconds() * 1000)
+
+
+def _progress(row: sa.Row[Any], expectation: Expectation) -> float:
+    steps: int = row.params["num_inference_steps"]
+    elapsed = (now_ms() - (row.progressed_at or now_ms())) / 1000
+    stage = Stage(row.stage) if row.stage else None
+    if stage in BEFORE_WORK and row.step > 0:  # what was done before it waited still is
+        stage, elapsed = Stage.DENOISING, 0.0
+    return estimate.progress(expectation, stage, row.step, steps, max(elapsed, 0.0))
+
+
+def _work(row: sa.Row[Any]) -> Work:
+    return Work(**{name: getattr(row, name) for name in estimate.WORK_FIELDS})
+
+
+def _new_job_id() -> str:
+    """Opaque, safe in a URL, and sorting by time: nanoseconds, then randomness."""
+    return f"{time.time_ns():016x}{secrets.token_hex(6)}"

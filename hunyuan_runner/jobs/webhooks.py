@@ -1,0 +1,182 @@
+"""The sender: posts what the outbox holds, signed as https://www.standardwebhooks.com says."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import logging
+import math
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from standardwebhooks import Webhook
+from starlette.concurrency import run_in_threadpool
+
+from hunyuan_runner import __version__
+from hunyuan_runner.jobs.database import shared_secrets
+from hunyuan_runner.jobs.deliveries import Attempt, Delivery, Outbox, Outcome
+from hunyuan_runner.jobs.job import Job
+from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.network import AddressRefused, PublicNetwork
+from hunyuan_runner.settings import SECRET_PREFIX, Settings
+
+POLL_SECONDS = 1.0
+DELIVERIES_AT_ONCE = 8
+ATTEMPT_SECONDS = 10.0  # from the look-up of the name to the status
+LONGEST_PAUSE_SECONDS = 4 * 3600.0
+STOP_SECONDS = 5.0
+OWN_SECRET = "webhooks"
+OWN_SECRET_BYTES = 32
+
+logger = logging.getLogger(__name__)
+
+Headers = Sequence[tuple[bytes | str, bytes | str]]
+Render = Callable[[Delivery, Job], str]
+
+
+class Sender:
+    """Sends deliveries while `start`ed. Each front has one; they share the work."""
+
+    def __init__(self, settings: Settings, jobs: Jobs, render: Render) -> None:
+        """`render` writes the body that tells of a delivery's event and the job it happened to."""
+        self._settings = settings
+        self._jobs = jobs
+        self._render = render
+        self._outbox = Outbox(jobs.engine)
+        self._stopping = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context(),
+            max_keepalive_connections=0,
+            network_backend=None if settings.webhook_allow_private else PublicNetwork(),
+        )
+
+    def start(self) -> None:
+        """Call it in the event loop that is to send."""
+        self._task = asyncio.create_task(self._send_until_stopped())
+
+    async def stop(self) -> None:
+        """Take up no more, and give what is under way a little time."""
+        self._stopping.set()
+        await self._task
+
+    async def _send_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            await self._take_up()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
+        if self._under_way:
+            _, cut_off = await asyncio.wait(self._under_way, timeout=STOP_SECONDS)
+            for task in cut_off:  # to be sent again when its claim has run out
+                task.cancel()
+            await asyncio.gather(*cut_off, return_exceptions=True)
+        await self._pool.aclose()
+
+    async def _take_up(self) -> None:
+        room = DELIVERIES_AT_ONCE - len(self._under_way)
+        if room == 0:
+            return
+        try:
+            attempts = await run_in_threadpool(self._outbox.claim, room)
+        except Exception:
+            logger.exception("no webhooks could be looked up; trying again")
+            return
+        for attempt in attempts:
+            task = asyncio.create_task(self._see_through(attempt))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _see_through(self, attempt: Attempt) -> None:
+        delivery = attempt.delivery
+        try:
+            outcome = await self._send(attempt)
+        except Exception:
+            logger.exception("webhook %s could not be sent", delivery.id)
+            outcome = Outcome(error="something went wrong here; the service's log says what")
+        told = outcome.error or f"answered {outcome.status}"
+        logger.info("webhook %s, attempt %d: %s", delivery.id, delivery.attempts, told)
+        pause = pause_after(delivery.attempts, self._settings.webhook_retry_seconds)
+        try:
+            await run_in_threadpool(self._outbox.settle, attempt, outcome, int(pause * 1000))
+        except Exception:
+            logger.exception("webhook %s: sent again when its claim has run out", delivery.id)
+
+    async def _send(self, attempt: Attempt) -> Outcome:
+        url = attempt.job["webhook_url"]
+        content, headers = await run_in_threadpool(self._message, attempt)
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                return Outcome(status=await self._post(url, content, headers))
+        except (TimeoutError, httpcore.TimeoutException):
+            return Outcome(error="no answer in time")
+        except (AddressRefused, httpcore.NetworkError) as error:
+            return Outcome(error=str(error) or "the connection broke")
+        except httpcore.ProtocolError:  # whose words may be the other side's
+            return Outcome(error="the answer is not HTTP")
+
+    async def _post(self, url: str, content: bytes, headers: Headers) -> int:
+        """The status answered. It says it all: the body is not read, a redirect not followed."""
+        request = self._pool.stream("POST", url, headers=headers, content=content)
+        async with request as response:
+            return response.status
+
+    def _message(self, attempt: Attempt) -> tuple[bytes, Headers]:
+        """The body and its headers, signed for the job's owner."""
+        delivery, row = attempt.delivery, attempt.job
+        body = self._render(delivery, self._jobs.recall(row))
+        secret = secret_of(row["owner"], self._settings, self._jobs.engine)
+        now = datetime.now(UTC)
+        return body.encode(), [
+            ("Host", urlsplit(row["webhook_url"]).netloc),
+            ("User-Agent", f"hunyuan-runner/{__version__}"),
+            ("Content-Type", "application/json"),
+            ("webhook-id", delivery.id),
+            ("webhook-timestamp", str(int(now.timestamp()))),
+            ("webhook-signature", Webhook(secret).sign(delivery.id, now, body)),
+        ]
+
+
+def pause_after(attempts: int, first_pause: float) -> float:
+    """Seconds until the next attempt: twice as many each time, up to hours, and scattered."""
+    pause = math.ldexp(first_pause, min(attempts - 1, 20))
+    return min(pause, LONGEST_PAUSE_SECONDS) * random.uniform(0.8, 1.2)
+
+
+def secret_of(owner: str, settings: Settings, engine: sa.Engine) -> str:
+    """What the deliveries to this owner are signed with: nobody else's secret forges them."""
+    if settings.webhook_secret is not None:
+        root = settings.webhook_secret.get_secret_value()
+    else:
+        root = _own_secret(engine)
+    return _as_secret(hmac.digest(_key(root), owner.encode(), "sha256"))
+
+
+def _own_secret(engine: sa.Engine) -> str:
+    """The secret that all processes on this database share, drawn at first need."""
+    query = sa.select(shared_secrets.c.value).where(shared_secrets.c.name == OWN_SECRET)
+    with engine.connect() as connection:
+        known = connection.execute(query).scalar()
+    if known is None:
+        drawn = _as_secret(secrets.token_bytes(OWN_SECRET_BYTES))
+        with suppress(IntegrityError), engine.begin() as connection:  # another may have been faster
+            connection.execute(sa.insert(shared_secrets).values(name=OWN_SECRET, value=drawn))
+        with engine.connect() as connection:
+            known = connection.execute(query).scalar_one()
+    return str(known)
+
+
+def _as_secret(key: bytes) -> str:
+    return SECRET_PREFIX + base64.b64encode(key).decode()
+
+
+def _key(secret: str) -> bytes:
+    return base64.b64decode(secret.removeprefix(SECRET_PREFIX))

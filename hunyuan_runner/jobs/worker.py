@@ -1,0 +1,196 @@
+"""The worker: takes one job at a time from the queue and sees it through."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSConfig
+
+from hunyuan_runner import estimate
+from hunyuan_runner.engine.process import GenerationFailed, Stopped
+from hunyuan_runner.jobs.claim import Claim, ClaimLost
+from hunyuan_runner.jobs.database import dbos_url, rates
+from hunyuan_runner.jobs.job import JobError
+from hunyuan_runner.jobs.lease import Lease, take_over
+from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
+from hunyuan_runner.jobs.store import (
+    APPLICATION,
+    APPLICATION_VERSION,
+    QUEUE,
+    SERIALIZER,
+    WORKFLOW,
+    Jobs,
+    expiry_ms,
+    load_rates,
+)
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage import checkpoint_key, draft_key, open_storage, preview_key
+
+HEARTBEATS_PER_LEASE = 4
+SWEEP_SECONDS = 60
+STOP_MARGIN_SECONDS = 5  # beyond the grace an engine gets, for what is left to write down
+
+logger = logging.getLogger(__name__)
+
+
+class HandedBack(BaseException):
+    """Leaves a DBOS workflow unfinished, for the next worker to take up.
+
+    Not an Exception: those DBOS records as the outcome of the workflow.
+    """
+
+
+class Worker:
+    """Renders the queue's jobs, one at a time, while `start`ed. One per process."""
+
+    def __init__(self, settings: Settings, renderer: Renderer) -> None:
+        self._settings = settings
+        self._renderer = renderer
+        self._jobs = Jobs(settings)
+        self._engine = self._jobs.engine
+        self._storage = open_storage(settings)
+        self._lease = Lease(self._engine, settings.lease_seconds)
+        self._stopping = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take jobs, and to look after those that dead workers left."""
+        self._lease.renew()
+        DBOS(
+            config=DBOSConfig(
+                name=APPLICATION,
+                system_database_url=dbos_url(self._engine),
+                system_database_engine=self._engine,
+                executor_id=self._lease.executor_id,
+                application_version=APPLICATION_VERSION,
+                serializer=SERIALIZER,
+                log_level="WARNING",
+            )
+        )
+
+        # Starts that lead nowhere are counted in the job's row, where a deploy does not count.
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
+        def render(job_id: str, run: int) -> None:
+            self._run(job_id, run)
+
+        DBOS.launch()
+        DBOS.register_queue(
+            QUEUE, worker_concurrency=1, polling_interval_sec=self._settings.poll_seconds
+        )
+        self._heart.start()
+        logger.info("worker %s takes jobs", self._lease.executor_id)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker is started, and not stopped."""
+        return self._heart.is_alive()
+
+    def stop(self) -> None:
+        """Stop taking jobs and hand back the one under way, at its last step."""
+        self._stopping.set()
+        if not self._idle.wait(self._settings.cancel_grace_seconds + STOP_MARGIN_SECONDS):
+            logger.warning("the job under way did not stop; it is taken up from its checkpoint")
+        self._renderer.close()
+        DBOS.destroy(destroy_registry=True)
+        self._heart.join()
+        self._lease.release()
+        self._jobs.close()
+
+    def _run(self, job_id: str, run: int) -> None:
+        """One run of one job, as a DBOS workflow."""
+        self._idle.clear()
+        try:
+            if self._stopping.is_set():
+                raise HandedBack
+            claim = Claim.take(self._engine, job_id, run, self._lease.executor_id)
+            if claim is None:
+                logger.info("job %s was ended before its turn", job_id)
+            else:
+                self._see_through(claim)
+        finally:
+            self._idle.set()
+
+    def _see_through(self, claim: Claim) -> None:
+        rendering = Rendering(
+            claim, self._renderer, self._storage, self._stopping.is_set, self._settings
+        )
+        logger.info("job %s begins", claim.job_id)
+        try:
+            rendering.run()
+            if claim.draft_after is not None:
+                claim.show_draft()
+                logger.info("job %s has a draft, and waits", claim.job_id)
+            else:
+                claim.complete(expiry_ms(self._settings))
+                logger.info("job %s completed", claim.job_id)
+                leftovers = (checkpoint_key, preview_key, draft_key)
+                self._storage.delete(*(key(claim.job_id) for key in leftovers))
+            self._learn(rendering, claim)
+        except ClaimLost:
+            logger.info("job %s is no longer this worker's", claim.job_id)
+        except Paused:
+            self._let_go(claim, claim.pause, "paused")
+        except Stopped:
+            self._let_go(claim, claim.hand_back, "handed back")
+            raise HandedBack from None
+        except GenerationFailed as failure:
+            self._fail(claim, JobError(failure.code, failure.message))
+        except Exception as error:
+            logger.exception("job %s failed", claim.job_id)
+            self._fail(claim, JobError("internal_error", f"{type(error).__name__}: {error}"))
+
+    def _fail(self, claim: Claim, error: JobError) -> None:
+        expires_at = expiry_ms(self._settings)
+        self._let_go(claim, lambda: claim.fail(error, expires_at), f"failed: {error.message}")
+
+    def _let_go(self, claim: Claim, write: Callable[[], None], outcome: str) -> None:
+        """Write down what became of a job that is not completed. Its checkpoint stays."""
+        try:
+            write()
+            logger.info("job %s %s", claim.job_id, outcome)
+        except ClaimLost:
+            logger.info("job %s is no longer this worker's", claim.job_id)
+
+    def _learn(self, rendering: Rendering, claim: Claim) -> None:
+        """Correct this host's rates by what the job took."""
+        model = claim.params.model
+        with self._engine.begin() as connection:
+            known = load_rates(connection, model)
+            for stage in estimate.TIMED_STAGES:
+                if (seconds := rendering.seconds_by_stage.get(stage)) is None:
+                    continue
+                observed = seconds / claim.work.units(stage)
+                rate = (
+                    known[stage].observe(observed)
+                    if stage in known
+                    else estimate.first_rate(observed)
+                )
+                values = {"seconds_per_unit": rate.seconds_per_unit, "spread": rate.spread}
+                if stage in known:
+                    here = (rates.c.model == model, rates.c.stage == stage)
+                    connection.execute(sa.update(rates).where(*here).values(**values))
+                else:
+                    connection.execute(sa.insert(rates).values(model=model, stage=stage, **values))
+
+    def _beat(self) -> None:
+        """Until stopped: stay alive in the others' eyes, take over from the dead, sweep."""
+        swept_at = 0.0
+        interval = self._settings.lease_seconds / HEARTBEATS_PER_LEASE
+        while not self._stopping.is_set():
+            try:
+                self._lease.renew()
+                take_over(QUEUE, self._lease.living())
+                if time.monotonic() - swept_at > SWEEP_SECONDS:
+                    swept_at = time.monotonic()
+                    self._jobs.delete_expired()
+                    self._jobs.delete_orphaned_files()
+                    self._jobs.requeue_stranded()
+            except Exception:
+                logger.exception("looking after the queue failed; trying again")
+            self._stopping.wait(interval)

@@ -1,0 +1,100 @@
+"""Connections to the public internet, and to nothing else that this machine can reach."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+import httpcore
+
+Address = IPv4Address | IPv6Address
+Resolve = Callable[[str], Awaitable[list[Address]]]
+
+CONNECT_SECONDS = 3.0  # for each of a name's addresses
+GLOBAL_UNICAST = IPv6Network("2000::/3")
+NAT64 = IPv6Network("64:ff9b::/96")
+# What Python takes for public, in some versions at least, and clouds keep for themselves: Azure's
+# platform, and the block that Oracle's metadata is in.
+PLATFORMS = (ip_network("168.63.129.16/32"), ip_network("192.0.0.0/24"))
+
+
+class AddressRefused(Exception):
+    """The host is, or resolves to, an address that is not public."""
+
+    def __init__(self, host: str) -> None:
+        # Not which: that would tell what names mean inside of this network.
+        super().__init__(f"{host} is no public address")
+
+
+def is_public(address: Address) -> bool:
+    """Whether the address is a host's on the internet, as is the IPv4 address it may stand for."""
+    if isinstance(address, IPv6Address):
+        embedded = address.ipv4_mapped or address.sixtofour or _behind_nat64(address)
+        if embedded is not None:
+            return is_public(embedded)
+        if address not in GLOBAL_UNICAST:
+            return False
+    if any(address in platform for platform in PLATFORMS):
+        return False
+    return address.is_global and not address.is_multicast
+
+
+def _behind_nat64(address: IPv6Address) -> IPv4Address | None:
+    return IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else None
+
+
+def literal_address(host: str) -> Address | None:
+    """The address that a URL's host is, if it is no name."""
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+
+
+async def resolve(host: str) -> list[Address]:
+    """The addresses of a name, the preferred one first. Raises OSError if there is none."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, "cannot be a host's name") from error
+    return [ip_address(place[0]) for *_, place in found]
+
+
+class PublicNetwork(httpcore.AsyncNetworkBackend):
+    """Connects to public addresses only, and to the very ones that it has looked at."""
+
+    def __init__(
+        self,
+        resolve: Resolve = resolve,
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        self._resolve = resolve
+        self._network = network or httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Raises AddressRefused if any address of the host is not public."""
+        literal = literal_address(host)
+        try:
+            addresses = [literal] if literal is not None else await self._resolve(host)
+        except OSError as error:
+            raise httpcore.ConnectError(f"{host}: {error.strerror}") from error
+        if not all(is_public(address) for address in addresses):
+            raise AddressRefused(host)
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in addresses:
+            try:
+                return await self._network.connect_tcp(
+                    str(address), port, CONNECT_SECONDS, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure

@@ -1,0 +1,121 @@
+"""The job store on real databases, and real worker processes that a test may kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.jobs.job import ENDED, Job
+from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.params import GenerationParams, GenerationRequest
+from hunyuan_runner.settings import Settings
+from tests.jobs.databases import postgres_binaries, running_postgres
+
+LEASE_SECONDS = 2.0
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[sa.URL]:
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("no initdb and postgres on this machine")
+    with running_postgres(binaries) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a service of its own, on each kind of database."""
+    database_url = None
+    if request.param == "postgres":
+        server: sa.URL = request.getfixturevalue("postgres")
+        database_url = _new_database(server)
+    return Settings(
+        data_dir=tmp_path / "data",
+        database_url=database_url,
+        lease_seconds=LEASE_SECONDS,
+        poll_seconds=0.05,
+    )
+
+
+@pytest.fixture
+def jobs(settings: Settings) -> Iterator[Jobs]:
+    store = Jobs(settings)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def start_worker(settings: Settings) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Starts worker processes on `settings`; those left at the end are killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.jobs.worker_process"],
+            env=os.environ | _environment(settings),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready"), "the worker did not start"
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        process.wait()
+
+
+def clip(prompt: str = "a red circle", steps: int = 5) -> GenerationParams:
+    """Params of the smallest clip."""
+    request = GenerationRequest(
+        prompt=prompt, width=64, height=64, num_frames=1, num_inference_steps=steps, seed=1
+    )
+    return request.resolve("demo", MODELS["demo"].presets)
+
+
+def wait_for(jobs: Jobs, job_id: str, reached: Callable[[Job], bool], timeout: float = 60) -> Job:
+    """The job as soon as `reached` holds of it."""
+    deadline = time.monotonic() + timeout
+    while not reached(job := jobs.get(job_id)):
+        assert time.monotonic() < deadline, f"still {job}"
+        time.sleep(0.02)
+    return job
+
+
+def wait_for_end(jobs: Jobs, job_id: str) -> Job:
+    return wait_for(jobs, job_id, lambda job: job.state in ENDED)
+
+
+def _new_database(server: sa.URL) -> SecretStr:
+    name = f"test_{time.time_ns()}"
+    engine = sa.create_engine(server.set(drivername="postgresql+psycopg"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return SecretStr(server.set(database=name).render_as_string(hide_password=False))
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    values = {
+        "HUNYUAN_DATA_DIR": str(settings.data_dir),
+        "HUNYUAN_LEASE_SECONDS": str(settings.lease_seconds),
+        "HUNYUAN_POLL_SECONDS": str(settings.poll_seconds),
+    }
+    if settings.database_url is not None:
+        values["HUNYUAN_DATABASE_URL"] = settings.database_url.get_secret_value()
+    return values

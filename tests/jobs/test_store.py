@@ -1,0 +1,307 @@
+"""What can be done to jobs that no worker has touched."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from hunyuan_runner.jobs import database
+from hunyuan_runner.jobs.job import Caller, JobState
+from hunyuan_runner.jobs.store import (
+    JobNotFound,
+    Jobs,
+    KeyReused,
+    QueueFull,
+    Submission,
+    WrongState,
+)
+from hunyuan_runner.params import Stage
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage import (
+    DataFolderUnusable,
+    ObjectNotFound,
+    checkpoint_key,
+    open_storage,
+    prepare_data_folder,
+)
+from tests.jobs.conftest import clip
+
+
+def test_a_submitted_job_is_pending_with_everything_it_was_given(jobs: Jobs) -> None:
+    params = clip("a blue square")
+    job = jobs.submit(params, priority=3, metadata={"order": "17"})
+    assert job == jobs.get(job.id)
+    assert job.state is JobState.PENDING
+    assert job.stage is Stage.QUEUED
+    assert (job.params, job.priority, job.metadata) == (params, 3, {"order": "17"})
+    assert (job.progress, job.queue_position) == (0.0, 1)
+    assert job.eta is not None
+    assert 0 < job.eta.low < job.eta.expected < job.eta.high
+
+
+def test_a_job_survives_the_process_that_took_it(settings: Settings) -> None:
+    first = Jobs(settings)
+    job = first.submit(clip())
+    first.close()
+    second = Jobs(settings)
+    assert second.get(job.id).params == job.params
+    second.close()
+
+
+def test_what_another_process_does_to_a_job_is_seen_at_once(settings: Settings) -> None:
+    ours, theirs = Jobs(settings), Jobs(settings)
+    job_id = ours.submit(clip()).id
+    behind = ours.submit(clip()).id
+    for act, state, position in (
+        (theirs.pause, JobState.PENDING, 1),
+        (theirs.resume, JobState.PENDING, 1),
+        (theirs.cancel, JobState.CANCELED, 1),
+        (theirs.retry, JobState.PENDING, 1),
+    ):
+        ours.get(job_id)
+        act(job_id)
+        assert ours.get(job_id).state is state
+        assert ours.get(behind).queue_position == position
+    assert ours.get(job_id).queue_position == 2
+    theirs.delete(job_id)
+    with pytest.raises(JobNotFound):
+        ours.get(job_id)
+    for store in (ours, theirs):
+        store.close()
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date(settings: Settings) -> None:
+    earlier = Jobs(settings)
+    job = earlier.submit(clip())
+    with earlier.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE hunyuan_jobs DROP COLUMN remixed_from"))
+    earlier.close()
+    now = Jobs(settings)
+    assert now.get(job.id) == job
+    assert now.submit(clip(), remixed_from=job.id).remixed_from == job.id
+    now.close()
+
+
+def test_a_submission_repeated_many_times_at_once_is_one_job(jobs: Jobs) -> None:
+    submission = Submission("order 17", "red circle")
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: jobs.submit(clip(), submission=submission), range(8)))
+    assert len({job.id for job in found}) == 1
+    assert jobs.counts()[JobState.PENDING] == 1
+
+
+def test_a_key_belongs_to_one_request_until_its_job_is_deleted(jobs: Jobs) -> None:
+    job = jobs.submit(clip(), submission=Submission("order 17", "red circle"))
+    other = Submission("order 17", "blue circle")
+    with pytest.raises(KeyReused):
+        jobs.submit(clip(), submission=other)
+    assert jobs.counts()[JobState.PENDING] == 1
+    jobs.delete(job.id)
+    assert jobs.submit(clip(), submission=other).id != job.id
+
+
+def test_the_queue_goes_by_priority_then_by_time(jobs: Jobs) -> None:
+    first, urgent, second = (jobs.submit(clip(), priority=p).id for p in (0, 5, 0))
+    places = {job_id: jobs.get(job_id).queue_position for job_id in (first, urgent, second)}
+    assert places == {urgent: 1, first: 2, second: 3}
+
+
+def test_a_longer_queue_means_a_longer_wait(jobs: Jobs) -> None:
+    waits = [jobs.submit(clip()).eta for _ in range(3)]
+    expected = [eta.expected for eta in waits if eta]
+    assert expected == sorted(expected)
+    assert expected[2] == pytest.approx(3 * expected[0])
+
+
+def test_a_list_goes_page_by_page_through_every_job_once(jobs: Jobs) -> None:
+    submitted = [jobs.submit(clip()).id for _ in range(5)]
+    seen: list[str] = []
+    after = None
+    while True:
+        page = jobs.list(limit=2, after=after)
+        seen += [job.id for job in page.jobs]
+        if not page.has_more:
+            break
+        after = seen[-1]
+    assert seen == submitted[::-1]
+    assert [job.id for job in jobs.list(newest_first=False).jobs] == submitted
+
+
+def test_a_list_can_be_narrowed_to_a_state(jobs: Jobs) -> None:
+    kept, canceled = jobs.submit(clip()), jobs.submit(clip())
+    jobs.cancel(canceled.id)
+    assert [job.id for job in jobs.list(state=JobState.CANCELED).jobs] == [canceled.id]
+    assert [job.id for job in jobs.list(state=JobState.PENDING).jobs] == [kept.id]
+
+
+def test_a_canceled_job_can_be_retried_and_keeps_its_id(jobs: Jobs) -> None:
+    job = jobs.submit(clip())
+    canceled = jobs.cancel(job.id)
+    assert canceled.state is JobState.CANCELED
+    assert canceled.completed_at is not None
+    assert canceled.expires_at is not None
+    assert canceled.queue_position is None
+    retried = jobs.retry(job.id)
+    assert (retried.id, retried.state, retried.completed_at) == (job.id, JobState.PENDING, None)
+
+
+@pytest.mark.parametrize(
+    ("states", "action", "wanted"),
+    [
+        pytest.param("", "retry", "only a failed or canceled", id="retry a pending job"),
+        pytest.param("cancel", "cancel", "only a pending or running", id="cancel it twice"),
+    ],
+)
+def test_what_does_not_fit_the_state_is_refused(
+    jobs: Jobs, states: str, action: str, wanted: str
+) -> None:
+    job = jobs.submit(clip())
+    if states:
+        getattr(jobs, states)(job.id)
+    with pytest.raises(WrongState, match=wanted):
+        getattr(jobs, action)(job.id)
+
+
+@pytest.mark.parametrize("action", ["get", "cancel", "retry", "delete"])
+def test_an_unknown_id_is_told_apart(jobs: Jobs, action: str) -> None:
+    with pytest.raises(JobNotFound, match="no-such-job"):
+        getattr(jobs, action)("no-such-job")
+    with pytest.raises(JobNotFound):
+        jobs.list(after="no-such-job")
+
+
+def test_a_deleted_job_leaves_nothing_behind(jobs: Jobs, settings: Settings) -> None:
+    storage = open_storage(settings)
+    job = jobs.submit(clip())
+    storage.put(checkpoint_key(job.id), b"latents")
+    jobs.cancel(job.id)
+    jobs.retry(job.id)
+    jobs.delete(job.id)
+    with pytest.raises(JobNotFound):
+        jobs.get(job.id)
+    with pytest.raises(ObjectNotFound):
+        storage.get(checkpoint_key(job.id))
+    prefix = "dbos." if jobs.engine.dialect.name == "postgresql" else ""
+    with jobs.engine.connect() as connection:
+        for table in ("workflow_status", "workflow_input"):
+            rows = connection.execute(sa.text(f"SELECT count(*) FROM {prefix}{table}"))
+            assert rows.scalar_one() == 0
+
+
+def test_an_expired_job_and_its_files_are_swept_away(jobs: Jobs, settings: Settings) -> None:
+    storage = open_storage(settings)
+    expired, kept, waiting = (jobs.submit(clip()) for _ in range(3))
+    for job in (expired, kept):
+        jobs.cancel(job.id)
+        storage.put(checkpoint_key(job.id), b"latents")
+    with jobs.engine.begin() as connection:
+        table = database.jobs
+        connection.execute(
+            sa.update(table).where(table.c.id == expired.id).values(expires_at=database.now_ms())
+        )
+    jobs.delete_expired()
+    assert {job.id for job in jobs.list().jobs} == {kept.id, waiting.id}
+    with pytest.raises(ObjectNotFound):
+        storage.get(checkpoint_key(expired.id))
+    assert storage.get(checkpoint_key(kept.id)) == b"latents"
+
+
+def test_old_files_without_a_job_are_swept_away(jobs: Jobs, settings: Settings) -> None:
+
+    storage = open_storage(settings)
+    job = jobs.submit(clip())
+    for job_id in (job.id, "gone-long-ago", "gone-just-now"):
+        storage.put(checkpoint_key(job_id), b"latents")
+        if job_id != "gone-just-now":
+            path = settings.data_dir / "objects" / checkpoint_key(job_id)
+            for aged in (path, path.parent):
+                os.utime(aged, (time.time() - 7200,) * 2)
+    jobs.delete_orphaned_files()
+    left = {path.name for path in (settings.data_dir / "objects" / "jobs").iterdir()}
+    assert left == {job.id, "gone-just-now"}
+
+
+def test_submitting_from_many_threads_loses_and_doubles_nothing(jobs: Jobs) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda _: jobs.submit(clip()).id, range(40)))
+    assert len(set(ids)) == 40
+    assert jobs.counts()[JobState.PENDING] == 40
+    positions = sorted(jobs.get(job_id).queue_position or 0 for job_id in ids)
+    assert positions == list(range(1, 41))
+
+
+def test_a_data_folder_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "data"
+    in_the_way.write_text("a file where the folder should be")
+    with pytest.raises(DataFolderUnusable, match="HUNYUAN_DATA_DIR"):
+        prepare_data_folder(Settings(data_dir=in_the_way))
+
+
+def test_sqlite_answers_a_submit_only_when_it_is_on_the_disk(tmp_path: Path) -> None:
+    jobs = Jobs(Settings(data_dir=tmp_path))
+    with jobs.engine.connect() as connection:
+        assert connection.execute(sa.text("PRAGMA synchronous")).scalar_one() == 2  # FULL
+    assert sqlite3.connect(tmp_path / "jobs.sqlite").execute("PRAGMA journal_mode").fetchone() == (
+        "wal",
+    )
+    jobs.close()
+
+
+def positions(jobs: Jobs, *job_ids: str) -> list[int | None]:
+    return [jobs.get(job_id).queue_position for job_id in job_ids]
+
+
+def test_owners_take_turns(jobs: Jobs) -> None:
+    ana, bo = (jobs.seen_by(Caller(name)) for name in ("ana", "bo"))
+    anas = [ana.submit(clip()).id for _ in range(4)]
+    bos = [bo.submit(clip()).id for _ in range(2)]
+    assert positions(jobs, *anas) == [1, 3, 5, 6]
+    assert positions(jobs, *bos) == [2, 4]
+
+
+def test_priority_counts_among_one_s_own_jobs_only(jobs: Jobs) -> None:
+    ana, bo = (jobs.seen_by(Caller(name)) for name in ("ana", "bo"))
+    bos = bo.submit(clip(), priority=-10).id
+    later = [ana.submit(clip()).id for _ in range(2)]
+    first = ana.submit(clip(), priority=10).id
+    assert positions(jobs, bos, first, *later) == [1, 2, 3, 4]
+
+
+def test_a_job_taken_up_again_queues_behind_the_owner_s_others(jobs: Jobs) -> None:
+    again, other = (jobs.submit(clip()).id for _ in range(2))
+    jobs.cancel(again)
+    jobs.retry(again)
+    assert positions(jobs, other, again) == [1, 2]
+
+
+def test_an_owner_s_jobs_are_hidden_from_the_others(jobs: Jobs) -> None:
+    ana, bo = (jobs.seen_by(Caller(name)) for name in ("ana", "bo"))
+    job = ana.submit(clip())
+    for act in (bo.get, bo.cancel, bo.retry, bo.delete, lambda job_id: bo.list(after=job_id)):
+        with pytest.raises(JobNotFound):
+            act(job.id)
+    assert bo.list().jobs == []
+    assert jobs.seen_by(Caller("root", sees_all=True)).get(job.id) == job
+    ana.delete(job.id)
+
+
+def test_each_owner_may_have_so_many_jobs_waiting(settings: Settings) -> None:
+    jobs = Jobs(settings.model_copy(update={"max_queued": 2}))
+    ana, bo = (jobs.seen_by(Caller(name)) for name in ("ana", "bo"))
+    submission = Submission("order 17", "red circle")
+    first = ana.submit(clip(), submission=submission)
+    ana.submit(clip())
+    with pytest.raises(QueueFull):
+        ana.submit(clip())
+    assert ana.submit(clip(), submission=submission) == first
+    bo.submit(clip())
+    ana.cancel(first.id)
+    ana.submit(clip())
+    assert jobs.counts()[JobState.PENDING] == 3
+    jobs.close()

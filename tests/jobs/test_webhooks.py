@@ -1,0 +1,372 @@
+"""Webhooks from the store to the receiver: what is owed, and that it is sent, once."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from anyio.from_thread import start_blocking_portal
+from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
+from standardwebhooks import WebhookVerificationError
+
+from hunyuan_runner.api.webhooks import render
+from hunyuan_runner.jobs import database, webhooks
+from hunyuan_runner.jobs.claim import Claim
+from hunyuan_runner.jobs.deliveries import (
+    GIVE_UP_MS,
+    Attempt,
+    Delivery,
+    DeliveryNotFound,
+    DeliveryState,
+    Outbox,
+    Outcome,
+)
+from hunyuan_runner.jobs.job import Caller, Job, JobError, JobState, Webhook
+from hunyuan_runner.jobs.store import Jobs, expiry_ms
+from hunyuan_runner.jobs.webhooks import Sender, pause_after, secret_of
+from hunyuan_runner.params import WEBHOOK_EVENTS, Stage, WebhookEvent
+from hunyuan_runner.settings import Settings
+from tests.jobs.conftest import clip, wait_for_end
+from tests.receiver import receiving, wait_until
+from tests.stub_server import serving
+
+# Where the receiver is what matters.
+on_sqlite = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+
+StartWorker = Callable[[], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def outbox(jobs: Jobs) -> Outbox:
+    return Outbox(jobs.engine)
+
+
+def webhook(url: str = "https://example.com/hook", *events: WebhookEvent) -> Webhook:
+    return Webhook(url, events or WEBHOOK_EVENTS)
+
+
+def canceled(jobs: Jobs, url: str = "https://example.com/hook") -> str:
+    """The id of a job whose webhook is owed a `canceled`."""
+    return jobs.cancel(jobs.submit(clip(), webhook=webhook(url)).id).id
+
+
+def owed(outbox: Outbox, job_id: str) -> list[str]:
+    return [delivery.event for delivery in outbox.of_job(job_id)]
+
+
+def the_delivery(outbox: Outbox, job_id: str) -> Delivery:
+    (delivery,) = outbox.of_job(job_id)
+    return delivery
+
+
+def the_attempt(outbox: Outbox) -> Attempt:
+    (attempt,) = outbox.claim(10)
+    return attempt
+
+
+def change(outbox: Outbox, **values: Any) -> None:
+    """Change every delivery."""
+    with outbox._engine.begin() as connection:
+        connection.execute(sa.update(database.deliveries).values(**values))
+
+
+@contextmanager
+def sending(jobs: Jobs, settings: Settings, **changes: Any) -> Iterator[None]:
+    """A sender at work, as in a front."""
+    quick = {"webhook_allow_private": True, "webhook_retry_seconds": 0.1} | changes
+    with start_blocking_portal() as portal:
+        sender = Sender(settings.model_copy(update=quick), jobs, render)
+        portal.call(sender.start)
+        yield
+        portal.call(sender.stop)
+
+
+def test_a_job_owes_its_start_and_each_of_its_ends_once(
+    jobs: Jobs, outbox: Outbox, settings: Settings
+) -> None:
+    job = jobs.submit(clip(), webhook=webhook())
+    assert owed(outbox, job.id) == []
+    Claim.take(jobs.engine, job.id, 1, "a worker that dies")
+    second = Claim.take(jobs.engine, job.id, 1, "the one that takes over")
+    assert second is not None
+    second.enter(Stage.DENOISING)
+    assert owed(outbox, job.id) == ["started"]
+    second.fail(JobError("broken", "it broke"), expiry_ms(settings))
+    assert owed(outbox, job.id) == ["started", "failed"]
+    jobs.retry(job.id)
+    third = Claim.take(jobs.engine, job.id, 2, "another")
+    assert third is not None
+    third.complete(expiry_ms(settings))
+    assert owed(outbox, job.id) == ["started", "failed", "completed"]
+
+
+def test_a_pause_is_not_told_of(jobs: Jobs, outbox: Outbox, settings: Settings) -> None:
+    job = jobs.submit(clip(), webhook=webhook())
+    jobs.pause(job.id)
+    jobs.resume(job.id)
+    assert owed(outbox, job.id) == []
+    claim = Claim.take(jobs.engine, job.id, 2, "a worker")
+    assert claim is not None
+    jobs.pause(job.id)
+    claim.pause()
+    jobs.resume(job.id)
+    claim = Claim.take(jobs.engine, job.id, 3, "another")
+    assert claim is not None
+    assert owed(outbox, job.id) == ["started"]
+    claim.complete(expiry_ms(settings))
+    assert owed(outbox, job.id) == ["started", "completed"]
+
+
+def test_what_nobody_asked_to_hear_is_not_owed(jobs: Jobs, outbox: Outbox) -> None:
+    silent, picky = (
+        jobs.submit(clip()),
+        jobs.submit(clip(), webhook=webhook("https://x/", "failed")),
+    )
+    for job in (silent, picky):
+        jobs.cancel(job.id)
+        assert owed(outbox, job.id) == []
+
+
+def test_no_state_is_reached_without_its_delivery(jobs: Jobs) -> None:
+    job = jobs.submit(clip(), webhook=webhook())
+    with jobs.engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE hunyuan_deliveries"))
+    with pytest.raises(DBAPIError):
+        jobs.cancel(job.id)
+    assert jobs.get(job.id).state is JobState.PENDING
+
+
+def test_a_delivery_tells_of_the_job_as_it_was(jobs: Jobs, outbox: Outbox) -> None:
+    job_id = canceled(jobs)
+    then = jobs.get(job_id)
+    jobs.retry(job_id)
+    assert jobs.get(job_id).state is JobState.PENDING
+    assert jobs.recall(the_attempt(outbox).job) == then
+
+
+def test_senders_at_once_never_take_the_same_delivery(jobs: Jobs, outbox: Outbox) -> None:
+    job_ids = {canceled(jobs) for _ in range(20)}
+    with ThreadPoolExecutor(8) as threads:
+        claims = list(threads.map(lambda _: outbox.claim(3), range(16)))
+    claimed = [attempt.job["id"] for claim in claims for attempt in claim]
+    claimed += [attempt.job["id"] for attempt in outbox.claim(20)]
+    assert len(claimed) == 20
+    assert set(claimed) == job_ids
+
+
+def test_news_are_sent_before_what_was_tried_in_vain(jobs: Jobs, outbox: Outbox) -> None:
+    canceled(jobs)
+    outbox.settle(the_attempt(outbox), Outcome(error="no answer in time"), pause_ms=0)
+    job_id = canceled(jobs)
+    assert [attempt.job["id"] for attempt in outbox.claim(1)] == [job_id]
+
+
+def test_a_dead_sender_s_claim_runs_out_and_its_late_word_does_not_count(
+    jobs: Jobs, outbox: Outbox
+) -> None:
+    job_id = canceled(jobs)
+    dead = the_attempt(outbox)
+    assert outbox.claim(10) == []
+    change(outbox, next_attempt_at=0)
+    heir = the_attempt(outbox)
+    assert heir.delivery.attempts == 2
+    outbox.settle(dead, Outcome(status=500), pause_ms=0)
+    assert the_delivery(outbox, job_id).last_status is None
+    outbox.settle(heir, Outcome(status=204), pause_ms=0)
+    done = the_delivery(outbox, job_id)
+    assert (done.state, done.last_status, done.next_attempt_at) == ("delivered", 204, None)
+
+
+def test_only_2xx_is_a_receipt_and_only_410_ends_it(jobs: Jobs, outbox: Outbox) -> None:
+    states = {
+        Outcome(status=200): DeliveryState.DELIVERED,
+        Outcome(status=204): DeliveryState.DELIVERED,
+        Outcome(status=302): DeliveryState.PENDING,
+        Outcome(status=404): DeliveryState.PENDING,
+        Outcome(status=410): DeliveryState.FAILED,
+        Outcome(status=500): DeliveryState.PENDING,
+        Outcome(error="no answer in time"): DeliveryState.PENDING,
+    }
+    for outcome, state in states.items():
+        job_id = canceled(jobs)
+        outbox.settle(the_attempt(outbox), outcome, pause_ms=60_000)
+        delivery = the_delivery(outbox, job_id)
+        assert delivery.state is state, outcome
+        assert (delivery.last_status, delivery.last_error) == (outcome.status, outcome.error)
+        assert (delivery.next_attempt_at is not None) == (state is DeliveryState.PENDING)
+
+
+def test_a_day_s_attempts_are_made_ever_more_seldom() -> None:
+    pauses = [pause_after(attempt, 5) for attempt in range(1, 30)]
+    assert 4 <= pauses[0] <= 6
+    assert pauses[:8] == sorted(pauses[:8])
+    assert max(pauses) < 5 * 3600
+    assert 12 < next(n for n in range(30) if sum(pauses[:n]) > 24 * 3600) < 24
+    assert pause_after(5000, 5) < 5 * 3600
+
+
+def test_a_delivery_is_given_up_after_a_day_and_can_be_sent_again(
+    jobs: Jobs, outbox: Outbox
+) -> None:
+    job_id = canceled(jobs)
+    change(outbox, created_at=database.now_ms() - GIVE_UP_MS)
+    outbox.settle(the_attempt(outbox), Outcome(status=500), pause_ms=60_000)
+    assert the_delivery(outbox, job_id).state is DeliveryState.FAILED
+    assert outbox.claim(10) == []
+    again = outbox.resend(job_id, the_delivery(outbox, job_id).id)
+    assert again.state is DeliveryState.PENDING
+    outbox.settle(the_attempt(outbox), Outcome(status=200), pause_ms=60_000)
+    assert the_delivery(outbox, job_id).attempts == 2
+    assert the_delivery(outbox, job_id).state is DeliveryState.DELIVERED
+
+
+def test_what_is_asked_for_again_during_an_attempt_is_sent_again(
+    jobs: Jobs, outbox: Outbox
+) -> None:
+    job_id = canceled(jobs)
+    attempt = the_attempt(outbox)
+    outbox.resend(job_id, attempt.delivery.id)
+    outbox.settle(attempt, Outcome(status=200), pause_ms=0)
+    assert the_attempt(outbox).delivery.attempts == 2
+
+
+def test_a_delivery_of_another_job_is_not_sent_again(jobs: Jobs, outbox: Outbox) -> None:
+    one, other = canceled(jobs), canceled(jobs)
+    with pytest.raises(DeliveryNotFound):
+        outbox.resend(one, the_delivery(outbox, other).id)
+
+
+@pytest.mark.parametrize("way", ["deleted", "expired"])
+def test_a_job_that_is_gone_is_told_of_no_more(jobs: Jobs, outbox: Outbox, way: str) -> None:
+    job_id = canceled(jobs)
+    attempt = the_attempt(outbox)
+    if way == "deleted":
+        jobs.delete(job_id)
+    else:
+        with jobs.engine.begin() as connection:
+            connection.execute(sa.update(database.jobs).values(expires_at=1))
+        jobs.delete_expired()
+    outbox.settle(attempt, Outcome(status=500), pause_ms=0)
+    assert outbox.claim(10) == []
+    assert outbox.of_job(job_id) == []
+
+
+def test_all_processes_share_one_secret_and_no_two_owners_do(
+    jobs: Jobs, settings: Settings
+) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        drawn = set(threads.map(lambda _: secret_of("ana", settings, jobs.engine), range(8)))
+    assert len(drawn) == 1
+    given = settings.model_copy(update={"webhook_secret": SecretStr("whsec_" + "A" * 32)})
+    secrets = {secret_of(owner, given, jobs.engine) for owner in ("", "ana", "bo")}
+    assert len(secrets | drawn) == 4
+    assert secret_of("ana", given, jobs.engine) == secret_of("ana", given, jobs.engine)
+
+
+def test_a_failed_and_a_completed_job_are_told_of(
+    jobs: Jobs, outbox: Outbox, settings: Settings, start_worker: StartWorker
+) -> None:
+    start_worker()
+    ana = jobs.seen_by(Caller("ana"))
+    with receiving(500, 503) as receiver, sending(jobs, settings):
+        ended: list[Job] = []
+        for prompt in ("broken", "a red circle"):
+            job = ana.submit(clip(prompt), webhook=webhook(receiver.url))
+            ended.append(wait_for_end(jobs, job.id))
+        wait_until(lambda: len(receiver.accepted()) == 4)
+        wait_until(lambda: all_delivered(outbox, ended))
+        secret = secret_of("ana", settings, jobs.engine)
+        told = {post.id: post.verified(secret) for post in receiver.accepted()}
+        assert len(told) == 4
+        assert len(receiver.posts) == 6
+    failed, completed = ended
+    news = {(body["data"]["job_id"], body["type"]): body["data"] for body in told.values()}
+    assert news[failed.id, "job.failed"]["error"]["message"] == "it was asked to fail"
+    assert news[completed.id, "job.completed"]["video_url"] == f"/api/videos/{completed.id}.mp4"
+    for job in ended:
+        assert news[job.id, "job.started"]["status"] == "in_progress"
+    with pytest.raises(WebhookVerificationError):
+        receiver.posts[0].verified(secret_of("bo", settings, jobs.engine))
+
+
+def all_delivered(outbox: Outbox, ended: list[Job]) -> bool:
+    found = [delivery for job in ended for delivery in outbox.of_job(job.id)]
+    return all(delivery.state is DeliveryState.DELIVERED for delivery in found)
+
+
+def test_two_senders_tell_everything_once(jobs: Jobs, settings: Settings) -> None:
+    with receiving() as receiver, sending(jobs, settings), sending(jobs, settings):
+        job_ids = {canceled(jobs, receiver.url) for _ in range(20)}
+        wait_until(lambda: len(receiver.posts) >= 20)
+    assert len(receiver.posts) == 20
+    assert {post.id.removesuffix("-1-canceled") for post in receiver.posts} == job_ids
+
+
+@on_sqlite
+def test_a_receiver_that_answers_for_ever_is_left(
+    jobs: Jobs, outbox: Outbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "ATTEMPT_SECONDS", 0.5)
+    left = False
+
+    def dribble(request: BaseHTTPRequestHandler) -> None:
+        nonlocal left
+        try:
+            for _ in range(1000):
+                request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                time.sleep(0.05)
+        except OSError:
+            left = True
+
+    with serving(dribble) as url, sending(jobs, settings):
+        job_id = canceled(jobs, url)
+        wait_until(lambda: the_delivery(outbox, job_id).last_error == "no answer in time")
+        wait_until(lambda: left)
+
+
+@on_sqlite
+def test_what_is_no_http_is_not_quoted(jobs: Jobs, outbox: Outbox, settings: Settings) -> None:
+    def greet(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"SSH-2.0-secret\r\n")
+
+    with serving(greet) as url, sending(jobs, settings):
+        job_id = canceled(jobs, url)
+        wait_until(lambda: the_delivery(outbox, job_id).last_error)
+    assert the_delivery(outbox, job_id).last_error == "the answer is not HTTP"
+
+
+@on_sqlite
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "unknown"])
+def test_a_certificate_is_checked(
+    jobs: Jobs,
+    outbox: Outbox,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trusted: bool,
+) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    make = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*make.split(), *names, *files], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with receiving(tls=tls) as receiver, sending(jobs, settings):
+        job_id = canceled(jobs, receiver.url.replace("127.0.0.1", "localhost"))
+        wait_until(lambda: the_delivery(outbox, job_id).attempts > 1 or receiver.posts)
+    assert bool(receiver.posts) == trusted
+    if not trusted:
+        assert "CERTIFICATE_VERIFY_FAILED" in (the_delivery(outbox, job_id).last_error or "")

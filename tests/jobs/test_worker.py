@@ -1,0 +1,274 @@
+"""Jobs in the hands of real worker processes, which are killed, frozen and stopped on the way."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+import sqlalchemy as sa
+
+from hunyuan_runner.jobs import database
+from hunyuan_runner.jobs.job import Caller, JobState
+from hunyuan_runner.jobs.store import STRANDED_AGE_MS, Jobs, WrongState, workflow_id
+from hunyuan_runner.media import probe
+from hunyuan_runner.params import Stage
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage import ObjectNotFound, Storage, draft_key, open_storage, video_key
+from tests.jobs.conftest import clip, wait_for, wait_for_end
+
+StartWorker = Callable[[], subprocess.Popen[str]]
+
+
+def wait_until_gone(storage: Storage, key: str) -> None:
+    """A completed job's leftovers are deleted after it is said to be completed."""
+    with suppress(ObjectNotFound):
+        while True:
+            storage.size(key)
+            time.sleep(0.02)
+
+
+def test_a_job_is_rendered_and_published(
+    jobs: Jobs, start_worker: StartWorker, settings: Settings
+) -> None:
+    start_worker()
+    job = wait_for_end(jobs, jobs.submit(clip("a red circle")).id)
+    assert (job.state, job.progress, job.step, job.attempts) == (JobState.COMPLETED, 1.0, 5, 1)
+    assert job.started_at is not None
+    assert job.completed_at is not None
+    assert job.created_at <= job.started_at <= job.completed_at
+    file = settings.data_dir / "video.mp4"
+    file.write_bytes(open_storage(settings).get(video_key(job.id)))
+    assert probe(file).tags["prompt"] == "a red circle"
+
+
+def test_the_journal_tells_a_job_s_way_in_order(jobs: Jobs, start_worker: StartWorker) -> None:
+    start_worker()
+    canceled = jobs.submit(clip())
+    jobs.cancel(canceled.id)
+    jobs.retry(canceled.id)
+    wait_for_end(jobs, canceled.id)
+    query = sa.select(database.events).order_by(database.events.c.number)
+    with jobs.engine.connect() as connection:
+        told = [(row.run, row.state, row.stage, row.step) for row in connection.execute(query)]
+    assert told[:3] == [
+        (1, "pending", "queued", 0),
+        (1, "canceled", "queued", 0),
+        (2, "pending", "queued", 0),
+    ]
+    steps = [
+        step for _, state, stage, step in told if (state, stage) == ("in_progress", "denoising")
+    ]
+    assert steps == sorted(steps)
+    assert set(steps) == set(range(6))
+    assert told[-1][:2] == (2, "completed")
+
+
+def test_a_thousand_jobs_of_one_do_not_hold_up_another_s_first(
+    jobs: Jobs, start_worker: StartWorker
+) -> None:
+    many, one = (jobs.seen_by(Caller(name)) for name in ("many", "one"))
+    waiting = [many.submit(clip(steps=1)).id for _ in range(60)]
+    urgent = many.submit(clip(steps=1), priority=5).id
+    other = one.submit(clip(steps=1)).id
+    start_worker()
+    wait_for_end(jobs, other)
+    wait_for_end(jobs, urgent)
+    left = jobs.list(state=JobState.PENDING, limit=100).jobs
+    assert len(left) > len(waiting) - 10
+
+
+def test_a_killed_worker_s_job_goes_on_at_its_last_step_elsewhere(
+    jobs: Jobs, start_worker: StartWorker
+) -> None:
+    first = start_worker()
+    job_id = jobs.submit(clip("slow", steps=20)).id
+    wait_for(jobs, job_id, lambda job: job.step >= 3)
+    first.kill()
+    start_worker()
+    job = wait_for_end(jobs, job_id)
+    assert (job.state, job.attempts) == (JobState.COMPLETED, 2)
+    assert job.resumed_from_step is not None
+    assert job.resumed_from_step >= 3
+
+
+def test_a_stopped_worker_hands_its_job_back(jobs: Jobs, start_worker: StartWorker) -> None:
+    first = start_worker()
+    job_id = jobs.submit(clip("slow", steps=20)).id
+    wait_for(jobs, job_id, lambda job: job.step >= 3)
+    first.terminate()
+    assert first.wait(20) == 0
+    job = jobs.get(job_id)
+    assert (job.state, job.stage) == (JobState.PENDING, Stage.QUEUED)
+    assert jobs.live_workers() == 0
+    start_worker()
+    job = wait_for_end(jobs, job_id)
+    assert job.state is JobState.COMPLETED
+    assert job.resumed_from_step is not None
+    assert job.resumed_from_step >= 3
+
+
+def test_a_worker_that_comes_back_from_the_dead_changes_nothing(
+    jobs: Jobs, start_worker: StartWorker
+) -> None:
+    frozen = start_worker()
+    job_id = jobs.submit(clip("slow", steps=30)).id
+    wait_for(jobs, job_id, lambda job: job.step >= 2)
+    frozen.send_signal(signal.SIGSTOP)
+    start_worker()
+    wait_for(jobs, job_id, lambda job: job.attempts == 2 and job.step >= 5)
+    frozen.send_signal(signal.SIGCONT)
+    job = wait_for_end(jobs, job_id)
+    assert (job.state, job.attempts, job.step) == (JobState.COMPLETED, 2, 30)
+
+
+def test_a_canceled_render_stops_and_the_next_job_begins(
+    jobs: Jobs, start_worker: StartWorker
+) -> None:
+    start_worker()
+    endless = jobs.submit(clip("slow", steps=100)).id
+    wait_for(jobs, endless, lambda job: job.step >= 1)
+    next_job = jobs.submit(clip()).id
+    assert jobs.cancel(endless).state is JobState.CANCELED
+    assert wait_for_end(jobs, next_job).state is JobState.COMPLETED
+    assert jobs.get(endless).state is JobState.CANCELED
+
+
+def test_a_canceled_job_goes_on_from_its_checkpoint_when_retried(
+    jobs: Jobs, start_worker: StartWorker
+) -> None:
+    start_worker()
+    job_id = jobs.submit(clip("slow", steps=15)).id
+    wait_for(jobs, job_id, lambda job: job.step >= 4)
+    jobs.cancel(job_id)
+    jobs.retry(job_id)
+    job = wait_for_end(jobs, job_id)
+    assert job.state is JobState.COMPLETED
+    assert job.resumed_from_step is not None
+    assert job.resumed_from_step >= 4
+
+
+def test_a_job_that_kills_every_engine_is_given_up_and_blocks_no_other(
+    jobs: Jobs, start_worker: StartWorker
+) -> None:
+    start_worker()
+    poison, harmless = jobs.submit(clip("poison")).id, jobs.submit(clip()).id
+    job = wait_for_end(jobs, poison)
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.code == "engine_died"
+    assert "SIGKILL" in job.error.message
+    assert wait_for_end(jobs, harmless).state is JobState.COMPLETED
+
+
+def test_a_failed_job_says_why_and_can_be_retried(jobs: Jobs, start_worker: StartWorker) -> None:
+    start_worker()
+    job_id = jobs.submit(clip("broken")).id
+    job = wait_for_end(jobs, job_id)
+    assert job.error is not None
+    assert (job.error.code, job.error.message) == ("generation_failed", "it was asked to fail")
+    jobs.retry(job_id)
+    again = wait_for_end(jobs, job_id)
+    assert (again.state, again.attempts) == (JobState.FAILED, 2)
+
+
+def test_jobs_are_rendered_by_priority(jobs: Jobs, start_worker: StartWorker) -> None:
+    low, high, middle = (jobs.submit(clip(), priority=p).id for p in (-5, 5, 0))
+    start_worker()
+    ended = {job_id: wait_for_end(jobs, job_id).completed_at for job_id in (low, high, middle)}
+    assert sorted(ended, key=lambda job_id: str(ended[job_id])) == [high, middle, low]
+
+
+def test_two_workers_share_a_queue_and_render_nothing_twice(
+    jobs: Jobs, start_worker: StartWorker
+) -> None:
+    start_worker(), start_worker()
+    assert jobs.live_workers() == 2
+    ids = [jobs.submit(clip(steps=20)).id for _ in range(12)]
+    done = [wait_for_end(jobs, job_id) for job_id in ids]
+    assert {(job.state, job.attempts) for job in done} == {(JobState.COMPLETED, 1)}
+
+
+def test_the_first_clips_teach_the_estimate(jobs: Jobs, start_worker: StartWorker) -> None:
+    before = jobs.submit(clip("slow", steps=5)).eta
+    start_worker()
+    for _ in range(2):
+        wait_for_end(jobs, jobs.submit(clip("slow", steps=5)).id)
+    after = jobs.submit(clip("slow", steps=5)).eta
+    assert before is not None
+    assert after is not None
+    assert after.expected > 0.9  # five steps of 0.2 s; the guess for so small a clip is far below
+    assert after.high / after.low < before.high / before.low
+
+
+def test_a_job_whose_dispatch_got_lost_is_queued_again(
+    jobs: Jobs, start_worker: StartWorker
+) -> None:
+
+    job_id = jobs.submit(clip()).id
+    jobs._client.delete_workflow(workflow_id(job_id, 1))
+    with jobs.engine.begin() as connection:
+        long_ago = database.now_ms() - STRANDED_AGE_MS - 1
+        connection.execute(sa.update(database.jobs).values(created_at=long_ago))
+    start_worker()
+    assert wait_for_end(jobs, job_id).state is JobState.COMPLETED
+
+
+def test_a_paused_job_waits_behind_its_step_and_goes_on_from_there(
+    jobs: Jobs, start_worker: StartWorker
+) -> None:
+    start_worker()
+    job_id = jobs.submit(clip("slow", steps=20)).id
+    wait_for(jobs, job_id, lambda job: job.step >= 2)
+    assert jobs.pause(job_id).pausing
+    paused = wait_for(jobs, job_id, lambda job: job.stage is Stage.PAUSED)
+    assert (paused.state, paused.pausing, paused.queue_position) == (JobState.PENDING, False, None)
+    assert paused.eta is None
+    assert paused.progress > 0
+    other = wait_for_end(jobs, jobs.submit(clip()).id)
+    assert other.state is JobState.COMPLETED
+    still = jobs.get(job_id)
+    assert (still.stage, still.step) == (Stage.PAUSED, paused.step)
+
+    assert jobs.resume(job_id).queue_position == 1
+    done = wait_for_end(jobs, job_id)
+    assert (done.state, done.resumed_from_step) == (JobState.COMPLETED, paused.step)
+
+
+def test_a_queued_job_is_paused_at_once(jobs: Jobs, start_worker: StartWorker) -> None:
+    paused, other = (jobs.submit(clip()) for _ in range(2))
+    assert jobs.pause(paused.id).stage is Stage.PAUSED
+    assert jobs.get(other.id).queue_position == 1
+    assert (jobs.counts()[JobState.PENDING], jobs.counts()[Stage.PAUSED]) == (1, 1)
+    start_worker()
+    wait_for_end(jobs, other.id)
+    assert jobs.get(paused.id).stage is Stage.PAUSED
+    with pytest.raises(WrongState):
+        jobs.pause(paused.id)
+    with pytest.raises(WrongState):
+        jobs.resume(other.id)
+    jobs.resume(paused.id)
+    assert wait_for_end(jobs, paused.id).state is JobState.COMPLETED
+
+
+def test_a_job_with_draft_steps_shows_its_draft_and_waits_for_approval(
+    jobs: Jobs, start_worker: StartWorker, settings: Settings
+) -> None:
+    start_worker()
+    approved, dropped = (jobs.submit(clip(), draft_steps=2).id for _ in range(2))
+    for job_id in (approved, dropped):
+        job = wait_for(jobs, job_id, lambda job: job.has_draft)
+        assert (job.state, job.stage, job.step) == (JobState.PENDING, Stage.PAUSED, 2)
+    storage = open_storage(settings)
+    file = settings.data_dir / "draft.mp4"
+    file.write_bytes(storage.get(draft_key(approved)))
+    assert probe(file).tags["draft"] == "after 2 of 5 steps"
+
+    jobs.resume(approved)
+    done = wait_for_end(jobs, approved)
+    assert (done.state, done.resumed_from_step, done.step) == (JobState.COMPLETED, 2, 5)
+    wait_until_gone(storage, draft_key(approved))
+    assert jobs.cancel(dropped).state is JobState.CANCELED

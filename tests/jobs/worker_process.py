@@ -1,0 +1,75 @@
+"""A worker in a process of its own, with a renderer that counts instead of denoising.
+
+Run as `python -m tests.jobs.worker_process`, with settings from the environment; SIGTERM stops it.
+A prompt may ask for trouble: `poison` dies at step 2, `broken` fails, `slow` takes its time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+
+from hunyuan_runner.engine.events import Event, Finished, Resumed, StageStarted, StepFinished
+from hunyuan_runner.engine.process import EngineDied, GenerationFailed, Stopped
+from hunyuan_runner.jobs.worker import Worker
+from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.settings import Settings
+
+
+class CountingRenderer:
+    """Its latents are the number of steps done; its frames are that number."""
+
+    def generate(
+        self,
+        params: GenerationParams,
+        checkpoint: bytes | None,
+        on_event: Callable[[Event], None],
+        seconds_to_stop: Callable[[], float | None],
+        draft_after: int | None = None,
+    ) -> Finished:
+        on_event(StageStarted(Stage.ENCODING))
+        first = int(checkpoint or 0)
+        if checkpoint:
+            on_event(Resumed(first))
+        on_event(StageStarted(Stage.DENOISING))
+        last = draft_after or params.num_inference_steps
+        for step in range(first + 1, last + 1):
+            time.sleep(0.2 if "slow" in params.prompt else 0.005)
+            if seconds_to_stop() is not None:
+                raise Stopped
+            if "poison" in params.prompt and step == 2:
+                raise EngineDied(-signal.SIGKILL, Stage.DENOISING)
+            if "broken" in params.prompt:
+                raise GenerationFailed("generation_failed", "it was asked to fail")
+            on_event(StepFinished(step, str(step).encode()))
+        on_event(StageStarted(Stage.DECODING))
+        frames = Path(mkdtemp(dir=Settings().data_dir)) / "frames.npy"
+        shape = (params.num_frames, params.height, params.width, 3)
+        np.save(frames, np.full(shape, last, np.uint8))
+        return Finished(frames, "none", 1)
+
+    def close(self) -> None:
+        pass
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    worker = Worker(Settings(), CountingRenderer())
+    worker.start()
+    print("ready", os.getpid(), flush=True)
+    stop.wait()
+    worker.stop()
+
+
+if __name__ == "__main__":
+    main()
