@@ -1,0 +1,136 @@
+"""What the routes work on: the job store, the files, and which models are there."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from hunyuan_runner.api.errors import ApiError
+from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.jobs.job import Job, Webhook
+from hunyuan_runner.jobs.store import Jobs, Submission
+from hunyuan_runner.network import is_public, literal_address
+from hunyuan_runner.params import (
+    MAX_PIXEL_FRAMES,
+    WEBHOOK_EVENTS,
+    GenerationParams,
+    GenerationRequest,
+)
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage import Storage, open_storage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Opened once by the front, shared by all its routes."""
+
+    settings: Settings
+    jobs: Jobs
+    storage: Storage
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        return cls(settings, Jobs(settings), open_storage(settings))
+
+    def is_installed(self, model: Model) -> bool:
+        return (self.settings.model_dir(model.id) / "model_index.json").is_file()
+
+    def submit(
+        self,
+        request: GenerationRequest,
+        *,
+        idempotency_key: str | None = None,
+        remixed_from: str | None = None,
+    ) -> Job:
+        """Queue the clip asked for, or find the job that the same request and key queued before.
+
+        Raises ApiError, ValidationError, KeyReused or QueueFull, and then queues nothing.
+        """
+        model = self.installed_model(request.model)
+        params = request.resolve(model.id, model.presets)
+        _refuse_too_many_pixels(params)
+        _require_steps_behind_draft(request.draft_steps, params)
+        job = self.jobs.submit(
+            params,
+            priority=request.priority,
+            metadata=request.metadata,
+            draft_steps=request.draft_steps,
+            remixed_from=remixed_from,
+            webhook=self._webhook(request),
+            submission=_submission(idempotency_key, request, remixed_from),
+        )
+        if self.settings.log_prompts:
+            log.info("job %s: %s", job.id, ascii(params.prompt), extra={"job_id": job.id})
+        return job
+
+    def _webhook(self, request: GenerationRequest) -> Webhook | None:
+        """Raises ApiError if it is on an address of this network."""
+        if request.webhook_url is None:
+            return None
+        address = literal_address(urlsplit(request.webhook_url).hostname or "")
+        if address and not (self.settings.webhook_allow_private or is_public(address)):
+            message = (
+                "webhook_url must be on a public address (or see HUNYUAN_WEBHOOK_ALLOW_PRIVATE)"
+            )
+            raise ApiError(422, "private_address", message, param="webhook_url")
+        return Webhook(request.webhook_url, tuple(request.webhook_events or WEBHOOK_EVENTS))
+
+    def installed_model(self, model_id: str | None) -> Model:
+        """The model named, or the service's default. Raises ApiError if it is not installed."""
+        model_id = model_id or self.settings.model
+        model = MODELS.get(model_id)
+        if model is not None and self.is_installed(model):
+            return model
+        if model is not None:
+            message = f"model {model_id} is not installed; python download_models.py {model_id}"
+        else:
+            installed = [other.id for other in MODELS.values() if self.is_installed(other)]
+            message = f"there is no such model; installed: {', '.join(installed) or 'none'}"
+        raise ApiError(422, "unknown_model", message, param="model")
+
+
+async def _backend_of(request: Request) -> Backend:
+    """The backend as whoever asks may use it."""
+    backend: Backend = request.app.state.backend
+    return replace(backend, jobs=backend.jobs.seen_by(request.scope["caller"]))
+
+
+FromBackend = Annotated[Backend, Depends(_backend_of)]
+
+
+def _submission(
+    key: str | None, request: GenerationRequest, remixed_from: str | None
+) -> Submission | None:
+    if key is None:
+        return None
+    asked = f"{remixed_from} {request.model_dump_json()}"
+    return Submission(key, hashlib.sha256(asked.encode()).hexdigest())
+
+
+def _refuse_too_many_pixels(params: GenerationParams) -> None:
+    pixels = params.width * params.height
+    if pixels * params.num_frames > MAX_PIXEL_FRAMES:
+        most = (MAX_PIXEL_FRAMES // pixels - 1) // 4 * 4 + 1
+        raise ApiError(
+            422,
+            "too_large",
+            f"num_frames must be at most {most} at {params.width}x{params.height}",
+            param="num_frames",
+        )
+
+
+def _require_steps_behind_draft(draft_steps: int | None, params: GenerationParams) -> None:
+    if draft_steps is not None and draft_steps >= params.num_inference_steps:
+        raise ApiError(
+            422,
+            "invalid_value",
+            f"draft_steps must be below num_inference_steps, here {params.num_inference_steps}",
+            param="draft_steps",
+        )

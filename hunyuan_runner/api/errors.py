@@ -1,0 +1,258 @@
+"""Every refusal in one shape: what went wrong, where, and what would be right."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from hunyuan_runner.api.document import reference, schema_of
+from hunyuan_runner.jobs.deliveries import DeliveryNotFound
+from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
+from hunyuan_runner.params import GenerationRequest
+from hunyuan_runner.storage import ObjectNotFound
+
+TASK_ROUTE = "/generate"
+RETRY_AFTER_SECONDS = 5
+QUEUE_RETRY_AFTER_SECONDS = 30
+DISK_FULL = "The disk of the data folder is full; nothing was changed."
+
+
+class ErrorDetail(BaseModel):
+    code: str = Field(description="A stable word for programs.")
+    message: str = Field(description="What is wrong and what would be right, for people.")
+    param: str | None = Field(description="The field at fault, if one is.")
+    type: str = Field(description="invalid_request_error, or server_error.")
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer with a status of 400 or above."""
+
+    error: ErrorDetail
+
+
+ERROR_SCHEMAS = {model.__name__: schema_of(model) for model in (ErrorDetail, ErrorBody)}
+
+
+class ApiError(Exception):
+    """A request is refused."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers = headers
+
+    def body(self) -> ErrorBody:
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return ErrorBody(
+            error=ErrorDetail(code=self.code, message=self.message, param=self.param, type=kind)
+        )
+
+
+INTERNAL = ApiError(
+    500, "internal_error", "Something went wrong here; the service's log says what."
+)
+
+# What a handler may raise and as_api_error() knows.
+KNOWN_ERRORS: tuple[type[Exception], ...] = (
+    ApiError,
+    DeliveryNotFound,
+    HTTPException,
+    JobNotFound,
+    KeyReused,
+    ObjectNotFound,
+    OperationalError,
+    OSError,
+    QueueFull,
+    RequestValidationError,
+    ValidationError,
+    WrongState,
+)
+
+
+_EXAMPLES = (
+    ApiError(400, "malformed_json", "The body is not JSON: Expecting value at 12."),
+    ApiError(401, "unauthorized", "This API key is not known here."),
+    ApiError(403, "foreign_page", "A page of another site may not do this."),
+    ApiError(404, "not_found", "There is no job '18d4'; it may have been deleted or have expired"),
+    ApiError(409, "wrong_state", "Job 18d4 is in_progress; cancel it before deleting it"),
+    ApiError(413, "body_too_large", "The body is larger than 1048576 bytes."),
+    ApiError(415, "not_json", "Send JSON, with the header Content-Type: application/json."),
+    ApiError(416, "range_not_satisfiable", "The file has 183211 bytes.", param="Range"),
+    ApiError(422, "invalid_value", "num_frames must be 4k+1, such as 49 or 53", param="num_frames"),
+    ApiError(429, "rate_limited", "More than 120 requests in 60 seconds."),
+    ApiError(503, "unavailable", "The job database does not answer; nothing was changed."),
+)
+
+
+# Every code there is: with which statuses, and what it means.
+CODES: Mapping[str, tuple[Sequence[int], str]] = {
+    "malformed_json": ((400,), "The body is not JSON in UTF-8."),
+    "malformed": ((400,), "The request cannot be read."),
+    "missing": ((422, 400), "A field that is required is not there; 400 if it belongs in the URL."),
+    "unknown_field": ((422,), "There is no such field; the message names the nearest."),
+    "invalid_value": ((422,), "The field's value cannot be served; the message says what can."),
+    "too_large": ((422,), "Width times height times frames is too much."),
+    "private_address": (
+        (422,),
+        "The webhook is on a private network, or on the service's machine.",
+    ),
+    "unknown_model": ((422,), "There is no such model, or it is not installed."),
+    "unauthorized": ((401,), "The API key is missing or not known."),
+    "keys_not_set": ((403,), "The service has no keys, so it answers its own machine only."),
+    "foreign_page": ((403,), "A page of another site sent a form; see HUNYUAN_CORS_ORIGINS."),
+    "not_found": ((404,), "There is no such path, job or file; or the job is another key's."),
+    "no_preview": ((404,), "There is no picture of this job yet."),
+    "no_draft": ((404,), "The job has no draft, or none any more."),
+    "method_not_allowed": ((405,), "The path takes other methods; `Allow` names them."),
+    "timeout": ((408,), "The body did not arrive in time."),
+    "wrong_state": ((409, 400), "The job's state does not allow it; 400 on BentoML's routes."),
+    "key_reused": ((409,), "The Idempotency-Key was sent before, with another request."),
+    "body_too_large": ((413,), "The body has too many bytes."),
+    "not_json": ((415,), "The body has another Content-Type than application/json."),
+    "range_not_satisfiable": ((416,), "The range begins behind the file's end."),
+    "rate_limited": ((429,), "Too many requests of this key; see `Retry-After`."),
+    "queue_full": ((429,), "Too many jobs of this key wait; see `Retry-After`."),
+    "too_many_streams": ((429,), "Too many event streams of this key are open."),
+    "internal_error": ((500,), "Something went wrong; the log has it by `X-Request-Id`."),
+    "unavailable": ((503,), "The database is away or the disk is full; see `Retry-After`."),
+}
+
+GUARDED = (401, 403, 429)  # how any request that needs a key may be refused
+
+
+def refusals(*statuses: int, open_to_all: bool = False) -> dict[int | str, dict[str, Any]]:
+    """How a route may refuse, for the OpenAPI document, which has to have ERROR_SCHEMAS."""
+    statuses = statuses if open_to_all else (*statuses, *GUARDED)
+    # Not as a model, of which FastAPI would make a field to read it by, for every route and status.
+    return {
+        example.status: {
+            "description": example.code.replace("_", " ").capitalize(),
+            "content": {
+                "application/json": {
+                    "schema": reference(ErrorBody),
+                    "example": example.body().model_dump(),
+                }
+            },
+        }
+        for example in _EXAMPLES
+        if example.status in statuses
+    }
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """The refusal that `error` stands for; an error of ours is raised again."""
+    match error:
+        case ApiError():
+            return error
+        case RequestValidationError():
+            return _invalid(error.errors()[0])
+        case ValidationError():
+            return _invalid(error.errors()[0])
+        case JobNotFound() | DeliveryNotFound():
+            return ApiError(404, "not_found", _sentence(error))
+        case ObjectNotFound():
+            return ApiError(404, "not_found", "This file is no longer there.")
+        case KeyReused():
+            return ApiError(409, "key_reused", _sentence(error), param="Idempotency-Key")
+        case QueueFull():
+            message = f"{_sentence(error)}; wait for some to end, or cancel some."
+            headers = {"Retry-After": str(QUEUE_RETRY_AFTER_SECONDS)}
+            return ApiError(429, "queue_full", message, headers=headers)
+        case WrongState():
+            return ApiError(409, "wrong_state", _sentence(error))
+        case OperationalError() if "disk is full" in str(error):  # SQLite's words
+            return _unavailable(DISK_FULL)
+        case OperationalError():
+            return _unavailable("The job database does not answer; nothing was changed.")
+        case OSError(errno=errno.ENOSPC):
+            return _unavailable(DISK_FULL)
+        case HTTPException():
+            return _http_error(error)
+    raise error
+
+
+def error_response(error: ApiError, path: str) -> JSONResponse:
+    """The answer to a refused request; BentoML's client expects a shape of its own."""
+    on_task_route = path == TASK_ROUTE or path.startswith(TASK_ROUTE + "/")
+    content = {"error": error.message} if on_task_route else error.body().model_dump()
+    return JSONResponse(content, error.status, error.headers)
+
+
+def _unavailable(message: str) -> ApiError:
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return ApiError(503, "unavailable", message, headers=headers)
+
+
+def _http_error(error: HTTPException) -> ApiError:
+    """What the framework refuses by itself: an unknown path, a wrong method, an unreadable body."""
+    match error.status_code:
+        case 404:
+            return ApiError(404, "not_found", "There is nothing here; GET / lists the routes.")
+        case 405:
+            allowed = (error.headers or {}).get("Allow", "")
+            message = f"This route does not take this method; it takes {allowed}."
+            return ApiError(405, "method_not_allowed", message, headers=error.headers)
+        case 400:  # FastAPI raises it for what it cannot decode
+            return ApiError(400, "malformed_json", "The body is not JSON in UTF-8.")
+        case _:
+            return ApiError(
+                error.status_code, "malformed", str(error.detail), headers=error.headers
+            )
+
+
+def _invalid(problem: ErrorDetails | dict[str, Any]) -> ApiError:
+    """A 422 that names the field and what would be right, from pydantic's report."""
+    place, *fields = [str(part) for part in problem["loc"]] or [""]
+    if problem["type"] == "json_invalid":
+        reason = problem["ctx"]["error"]
+        return ApiError(400, "malformed_json", f"The body is not JSON: {reason} at {fields[0]}.")
+    if problem["type"] == "string_pattern_mismatch":  # only ids have a pattern
+        return ApiError(404, "not_found", "There is no job with this id.")
+    if place not in ("body", "query", "header"):  # raised by a model of ours, without a place
+        fields = [place, *fields]
+    param = ".".join(fields) or None
+    code = {"missing": "missing", "extra_forbidden": "unknown_field"}.get(
+        problem["type"], "invalid_value"
+    )
+    # What is missing in a URL makes it another one; what is missing in a body, a clip undefined.
+    status = 400 if (place, code) == ("query", "missing") else 422
+    return ApiError(status, code, _explain(problem, param), param=param)
+
+
+def _explain(problem: ErrorDetails | dict[str, Any], param: str | None) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    match problem["type"]:
+        case "missing":
+            return f"{param} is required" if param else "a JSON body with a prompt is required"
+        case "extra_forbidden":
+            near = get_close_matches(str(param), GenerationRequest.model_fields, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            return f"{param} is not a known field{hint}"
+    rule = re.sub(r"^\w+ should ", "must ", message)
+    return f"{param} {rule}" if param else _sentence(rule)
+
+
+def _sentence(error: object) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,106 @@
+"""The files of a clip over HTTP: whole or in part, never all of it in memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from hunyuan_runner.api.errors import ApiError
+from hunyuan_runner.jobs.job import Job
+from hunyuan_runner.storage import (
+    Storage,
+    animation_key,
+    draft_key,
+    spritesheet_key,
+    thumbnail_key,
+    video_key,
+)
+
+ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """One of the files of a job, which never change again."""
+
+    key: Callable[[str], str]
+    media_type: str
+    suffix: str  # behind the job's id: the name to save it under
+
+
+VIDEO = ClipFile(video_key, "video/mp4", ".mp4")
+THUMBNAIL = ClipFile(thumbnail_key, "image/jpeg", ".jpg")
+DRAFT = ClipFile(draft_key, "video/mp4", "-draft.mp4")
+ANIMATION = ClipFile(animation_key, "image/webp", ".webp")
+SPRITESHEET = ClipFile(spritesheet_key, "image/jpeg", "-spritesheet.jpg")
+
+
+def file_response(request: Request, storage: Storage, job: Job, file: ClipFile) -> Response:
+    """A file of a job, or the range asked for. Raises ObjectNotFound."""
+    key, name = file.key(job.id), f"{job.id}{file.suffix}"
+    size = storage.size(key)
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",  # keep it, but ask each time: jobs can be deleted
+        "Content-Disposition": f'inline; filename="{name}"',
+        "ETag": f'"{name}"',
+    }
+    if _holds(request.headers.get("If-None-Match", ""), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+
+    status, start, end = 200, 0, size
+    if (wanted := _wanted_range(request.headers, headers["ETag"], size)) is not None:
+        status, (start, end) = 206, wanted
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    headers["Content-Length"] = str(end - start)
+    return StreamingResponse(storage.stream(key, start, end), status, headers, file.media_type)
+
+
+def answers_with(*files: ClipFile) -> dict[int | str, dict[str, Any]]:
+    """That a route answers with one of these, for the OpenAPI document."""
+    content: dict[str, Any] = {file.media_type: {} for file in files}
+    return {
+        200: {"content": content, "description": "The file."},
+        206: {"content": content, "description": "The range asked for."},
+        304: {"description": "The file is the one of If-None-Match."},
+    }
+
+
+def _wanted_range(headers: Mapping[str, str], etag: str, size: int) -> tuple[int, int] | None:
+    """The bytes asked for as [start, end), or None for all.
+
+    As RFC 9110 allows, a Range that is malformed, in several parts, or meant for another version
+    of the file (If-Range) is ignored. Raises ApiError with 416 for one behind the end.
+    """
+    match = ONE_RANGE.fullmatch(headers.get("Range", "").replace(" ", ""))
+    if match is None or headers.get("If-Range", etag) != etag:
+        return None
+    first, last = match.groups()
+    if first:
+        if last and int(last) < int(first):
+            return None
+        start, end = int(first), min(int(last) + 1, size) if last else size
+    elif last:
+        start, end = max(size - int(last), 0), size
+    else:
+        return None
+    if start >= end:
+        raise ApiError(
+            416,
+            "range_not_satisfiable",
+            f"The file has {size} bytes.",
+            param="Range",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return start, end
+
+
+def _holds(if_none_match: str, etag: str) -> bool:
+    """Whether the client has this version of the file already."""
+    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in known or known == ["*"]

@@ -1,0 +1,241 @@
+"""The outermost layer of the service: what is true of every request, whoever answers it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hunyuan_runner import logs
+from hunyuan_runner.api.auth import Guard
+from hunyuan_runner.api.backend import Backend
+from hunyuan_runner.api.errors import INTERNAL, ApiError, error_response
+from hunyuan_runner.api.events import encode
+from hunyuan_runner.api.metrics import LATENCY, REQUESTS
+from hunyuan_runner.api.rest import create_app
+from hunyuan_runner.api.tail import Tail
+from hunyuan_runner.api.webhooks import render
+from hunyuan_runner.jobs.webhooks import Sender
+from hunyuan_runner.settings import Settings
+
+MAX_BODY_BYTES = 1 << 20
+BODY_TIMEOUT_SECONDS = 20
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+BENTOML_PATHS = ("/schema.json",)  # read by BentoML's client
+QUIET_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")  # asked for all day by machines
+
+# What a page of another site may read of an answer.
+EXPOSED_HEADERS = ["Content-Range", "Location", "Retry-After", "X-Request-Id"]
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Exchange:
+    """One request and what was answered so far."""
+
+    scope: Scope
+    request_id: str
+    started: float = field(default_factory=time.perf_counter)
+    status: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def route(self) -> str:
+        """The route's template: paths carry ids, which would swamp the metrics."""
+        route = self.scope.get("route")
+        return getattr(route, "path", "other")
+
+    def answer(self, message: Message) -> None:
+        """Note the head of the answer and complete it."""
+        self.status = message["status"]
+        self.seconds = time.perf_counter() - self.started
+        headers = MutableHeaders(scope=message)
+        headers["X-Request-Id"] = self.request_id
+        for name, value in SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+
+
+class Front:
+    """ASGI middleware around BentoML's app, of which only the schema is left to answer."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._bentoml = app
+        self._backend = Backend.open(settings)
+        self._tail = Tail(self._backend.jobs, encode)
+        self._app = create_app(self._backend, self._tail)
+        self._sender = Sender(settings, self._backend.jobs, render)
+        self._guard = Guard(settings)
+        self._http: ASGIApp = self._answer
+        if settings.cors_origins:
+            self._http = CORSMiddleware(
+                self._answer,
+                allow_origins=settings.cors_origins,
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=EXPOSED_HEADERS,
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            _when_told_to_stop(self._tail.close)
+            await self._bentoml(scope, self._with_sender(receive), send)
+            self._backend.jobs.close()
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:  # a websocket, which BentoML refuses
+            await self._bentoml(scope, receive, send)
+
+    def _with_sender(self, receive: Receive) -> Receive:
+        """Send webhooks from the service's start to its end."""
+
+        async def receive_on() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._sender.start()
+            else:
+                await self._sender.stop()
+            return message
+
+        return receive_on
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given_id = Headers(scope=scope).get("X-Request-Id", "")
+        request_id = given_id if VALID_REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
+        logs.REQUEST_ID.set(request_id)
+        scope = dict(scope)  # the server's own must stay as it is
+        exchange = _Exchange(scope, request_id)
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.answer(message)
+            await send(message)
+
+        try:
+            scope["caller"] = self._guard.admit(scope)
+            await self._dispatch(scope, receive, send_on)
+        except ApiError as refusal:
+            await error_response(refusal, scope["path"])(scope, receive, send_on)
+        except ClientDisconnect:
+            log.info("client went away")
+        except Exception:
+            log.exception("request failed")
+            if exchange.status is None:
+                await error_response(INTERNAL, scope["path"])(scope, receive, send_on)
+        finally:
+            _record(exchange)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"  # whatever answers GET answers HEAD
+            receive, send = _head_only(send)
+        app = self._bentoml if scope["path"] in BENTOML_PATHS else self._app
+        await app(scope, await _with_body_read(scope, receive), send)
+
+
+def _when_told_to_stop(act: Callable[[], None]) -> None:
+    """Act on the signals that stop the server, besides what it does about them itself.
+
+    The end of its lifespan would be too late: it waits for all answers first, endless ones too.
+    """
+    loop = asyncio.get_running_loop()
+    server: dict[int, Any] = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+        server[number](number, frame)
+
+    for number in server:
+        signal.signal(number, handle)
+
+
+def _head_only(send: Send) -> tuple[Receive, Send]:
+    """Pass on the head of an answer, then hang up on who still sends its body."""
+    answered = asyncio.Event()
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body"})
+            answered.set()
+
+    async def hang_up() -> Message:
+        await answered.wait()
+        return {"type": "http.disconnect"}
+
+    return hang_up, send_head
+
+
+async def _with_body_read(scope: Scope, receive: Receive) -> Receive:
+    """Read the body before anything else does. Raises ApiError where it is too large or too slow.
+
+    BentoML's own time-out counts from the request's start, and would answer in a shape of its own.
+    """
+    headers = Headers(scope=scope)
+    declared = headers.get("Content-Length", "0")
+    if declared == "0" and "Transfer-Encoding" not in headers:
+        return receive
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            body = await _read_body(receive)
+    except TimeoutError:
+        raise ApiError(408, "timeout", "The body did not arrive in time.") from None
+
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return replay
+
+
+async def _read_body(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "body_too_large", f"The body is larger than {MAX_BODY_BYTES} bytes.")
+
+
+def _record(exchange: _Exchange) -> None:
+    method, route = exchange.scope["method"], exchange.route
+    status = exchange.status or 499  # the client went away, or BentoML's time-out struck
+    REQUESTS.labels(method, route, status).inc()
+    LATENCY.labels(method, route).observe(exchange.seconds)
+    if exchange.scope["path"] not in QUIET_PATHS:
+        target = exchange.scope["raw_path"].decode("ascii", "backslashreplace")
+        milliseconds = round(exchange.seconds * 1000, 1)
+        facts = {"method": method, "path": target, "status": status, "milliseconds": milliseconds}
+        log.info("%s %s %d %.1f ms", method, target, status, milliseconds, extra=facts)

@@ -1,0 +1,70 @@
+"""Prometheus metrics: requests by route template, and the state of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from hunyuan_runner.api.backend import FromBackend
+from hunyuan_runner.api.errors import refusals
+from hunyuan_runner.jobs.job import JobState
+from hunyuan_runner.jobs.store import Jobs
+
+LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+router = APIRouter()
+
+_requests_registry = CollectorRegistry()
+REQUESTS = Counter(
+    "hunyuan_http_requests",
+    "Requests answered.",
+    ("method", "route", "status"),
+    registry=_requests_registry,
+)
+LATENCY = Histogram(
+    "hunyuan_http_request_seconds",
+    "Time from the request's headers to the answer's.",
+    ("method", "route"),
+    buckets=LATENCY_BUCKETS,
+    registry=_requests_registry,
+)
+
+
+class _QueueCollector(Collector):
+    """Reads the job store when asked, so that every front tells the same."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        counts = self._jobs.counts()
+        by_state = GaugeMetricFamily("hunyuan_jobs", "Jobs by state.", labels=["state"])
+        for state, number in counts.items():
+            by_state.add_metric([state], number)
+        yield by_state
+        yield GaugeMetricFamily(
+            "hunyuan_queue_length", "Jobs waiting for a worker.", counts[JobState.PENDING]
+        )
+        yield GaugeMetricFamily(
+            "hunyuan_workers", "Workers whose lease is fresh.", self._jobs.live_workers()
+        )
+
+
+@router.get(
+    "/metrics",
+    tags=["operations"],
+    operation_id="metrics",
+    response_class=Response,
+    responses=refusals(503),
+)
+def metrics(backend: FromBackend) -> Response:
+    """Requests, jobs and workers, for Prometheus."""
+    queue = CollectorRegistry()
+    queue.register(_QueueCollector(backend.jobs))
+    content = generate_latest(_requests_registry) + generate_latest(queue)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)

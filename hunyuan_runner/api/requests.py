@@ -1,0 +1,56 @@
+"""What the routes share in reading a request."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Header, Path, Request
+
+from hunyuan_runner.api.backend import Backend
+from hunyuan_runner.api.errors import ApiError
+from hunyuan_runner.jobs.job import Job, JobState
+
+JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+
+JobId = Annotated[
+    str, Path(pattern=JOB_ID_PATTERN, description="The job_id that submitting answered.")
+]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="Your name for this submission: sent again, it queues no second job.",
+    ),
+]
+
+
+def media_type_of(request: Request) -> str:
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+async def require_json(request: Request) -> None:
+    """Refuse other bodies: a page of another site can have a browser send a form, but not JSON."""
+    if media_type_of(request) != "application/json" and await request.body():
+        message = "Send JSON, with the header Content-Type: application/json."
+        raise ApiError(415, "not_json", message)
+
+
+async def require_own_page(request: Request) -> None:
+    """Refuse what a browser sends for a page of another site, where a form has to be taken."""
+    origin = request.headers.get("Origin")
+    allowed = request.app.state.backend.settings.cors_origins
+    if origin is None or urlsplit(origin).netloc == request.headers.get("Host"):
+        return
+    if origin not in allowed and "*" not in allowed:
+        raise ApiError(403, "foreign_page", "A page of another site may not do this.")
+
+
+def completed_job(backend: Backend, job_id: str) -> Job:
+    """Raises JobNotFound, or ApiError while there is no clip."""
+    job = backend.jobs.get(job_id)
+    if job.state is not JobState.COMPLETED:
+        raise ApiError(409, "wrong_state", f"Job {job.id} is {job.state}, not completed.")
+    return job

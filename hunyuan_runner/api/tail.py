@@ -1,0 +1,146 @@
+"""The end of the journal, read once for all event streams of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import dataclass
+
+from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
+
+from hunyuan_runner.jobs.job import Caller
+from hunyuan_runner.jobs.journal import JobEvent, JournalPage
+from hunyuan_runner.jobs.store import Jobs
+
+POLL_SECONDS = 0.25
+AWAY_SECONDS = 1  # between two tries to reach a database that does not answer
+MAX_WAITING = 1000  # messages a stream may be behind; then its reader has to come back for them
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Message:
+    """An event, and the bytes that tell of it."""
+
+    event: JobEvent
+    encoded: bytes
+
+
+class Subscription:
+    """What one stream may see and has not been sent yet."""
+
+    def __init__(self, caller: Caller, job_id: str | None) -> None:
+        self.caller = caller
+        self.job_id = job_id  # or every job that the caller sees
+        self.ended = False
+        self._after: int | None = None
+        self._waiting: list[Message] = []
+        self._news = asyncio.Event()
+
+    def begin(self, after: int) -> None:
+        """Want the events behind this number."""
+        self._after = after
+
+    def wants(self, event: JobEvent) -> bool:
+        if self._after is None or event.number <= self._after:
+            return False
+        if self.job_id is not None:
+            return event.job.id == self.job_id
+        return self.caller.sees(event.owner)
+
+    def put(self, message: Message) -> None:
+        self._waiting.append(message)
+        self._news.set()
+        if len(self._waiting) > MAX_WAITING:
+            self.end()
+
+    def end(self) -> None:
+        self.ended = True
+        self._news.set()
+
+    async def take(self, patience: float) -> list[Message]:
+        """What has come in; waits so many seconds for something, or for the end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._news.wait()
+        self._news.clear()
+        taken, self._waiting = self._waiting, []
+        return taken
+
+
+class Tail:
+    """Reads on in the journal while anybody listens, and passes on what it finds."""
+
+    def __init__(self, jobs: Jobs, encode: Callable[[JobEvent], bytes]) -> None:
+        self._jobs = jobs
+        self._encode = encode
+        self._subscriptions: set[Subscription] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._number = 0  # up to which everything was passed on
+        self._closed = False
+
+    def streams_of(self, caller: Caller) -> int:
+        return sum(each.caller == caller for each in self._subscriptions)
+
+    def enter(self, subscription: Subscription) -> None:
+        self._subscriptions.add(subscription)
+        if self._closed:
+            subscription.end()
+
+    def leave(self, subscription: Subscription) -> None:
+        self._subscriptions.discard(subscription)
+
+    def join(self, subscription: Subscription, after: int) -> bool:
+        """Pass on what comes behind this number; False if some of that has come already."""
+        if self._task is None:
+            self._number = after
+            # Not in the context of the request that happens to be the first.
+            self._task = asyncio.create_task(self._run(), context=Context())
+        elif after < self._number:
+            return False
+        subscription.begin(after)
+        return True
+
+    def close(self) -> None:
+        """End all streams, also those that are yet to begin: this process is about to stop."""
+        self._closed = True
+        for subscription in self._subscriptions:
+            subscription.end()
+
+    async def _run(self) -> None:
+        try:
+            while self._subscriptions and not self._closed:
+                await self._pass_on()
+                await asyncio.sleep(POLL_SECONDS)
+        except Exception:
+            log.exception("the journal cannot be followed; the event streams are ended")
+        finally:
+            self._task = None
+            for subscription in self._subscriptions:
+                subscription.end()
+
+    async def _pass_on(self) -> None:
+        followed = {each.job_id for each in self._subscriptions if each.job_id is not None}
+        try:
+            page, missing = await run_in_threadpool(self._read, self._number, followed)
+        except OperationalError:
+            log.warning("the job database does not answer; event streams wait", exc_info=True)
+            await asyncio.sleep(AWAY_SECONDS)
+            return
+        self._number = page.number
+        for event in page.events:
+            if wanting := [each for each in self._subscriptions if each.wants(event)]:
+                message = Message(event, self._encode(event))
+                for subscription in wanting:
+                    subscription.put(message)
+        for subscription in self._subscriptions:
+            if subscription.job_id in missing:
+                subscription.end()
+
+    def _read(self, number: int, job_ids: Collection[str]) -> tuple[JournalPage, set[str]]:
+        return self._jobs.events_after(number), self._jobs.missing(job_ids)

@@ -1,0 +1,127 @@
+"""The wire of BentoML's tasks, answered from our job store.
+
+Stock `@bentoml.task` keeps its results in a file that every start deletes; its client is content
+with these routes (see docs/api.md).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from hunyuan_runner.api.backend import FromBackend
+from hunyuan_runner.api.errors import TASK_ROUTE, ApiError
+from hunyuan_runner.api.files import VIDEO, answers_with, file_response
+from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, require_json
+from hunyuan_runner.api.views import EtaView
+from hunyuan_runner.jobs.job import Job, JobState
+from hunyuan_runner.params import GenerationRequest, Stage
+
+
+class TaskError(BaseModel):
+    """How BentoML's client expects a refusal."""
+
+    error: str
+
+
+class TaskReceipt(BaseModel):
+    """Names the task; BentoML's client asks for the rest."""
+
+    task_id: str
+    status: JobState
+
+    @classmethod
+    def of(cls, job: Job) -> TaskReceipt:
+        return cls(task_id=job.id, status=job.state)
+
+
+class TaskStatus(BaseModel):
+    """The four fields BentoML's client reads, and how far the job is."""
+
+    task_id: str
+    status: JobState
+    created_at: datetime
+    executed_at: datetime | None = Field(description="When it ended.")
+    progress: float
+    stage: Stage | None
+    queue_position: int | None
+    eta_seconds: EtaView | None
+
+    @classmethod
+    def of(cls, job: Job) -> TaskStatus:
+        return cls(
+            task_id=job.id,
+            status=job.state,
+            created_at=job.created_at,
+            executed_at=job.completed_at,
+            progress=round(job.progress, 4),
+            stage=job.stage,
+            queue_position=job.queue_position,
+            eta_seconds=EtaView.of(job.eta) if job.eta else None,
+        )
+
+
+TaskId = Annotated[
+    str, Query(pattern=JOB_ID_PATTERN, description="The task_id that submitting answered.")
+]
+
+router = APIRouter(
+    prefix=TASK_ROUTE,
+    tags=["BentoML task"],
+    responses={"default": {"model": TaskError, "description": "Any refusal."}},
+)
+
+
+@router.post("", include_in_schema=False)
+def call_task() -> None:
+    headers = {"Allow": ""}
+    raise ApiError(
+        405,
+        "method_not_allowed",
+        "A clip takes longer than a request may: POST /generate/submit, then GET /generate/status",
+        headers=headers,
+    )
+
+
+@router.post("/submit", operation_id="task_submit", dependencies=[Depends(require_json)])
+def submit_task(
+    wanted: GenerationRequest, backend: FromBackend, idempotency_key: IdempotencyKey = None
+) -> TaskReceipt:
+    """Queue a clip."""
+    return TaskReceipt.of(backend.submit(wanted, idempotency_key=idempotency_key))
+
+
+@router.get("/status", operation_id="task_status")
+def task_status(task_id: TaskId, backend: FromBackend) -> TaskStatus:
+    """How far the clip is."""
+    return TaskStatus.of(backend.jobs.get(task_id))
+
+
+@router.get(
+    "/get",
+    operation_id="task_get",
+    response_class=Response,
+    responses=answers_with(VIDEO),
+)
+def task_result(request: Request, task_id: TaskId, backend: FromBackend) -> Response:
+    """The clip itself, once it is completed."""
+    job = backend.jobs.get(task_id)
+    if job.state is not JobState.COMPLETED:
+        reason = f": {job.error.message}" if job.error else ""
+        raise ApiError(400, "wrong_state", f"task {job.id} is {job.state}{reason}")
+    return file_response(request, backend.storage, job, VIDEO)
+
+
+@router.put("/cancel", operation_id="task_cancel")
+def cancel_task(task_id: TaskId, backend: FromBackend) -> TaskReceipt:
+    """End a clip that is queued or rendered."""
+    return TaskReceipt.of(backend.jobs.cancel(task_id))
+
+
+@router.post("/retry", operation_id="task_retry")
+def retry_task(task_id: TaskId, backend: FromBackend) -> TaskReceipt:
+    """Queue a failed or canceled clip again, under the same id; it goes on from its checkpoint."""
+    return TaskReceipt.of(backend.jobs.retry(task_id))

@@ -1,0 +1,227 @@
+"""What the API tells about a job and about itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hunyuan_runner.jobs.job import Eta, Job, JobState
+from hunyuan_runner.jobs.store import Page
+from hunyuan_runner.params import GenerationParams, PresetName, Stage
+
+
+class EtaView(BaseModel):
+    """Seconds until the clip is there, counted from now, with the range it should fall in."""
+
+    low: float
+    expected: float
+    high: float
+
+    @classmethod
+    def of(cls, eta: Eta) -> Self:
+        return cls(low=round(eta.low, 1), expected=round(eta.expected, 1), high=round(eta.high, 1))
+
+
+class JobErrorView(BaseModel):
+    """Why a job failed: a stable code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class JobView(BaseModel):
+    """A job, as every route shows it. Times are RFC 3339 in UTC; URLs are paths of this service."""
+
+    job_id: str
+    status: JobState
+    progress: float = Field(description="0 to 1, over all stages by expected time.")
+    stage: Stage | None = Field(description="What the job is at; null once it ended.")
+    step: int = Field(description="Denoising steps done.")
+    num_inference_steps: int
+    pausing: bool = Field(description="It will be paused behind the step under way.")
+    queue_position: int | None = Field(description="1 is next; null while it is not in the queue.")
+    eta_seconds: EtaView | None
+    attempts: int = Field(description="How often a worker began it.")
+    resumed_from_step: int | None = Field(
+        description="The checkpoint the last attempt went on from."
+    )
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None = Field(description="When it ended, however it ended.")
+    expires_at: datetime | None = Field(description="When the job and its files are deleted.")
+    params: GenerationParams = Field(description="The clip in full, its seed included.")
+    draft_steps: int | None = Field(description="The step behind which it pauses with a draft.")
+    model: str
+    priority: int
+    metadata: dict[str, str]
+    remixed_from: str | None = Field(description="The job this one is a remix of.")
+    webhook_url: str | None = Field(description="Without its query, which may carry a token.")
+    video_url: str | None
+    thumbnail_url: str | None
+    preview_url: str | None = Field(
+        description="A still while the clip is denoised, an animation once it is finished."
+    )
+    draft_url: str | None = Field(description="What it was expected to become, while it waits.")
+    error: JobErrorView | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        completed = job.state is JobState.COMPLETED
+        return cls(
+            job_id=job.id,
+            status=job.state,
+            progress=round(job.progress, 4),
+            stage=job.stage,
+            step=job.step,
+            num_inference_steps=job.params.num_inference_steps,
+            pausing=job.pausing,
+            queue_position=job.queue_position,
+            eta_seconds=EtaView.of(job.eta) if job.eta else None,
+            attempts=job.attempts,
+            resumed_from_step=job.resumed_from_step,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            completed_at=job.completed_at,
+            expires_at=job.expires_at,
+            params=job.params,
+            draft_steps=job.draft_steps,
+            model=job.params.model,
+            priority=job.priority,
+            metadata=job.metadata,
+            remixed_from=job.remixed_from,
+            webhook_url=without_query(job.webhook.url) if job.webhook else None,
+            video_url=f"/api/videos/{job.id}.mp4" if completed else None,
+            thumbnail_url=f"/api/jobs/{job.id}/thumbnail" if completed else None,
+            preview_url=preview_url(job.id) if completed or job.has_preview else None,
+            draft_url=f"/api/jobs/{job.id}/draft" if job.has_draft and not completed else None,
+            error=JobErrorView(code=job.error.code, message=job.error.message)
+            if job.error
+            else None,
+        )
+
+
+def without_query(url: str) -> str:
+    return urlsplit(url)._replace(query="", fragment="").geturl()
+
+
+def preview_url(job_id: str) -> str:
+    return f"/api/jobs/{job_id}/preview"
+
+
+class ProgressView(BaseModel):
+    """How far a job is: what changes of its view while its state does not."""
+
+    job_id: str
+    stage: Stage | None
+    step: int
+    num_inference_steps: int
+    progress: float
+    eta_seconds: EtaView | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        view = JobView.of(job)
+        return cls(**{name: getattr(view, name) for name in cls.model_fields})
+
+
+class PreviewView(BaseModel):
+    """Where the new preview of a job is."""
+
+    job_id: str
+    preview_url: str
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(job_id=job.id, preview_url=preview_url(job.id))
+
+
+class JobList(BaseModel):
+    """A page of jobs, the newest first."""
+
+    jobs: list[JobView]
+    has_more: bool
+    next: str | None = Field(description="Give this as `after` for the next page.")
+
+    @classmethod
+    def of(cls, page: Page) -> Self:
+        return cls(
+            jobs=[JobView.of(job) for job in page.jobs],
+            has_more=page.has_more,
+            next=page.jobs[-1].id if page.has_more else None,
+        )
+
+
+class PresetView(BaseModel):
+    """The settings a model uses where the request names none."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    num_inference_steps: int
+    guidance_scale: float
+    flow_shift: float
+
+
+class ModelView(BaseModel):
+    """A model this service can run."""
+
+    id: str
+    title: str
+    licence: str
+    parameters: float
+    installed: bool
+    default: bool = Field(description="Used where a request names no model.")
+    presets: dict[PresetName, PresetView]
+
+
+class ModelList(BaseModel):
+    models: list[ModelView]
+
+
+class QueueView(BaseModel):
+    pending: int
+    in_progress: int
+    paused: int
+
+
+class Health(BaseModel):
+    """Whether jobs are taken and rendered."""
+
+    status: Literal["ok", "no_worker"] = Field(
+        description="no_worker: jobs are taken, and wait for a worker."
+    )
+    workers: int = Field(description="Workers that showed themselves lately.")
+    queue: QueueView
+
+
+class Ready(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class HostView(BaseModel):
+    """The machine that answers; workers may run on others."""
+
+    cpu: str
+    cores: int
+    threads: int = Field(description="Threads of the engine.")
+    memory_bytes: int
+
+
+class Info(BaseModel):
+    """What this service is, what it can do and where it runs."""
+
+    name: str
+    versions: dict[str, str | None]
+    models: list[ModelView]
+    bounds: dict[str, dict[str, float]] = Field(
+        description="By field of POST /api/generate: the least and the most it takes."
+    )
+    max_pixel_frames: int = Field(description="The most that width x height x num_frames may be.")
+    retention_hours: float = Field(description="How long ended jobs and their files are kept.")
+    host: HostView

@@ -1,0 +1,113 @@
+"""What webhooks are told, how that went, and the secret that shows it was told by this service."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from hunyuan_runner.api.backend import FromBackend
+from hunyuan_runner.api.errors import refusals
+from hunyuan_runner.api.requests import JOB_ID_PATTERN, JobId
+from hunyuan_runner.api.views import JobView, without_query
+from hunyuan_runner.jobs.deliveries import Delivery, DeliveryState, Outbox
+from hunyuan_runner.jobs.job import Job
+from hunyuan_runner.jobs.webhooks import secret_of
+from hunyuan_runner.params import WebhookEvent
+
+DeliveryId = Annotated[
+    str, Path(pattern=JOB_ID_PATTERN, description="A delivery's `id`, its header webhook-id.")
+]
+
+
+class Notice(BaseModel):
+    """The body of a webhook's POST. The header `webhook-id` stays the same, however often it comes;
+    `webhook-signature` is made with the secret of /api/webhooks/secret."""
+
+    type: Literal["job.started", "job.completed", "job.failed", "job.canceled"]
+    timestamp: datetime = Field(description="When it happened.")
+    data: JobView = Field(description="The job as it was then.")
+
+    @classmethod
+    def of(cls, delivery: Delivery, job: Job) -> Self:
+        return cls(
+            type=f"job.{delivery.event}", timestamp=delivery.created_at, data=JobView.of(job)
+        )
+
+
+class DeliveryView(BaseModel):
+    """One event on its way to the webhook."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str = Field(description="The header webhook-id of every attempt.")
+    event: WebhookEvent
+    state: DeliveryState
+    attempts: int
+    last_status: int | None = Field(description="What the last attempt was answered.")
+    last_error: str | None = Field(description="Why it was not answered.")
+    created_at: datetime
+    next_attempt_at: datetime | None = Field(description="null once delivered or given up.")
+    last_attempt_at: datetime | None
+
+
+class WebhookLog(BaseModel):
+    """A job's webhook, and every event on its way there."""
+
+    webhook_url: str | None = Field(description="Without its query, which may carry a token.")
+    webhook_events: list[WebhookEvent]
+    deliveries: list[DeliveryView] = Field(description="The oldest first.")
+
+
+class Secret(BaseModel):
+    secret: str = Field(description="whsec_…, for any Standard Webhooks library.")
+
+
+router = APIRouter(tags=["webhooks"])
+told = APIRouter()
+
+
+@told.post("job", operation_id="webhook")
+def tell(notice: Notice) -> None:
+    """Sent to a job's `webhook_url`. Any 2xx is a receipt, 410 ends it; all else is tried again."""
+
+
+def render(delivery: Delivery, job: Job) -> str:
+    """The body of a delivery."""
+    return Notice.of(delivery, job).model_dump_json()
+
+
+@router.get(
+    "/api/jobs/{job_id}/webhooks", operation_id="get_webhooks", responses=refusals(404, 503)
+)
+def get_webhooks(job_id: JobId, backend: FromBackend) -> WebhookLog:
+    """What a job's webhook was told, and what it answered."""
+    webhook = backend.jobs.get(job_id).webhook
+    deliveries = Outbox(backend.jobs.engine).of_job(job_id)
+    return WebhookLog(
+        webhook_url=without_query(webhook.url) if webhook else None,
+        webhook_events=list(webhook.events) if webhook else [],
+        deliveries=[DeliveryView.model_validate(delivery) for delivery in deliveries],
+    )
+
+
+@router.post(
+    "/api/jobs/{job_id}/webhooks/{delivery_id}/resend",
+    operation_id="resend_webhook",
+    status_code=202,
+    responses=refusals(404, 503),
+)
+def resend_webhook(job_id: JobId, delivery_id: DeliveryId, backend: FromBackend) -> DeliveryView:
+    """Send a delivery again, at once, even if it arrived or was given up."""
+    job = backend.jobs.get(job_id)
+    return DeliveryView.model_validate(Outbox(backend.jobs.engine).resend(job.id, delivery_id))
+
+
+@router.get("/api/webhooks/secret", operation_id="get_webhook_secret", responses=refusals(503))
+def get_webhook_secret(request: Request, response: Response, backend: FromBackend) -> Secret:
+    """What the webhooks of your jobs are signed with; other users have another."""
+    response.headers["Cache-Control"] = "no-store"
+    owner = request.scope["caller"].name
+    return Secret(secret=secret_of(owner, backend.settings, backend.jobs.engine))

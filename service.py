@@ -1,0 +1,120 @@
+"""The two BentoML services: a front that answers HTTP, and a runner that renders.
+
+    bentoml serve service:HunyuanVideo                              both
+    HUNYUAN_LOCAL_RUNNER=false bentoml serve service:HunyuanVideo   a front alone
+    bentoml serve service:HunyuanRunner                             a runner alone
+
+They meet in the job store only. Every process imports this file: nothing heavy at its top.
+"""
+
+from __future__ import annotations
+
+import gc
+
+# A thousand modules are about to be made and none to be thrown away, but the collector would look
+# through all of them time and again: a fifth of the start.
+gc.disable()
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import bentoml
+from bentoml.exceptions import BentoMLException
+from bentoml.validators import ContentType
+
+from hunyuan_runner import __version__
+from hunyuan_runner.api.front import Front
+from hunyuan_runner.logs import configure_logging
+from hunyuan_runner.params import GenerationRequest
+from hunyuan_runner.settings import get_settings
+from hunyuan_runner.storage import DataFolderUnusable, prepare_data_folder
+
+settings = get_settings()
+configure_logging(settings.log_level, settings.log_format)
+log = logging.getLogger("hunyuan_runner.service")
+
+# We have our own: BentoML labels its metrics with raw paths, job ids included, its access log knows
+# of no request ids, and its traces go nowhere and cost time.
+NO_METRICS = {"enabled": False}
+NO_TRACES = {"excluded_urls": ".*"}
+NO_ACCESS_LOG = {"access": {"enabled": False}}
+
+
+# Where nobody has said who may use the service, it listens to its own machine alone.
+GUARDED = bool(settings.api_keys) or settings.allow_anonymous
+ADDRESS = {} if GUARDED else {"host": "127.0.0.1"}
+
+
+def prepare() -> None:
+    """Once, before any process starts: fail if nothing can be kept, and say who is answered."""
+    try:
+        prepare_data_folder(settings)
+    except DataFolderUnusable as error:
+        raise BentoMLException(str(error)) from error
+    if not GUARDED:
+        log.info("HUNYUAN_API_KEYS is not set: this machine alone is answered")
+
+
+@bentoml.service(workers=1, metrics=NO_METRICS, logging=NO_ACCESS_LOG, tracing=NO_TRACES)
+class HunyuanRunner:
+    """Takes one job at a time from the store and renders it in a child process."""
+
+    on_deployment = bentoml.on_deployment(prepare)
+
+    def __init__(self) -> None:
+        # The front, which imports this file too, need not carry numpy and the like.
+        from hunyuan_runner.engine.process import EngineProcess
+        from hunyuan_runner.jobs.worker import Worker
+
+        engine = EngineProcess(settings, scratch=prepare_data_folder(settings) / "scratch")
+        self._worker = Worker(settings, engine)
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        await asyncio.to_thread(self._worker.start)
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        """Hand the job under way back to the queue."""
+        await asyncio.to_thread(self._worker.stop)
+
+    def __is_ready__(self) -> bool:
+        return self._worker.ready
+
+    @bentoml.api(batchable=False)  # a clip fills the machine: two at once would both be late
+    def info(self) -> dict[str, Any]:
+        """Whether this runner takes jobs."""
+        return {"version": __version__, "ready": self._worker.ready}
+
+
+@bentoml.service(
+    workers=1,
+    http=ADDRESS,
+    traffic={"timeout": 60},
+    # The front takes jobs whether or not a runner is up yet.
+    runner_probe={"enabled": False},
+    metrics=NO_METRICS,
+    logging=NO_ACCESS_LOG,
+    tracing=NO_TRACES,
+)
+class HunyuanVideo:
+    """Text-to-video on plain CPUs: a prompt goes in, a job is queued, an MP4 comes out."""
+
+    if settings.local_runner:
+        # Started beside this service by BentoML, and never called: renders go through the store.
+        runner = bentoml.depends(HunyuanRunner)
+
+    on_deployment = bentoml.on_deployment(prepare)
+
+    @bentoml.task(input_spec=GenerationRequest, batchable=False)
+    def generate(self, **params: Any) -> Annotated[Path, ContentType("video/mp4")]:
+        """Text to video."""
+        raise NotImplementedError("api/tasks.py answers the routes of this task")
+
+
+HunyuanVideo.add_asgi_middleware(Front, settings=settings)  # type: ignore[attr-defined]
+
+gc.enable()
+gc.freeze()  # what is there by now stays, and need not be looked through while a request waits
