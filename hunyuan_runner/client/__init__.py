@@ -1,0 +1,62 @@
+"""The Python client: jobs over HTTP as plain method calls, blocking or awaited.
+
+    with HunyuanClient("http://127.0.0.1:3000") as client:
+        job = client.generate("A cat walks on grass", seed=7)
+        job.wait(on_progress=lambda job: print(job.stage, job.eta_seconds))
+        job.download("cat.mp4")
+
+Raises the errors of errors.py. A submission is never queued twice, however often it is sent.
+"""
+
+from hunyuan_runner.client.asynchronous import AsyncHunyuanClient, AsyncJobHandle
+from hunyuan_runner.client.blocking import HunyuanClient, JobHandle
+from hunyuan_runner.client.errors import (
+    ApiError,
+    HunyuanError,
+    JobFailed,
+    ServiceUnavailable,
+    UnexpectedAnswer,
+    WaitTimeout,
+)
+from hunyuan_runner.client.protocol import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_URL, Retry
+from hunyuan_runner.client.views import (
+    Eta,
+    Event,
+    FinalEvent,
+    Info,
+    Job,
+    JobError,
+    JobPage,
+    PreviewEvent,
+    ProgressEvent,
+    StateEvent,
+    Status,
+)
+
+__all__ = [
+    "DEFAULT_HOST",
+    "DEFAULT_PORT",
+    "DEFAULT_URL",
+    "ApiError",
+    "AsyncHunyuanClient",
+    "AsyncJobHandle",
+    "Eta",
+    "Event",
+    "FinalEvent",
+    "HunyuanClient",
+    "HunyuanError",
+    "Info",
+    "Job",
+    "JobError",
+    "JobFailed",
+    "JobHandle",
+    "JobPage",
+    "PreviewEvent",
+    "ProgressEvent",
+    "Retry",
+    "ServiceUnavailable",
+    "StateEvent",
+    "Status",
+    "UnexpectedAnswer",
+    "WaitTimeout",
+]

@@ -1,0 +1,176 @@
+"""What the service answers and tells, as values with types."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hunyuan_runner.params import GenerationParams, Preset, Stage
+
+Status = Literal["pending", "in_progress", "completed", "failed", "canceled"]
+
+
+class View(BaseModel):
+    """Tolerant of fields it does not know, so that a newer service can be talked to."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Params(GenerationParams):
+    """The clip in full, its seed included."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Eta(View):
+    """Seconds until the clip is there."""
+
+    low: float
+    expected: float
+    high: float
+
+
+class JobError(View):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class Job(View):
+    """A job as the service last saw it."""
+
+    job_id: str
+    status: Status
+    progress: float  # 0-1
+    stage: Stage | None
+    step: int
+    num_inference_steps: int
+    pausing: bool
+    queue_position: int | None
+    eta_seconds: Eta | None
+    attempts: int
+    resumed_from_step: int | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    expires_at: datetime | None
+    params: Params
+    draft_steps: int | None
+    model: str
+    priority: int
+    metadata: dict[str, str]
+    remixed_from: str | None
+    webhook_url: str | None
+    video_url: str | None
+    thumbnail_url: str | None
+    preview_url: str | None
+    draft_url: str | None
+    error: JobError | None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("completed", "failed", "canceled")
+
+    @property
+    def paused(self) -> bool:
+        return self.stage is Stage.PAUSED
+
+    def after(self, event: Event) -> Job:
+        """This job once that has happened to it."""
+        match event:
+            case StateEvent():
+                return event.job
+            case ProgressEvent():
+                names = ("stage", "step", "progress", "eta_seconds")
+                return self.model_copy(update={name: getattr(event, name) for name in names})
+            case PreviewEvent():
+                return self.model_copy(update={"preview_url": event.preview_url})
+
+
+class StateEvent(View):
+    """The job moved to another state, or is there as a stream begins."""
+
+    id: str  # rises; of an event that a reconnect begins behind
+    job: Job
+
+    @property
+    def job_id(self) -> str:
+        return self.job.job_id
+
+
+class FinalEvent(StateEvent):
+    """The job ended."""
+
+
+class ProgressEvent(View):
+    """The job is at another stage or step."""
+
+    id: str = ""
+    job_id: str
+    stage: Stage | None
+    step: int
+    num_inference_steps: int
+    progress: float  # 0-1
+    eta_seconds: Eta | None
+
+
+class PreviewEvent(View):
+    """There is a new picture of what the clip becomes."""
+
+    id: str = ""
+    job_id: str
+    preview_url: str
+
+
+Event = StateEvent | ProgressEvent | PreviewEvent  # a FinalEvent is a StateEvent
+
+
+class JobPage(View):
+    """Some jobs, newest first; `next` is what `after` takes to go on."""
+
+    jobs: tuple[Job, ...]
+    has_more: bool
+    next: str | None
+
+
+class Model(View):
+    """A model the service knows; only an installed one can be asked for."""
+
+    id: str
+    title: str
+    licence: str
+    installed: bool
+    default: bool
+    presets: dict[str, Preset]
+
+
+class Host(View):
+    """The machine that answers; workers may run on others."""
+
+    cpu: str
+    cores: int
+    threads: int
+    memory_bytes: int
+
+
+class Info(View):
+    """What the service is, what it can do and where it runs."""
+
+    name: str
+    versions: dict[str, str | None]
+    models: tuple[Model, ...]
+    retention_hours: float
+    host: Host
+
+
+class Refusal(View):
+    code: str
+    message: str
+    param: str | None = None
+
+
+class ErrorBody(View):
+    error: Refusal
