@@ -1,0 +1,337 @@
+"""Fetching and checking models, from a small hub on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from hunyuan_runner.catalogue import MODELS
+from tests.stub_server import reply, serving
+
+SCRIPT = Path(__file__).parent.parent / "download_models.py"
+REPO = MODELS["hunyuanvideo"].repo
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HUB_CHUNK = 10 * 2**20  # huggingface_hub writes a file in pieces of so many bytes
+
+FIRST, SECOND = (f"transformer/model-{n}-of-2.safetensors" for n in (1, 2))
+
+
+def package() -> dict[str, bytes]:
+    """A model's files, and beside them what the pipeline does not need."""
+    index = {
+        "_class_name": "HunyuanVideoPipeline",
+        "transformer": ["diffusers", "HunyuanVideoTransformer3DModel"],
+        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+        "tokenizer": ["transformers", "LlamaTokenizerFast"],
+        "safety_checker": [None, None],
+    }
+    weight_map = {"a": FIRST.split("/")[1], "b": SECOND.split("/")[1]}
+    noise = np.random.default_rng(0).integers(0, 256, 24 * 2**20, np.uint8)
+    return {
+        "model_index.json": json.dumps(index).encode(),
+        "scheduler/scheduler_config.json": b"{}",
+        "tokenizer/tokenizer_config.json": b"{}",
+        "tokenizer/tokenizer.json": b"{}",
+        "transformer/config.json": b"{}",
+        "transformer/model.safetensors.index.json": json.dumps({"weight_map": weight_map}).encode(),
+        FIRST: save({"a": noise}),
+        SECOND: save({"b": np.zeros(4, np.float32)}),
+        "LICENSE.txt": b"the agreement",
+    }
+
+
+SUPERFLUOUS = {
+    "README.md": b"# Model",
+    "transformer/model.bin": b"a pickle",
+    "assets/demo.mp4": b"a video",
+    "../outside.json": b"{}",
+    "transformer/../../outside.json": b"{}",
+}
+
+
+@dataclass
+class Hub:
+    """The hub's routes that a download needs."""
+
+    files: dict[str, bytes]
+    altered: dict[str, bytes] = field(default_factory=dict)  # sent instead, in a broken transfer
+    claimed_sizes: dict[str, int] = field(default_factory=dict)
+    stall_at: int | None = None  # bytes of FIRST after which nothing more comes
+    stalled: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+    tokens: list[str] = field(default_factory=list)
+
+    def __call__(self, request: BaseHTTPRequestHandler) -> None:
+        self.tokens += request.headers.get_all("Authorization", [])
+        path = request.path.partition("?")[0]
+        if path.startswith(f"/api/models/{REPO}"):
+            reply(request, json.dumps(self._info()).encode())
+        elif path.startswith(f"/{REPO}/resolve/{COMMIT}/"):
+            self._send(request, path.removeprefix(f"/{REPO}/resolve/{COMMIT}/"))
+        else:
+            reply(request, b"{}", 404)
+
+    def _info(self) -> dict[str, Any]:
+        siblings = [self._sibling(path, content) for path, content in self.files.items()]
+        return {"id": REPO, "sha": COMMIT, "siblings": siblings}
+
+    def _sibling(self, path: str, content: bytes) -> dict[str, Any]:
+        size = self.claimed_sizes.get(path, len(content))
+        git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        sibling: dict[str, Any] = {"rfilename": path, "size": size, "blobId": git}
+        if path.endswith(".safetensors"):
+            sha256 = hashlib.sha256(content).hexdigest()
+            sibling["lfs"] = {"sha256": sha256, "size": size, "pointerSize": 130}
+        return sibling
+
+    def _send(self, request: BaseHTTPRequestHandler, path: str) -> None:
+        wanted = request.headers["Range"]
+        self.asked.append((path, wanted))
+        content = self.altered.get(path) or self.files[path]
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+        length = str(len(content) - start)
+        status = 206 if wanted else 200
+        if path == FIRST and self.stall_at is not None:
+            reply(request, content[start : self.stall_at], status, Content_Length=length)
+            self.stalled.set()
+            self.released.wait()
+        else:
+            reply(request, content[start:], status, Content_Length=length)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    hub = Hub(package() | SUPERFLUOUS)
+    with serving(hub) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        yield hub
+        hub.released.set()
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HUNYUAN_MODELS_DIR", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def download_models(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=_environment())
+
+
+def install() -> subprocess.CompletedProcess[str]:
+    return download_models("hunyuanvideo", "--accept-licence")
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(SCRIPT.parent), "COLUMNS": "200"}
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_a_model_is_fetched_whole_with_its_licence_and_nothing_else(hub: Hub, models: Path) -> None:
+    result = install()
+    assert result.returncode == 0, result.stderr
+    installed = files_in(models / "hunyuanvideo")
+    notice, manifest = installed.pop("NOTICE"), json.loads(installed.pop("manifest.json"))
+    assert installed == package()
+    assert "Tencent Hunyuan Community License Agreement" in notice.decode()
+    assert (manifest["repo"], manifest["commit"]) == (REPO, COMMIT)
+    assert [path.name for path in models.iterdir()] == ["hunyuanvideo"]
+    assert not list(models.parent.glob("outside*"))
+
+
+def test_the_notice_that_comes_with_a_model_is_kept(hub: Hub, models: Path) -> None:
+    hub.files["Notice.txt"] = b"the notice"
+    assert install().returncode == 0
+    installed = files_in(models / "hunyuanvideo")
+    assert installed["Notice.txt"] == b"the notice"
+    assert "NOTICE" not in installed
+
+
+def test_no_token_is_sent(hub: Hub, models: Path) -> None:
+    assert install().returncode == 0
+    assert hub.tokens == []
+
+
+def test_without_acceptance_the_terms_are_told_and_nothing_is_fetched(
+    hub: Hub, models: Path
+) -> None:
+    result = download_models("hunyuanvideo")
+    assert result.returncode == 1
+    for term in ("European Union", "South Korea", "100 million", "machine-generated"):
+        assert term in result.stdout
+    assert "--accept-licence" in result.stdout
+    assert not models.exists()
+    assert hub.asked == []
+
+
+def test_an_interrupted_download_looks_not_installed_and_goes_on_where_it_stopped(
+    hub: Hub, models: Path
+) -> None:
+    hub.stall_at = 2 * HUB_CHUNK + 1000
+    command = [sys.executable, str(SCRIPT), "hunyuanvideo", "--accept-licence"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_environment())
+    hub.stalled.wait()
+    partial = models / "hunyuanvideo.partial"
+    while sum(map(len, files_in(partial).values())) < 2 * HUB_CHUNK:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert "Run this again to go on" in process.communicate()[1]
+    assert process.returncode == 130
+    assert [path.name for path in models.iterdir()] == ["hunyuanvideo.partial"]
+    assert "hunyuanvideo  not installed" in download_models("--list").stdout
+
+    hub.stall_at = None
+    hub.asked.clear()
+    assert install().returncode == 0
+    assert (FIRST, f"bytes={2 * HUB_CHUNK}-") in hub.asked
+    assert not {"model_index.json", "transformer/config.json"} & dict(hub.asked).keys()
+    installed = files_in(models / "hunyuanvideo")
+    assert {path: installed[path] for path in package()} == package()
+
+
+def test_a_file_that_arrives_altered_is_thrown_away_and_fetched_anew(
+    hub: Hub, models: Path
+) -> None:
+    hub.altered[SECOND] = hub.files[SECOND][:-1] + b"\x01"
+    result = install()
+    assert result.returncode == 1
+    assert f"{SECOND} has another content" in result.stderr
+    assert not (models / "hunyuanvideo").exists()
+    hub.altered.clear()
+    hub.asked.clear()
+    assert install().returncode == 0
+    assert hub.asked == [(SECOND, None)]
+
+
+def test_a_disk_too_small_is_told_before_anything_big_is_fetched(hub: Hub, models: Path) -> None:
+    hub.claimed_sizes[FIRST] = 10**18
+    result = install()
+    assert result.returncode == 1
+    assert "has room for" in result.stderr
+    assert hub.asked == [("model_index.json", None)]
+
+
+def test_a_model_that_is_installed_is_not_fetched_again(hub: Hub, models: Path) -> None:
+    install()
+    hub.asked.clear()
+    assert "is installed" in install().stdout
+    assert hub.asked == []
+
+
+def test_a_repository_that_is_no_pipeline_is_refused(hub: Hub, models: Path) -> None:
+    del hub.files["model_index.json"]
+    result = install()
+    assert result.returncode == 1
+    assert "has no model_index.json" in result.stderr
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", None], ids=["unreachable", "unknown"])
+def test_a_hub_that_does_not_have_it_is_an_error_without_traceback(
+    hub: Hub, models: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str | None
+) -> None:
+    if endpoint:
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    result = download_models("fasthunyuan", "--accept-licence")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: ")
+    assert "Traceback" not in result.stderr
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("with_manifest", [True, False], ids=["downloaded", "put there by hand"])
+@pytest.mark.parametrize(
+    ("path", "damage", "told"),
+    [
+        (FIRST, Path.unlink, "is missing"),
+        (FIRST, cut_short, "(has .* bytes, not|is broken)"),
+        ("tokenizer/tokenizer_config.json", Path.unlink, "(is missing|has no configuration)"),
+        ("model_index.json", cut_short, "is no JSON"),
+        ("transformer/model.safetensors.index.json", cut_short, "is no index of weights"),
+    ],
+    ids=["shard gone", "shard cut short", "config gone", "index broken", "weight index broken"],
+)
+def test_verify_finds_what_keeps_a_model_from_loading(
+    hub: Hub,
+    models: Path,
+    path: str,
+    damage: Callable[[Path], None],
+    told: str,
+    with_manifest: bool,
+) -> None:
+    install()
+    folder = models / "hunyuanvideo"
+    if not with_manifest:
+        (folder / "manifest.json").unlink()
+    assert download_models("hunyuanvideo", "--verify").returncode == 0
+    damage(folder / path)
+    result = download_models("hunyuanvideo", "--verify")
+    assert result.returncode == 1
+    assert path.split("/")[0] in result.stderr
+    assert re.search(told, result.stderr)
+
+
+def test_verify_finds_a_single_altered_byte(hub: Hub, models: Path) -> None:
+    install()
+    flip_a_byte(models / "hunyuanvideo" / FIRST)
+    result = download_models("hunyuanvideo", "--verify")
+    assert result.returncode == 1
+    assert f"{FIRST} has another content" in result.stderr
+
+
+def test_only_an_installed_model_can_be_verified(models: Path) -> None:
+    result = download_models("hunyuanvideo", "--verify")
+    assert result.returncode == 1
+    assert "is not installed" in result.stderr
+
+
+def test_the_list_tells_which_models_are_installed(hub: Hub, models: Path) -> None:
+    install()
+    lines = {line.split()[0]: line for line in download_models("--list").stdout.splitlines()}
+    assert MODELS.keys() <= lines.keys()
+    assert "25.2 MB" in lines["hunyuanvideo"]
+    assert "not installed" in lines["fasthunyuan"]
+    assert all(model.licence in lines[model.id] for model in MODELS.values())
+
+
+def test_the_bundled_model_is_not_downloaded(models: Path) -> None:
+    result = download_models("demo")
+    assert result.returncode == 1
+    assert "comes with this project" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["gpt"]])
+def test_an_unknown_model_is_a_usage_error_that_names_the_known(arguments: list[str]) -> None:
+    result = download_models(*arguments)
+    assert result.returncode == 2
+    assert "hunyuanvideo" in result.stderr
