@@ -1,0 +1,57 @@
+"""`make bench`: run every benchmark, print the results and write docs/performance.md.
+
+`python -m bench NAME …` runs some of them and only prints.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import clips, front, load
+from hunyuan_runner.host import cpu_name
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+BENCHMARKS: dict[str, Callable[[], str]] = {
+    "front": front.run,
+    "clips": clips.run,
+    "load": load.run,
+}
+
+HEADER = """\
+# Performance
+
+Written by `make bench`; do not edit. Machines differ and so do runs on one machine: the ratios say
+more than the figures.
+
+{date}, {cpu}, {cores} cores, {system}, Python {python}.
+"""
+
+
+def header() -> str:
+    return HEADER.format(
+        date=datetime.now(UTC).date(),
+        cpu=cpu_name(),
+        cores=os.cpu_count(),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+    )
+
+
+def main(names: list[str]) -> None:
+    parts = [header()]
+    for name in names or BENCHMARKS:
+        parts.append(BENCHMARKS[name]())
+        print(parts[-1], flush=True)
+    if not names:
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        DOCUMENT.write_text("\n".join(parts))
+        print(f"written to {DOCUMENT}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
