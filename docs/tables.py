@@ -1,0 +1,195 @@
+"""`make docs`: write the tables of docs/api.md anew, from the code and its OpenAPI document.
+
+A table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hunyuan_runner.api import events, front
+from hunyuan_runner.api.backend import Backend
+from hunyuan_runner.api.errors import CODES, GUARDED
+from hunyuan_runner.api.rest import create_app
+from hunyuan_runner.api.tail import Tail
+from hunyuan_runner.params import MAX_PIXEL_FRAMES
+from hunyuan_runner.settings import Settings
+
+PAGE = Path(__file__).with_name("api.md")
+TABLE = re.compile(r"(<!-- begin (\w+) -->\n)(.*?)(<!-- end \w+ -->)", re.DOTALL)
+
+MAX_NAMES = 3  # of an object's fields that are shown in a cell
+
+Schema = dict[str, Any]
+
+
+def openapi() -> Schema:
+    """The document that /openapi.json answers."""
+    with TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), database_url=None, storage_url=None)
+        backend = Backend.open(settings)
+        try:
+            return create_app(backend, Tail(backend.jobs, events.encode)).openapi()
+        finally:
+            backend.jobs.close()
+
+
+def with_tables(page: str, document: Schema) -> str:
+    """The page with every table as it is by this OpenAPI document."""
+    return TABLE.sub(lambda match: match[1] + TABLES[match[2]](document) + match[4], page)
+
+
+def routes(document: Schema) -> str:
+    """A table for each tag. What every route that needs a key may refuse is told elsewhere."""
+    by_tag: dict[str, list[list[str]]] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            statuses = [status for status in _statuses(operation) if status not in GUARDED]
+            told = ", ".join(map(str, statuses))
+            row = [f"`{method.upper()} {path}`", _first_line(operation["description"]), told]
+            by_tag.setdefault(operation["tags"][0], []).append(row)
+    return "\n".join(
+        f"**{tag}**\n\n{_table(('route', '', 'answers'), rows)}" for tag, rows in by_tag.items()
+    )
+
+
+def fields(document: Schema) -> str:
+    """Of a request."""
+    schema = document["components"]["schemas"]["GenerationRequest"]
+    rows = [
+        [f"`{name}`", _kinds(document, field)[0], field.get("description", "")]
+        for name, field in schema["properties"].items()
+    ]
+    return _table(("field", "takes", ""), rows)
+
+
+def job(document: Schema) -> str:
+    schema = document["components"]["schemas"]["JobView"]
+    rows = [
+        [f"`{name}`", " or ".join(_kinds(document, field)), field.get("description", "")]
+        for name, field in schema["properties"].items()
+    ]
+    return _table(("field", "is", ""), rows)
+
+
+def errors(_: Schema) -> str:
+    rows = [
+        [f"`{code}`", ", ".join(map(str, statuses)), meaning]
+        for code, (statuses, meaning) in CODES.items()
+    ]
+    return _table(("code", "status", ""), rows)
+
+
+def kinds(document: Schema) -> str:
+    """Of events."""
+    stream = document["paths"]["/api/jobs/{job_id}/events"]["get"]["responses"]["200"]
+    rows = []
+    for event in stream["content"]["text/event-stream"]["itemSchema"]["oneOf"]:
+        data = event["properties"]["data"]["contentSchema"]
+        named = ", ".join(f"`{name}`" for name in data.get("properties", ()))
+        name = event["properties"]["event"]["const"]
+        rows.append([f"`{name}`", event["description"], named or "[the job](#jobs)"])
+    return _table(("event", "", "data"), rows)
+
+
+def limits(document: Schema) -> str:
+    seconds, mebibytes = front.BODY_TIMEOUT_SECONDS, front.MAX_BODY_BYTES >> 20
+    queued, hours = (Settings.model_fields[n].default for n in ("max_queued", "retention_hours"))
+    rows = [
+        ("the body of a request", f"{mebibytes} MiB", "413 `body_too_large`"),
+        ("the time it may take", f"{seconds} s", "408 `timeout`"),
+        ("width x height x num_frames", f"{MAX_PIXEL_FRAMES:,}", "422 `too_large`"),
+        ("requests, per key", "`HUNYUAN_RATE_LIMIT`; default: any", "429 `rate_limited`"),
+        (
+            "jobs that wait, per key",
+            f"`HUNYUAN_MAX_QUEUED`; default: {queued:,}",
+            "429 `queue_full`",
+        ),
+        ("open event streams, per key", f"{events.MAX_STREAMS}", "429 `too_many_streams`"),
+        (
+            "how long ended jobs are kept",
+            f"`HUNYUAN_RETENTION_HOURS`; default: {hours}",
+            "404 `not_found`",
+        ),
+    ]
+    return _table(("", "at most", "beyond it"), rows)
+
+
+TABLES: Mapping[str, Callable[[Schema], str]] = {
+    table.__name__: table for table in (routes, fields, job, errors, kinds, limits)
+}
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
+
+
+def _statuses(operation: Schema) -> list[int]:
+    """Those it answers; not the one that FastAPI adds wherever there is a parameter."""
+    return sorted(
+        int(status)
+        for status, response in operation["responses"].items()
+        if status.isdecimal() and "HTTPValidationError" not in str(response)
+    )
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+def _kinds(document: Schema, schema: Schema) -> list[str]:
+    """What values a field has, each kind in a few words."""
+    if "anyOf" in schema:
+        return [kind for option in schema["anyOf"] for kind in _kinds(document, option)]
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return _kinds(document, document["components"]["schemas"][name])
+    if "enum" in schema:
+        return [", ".join(f"`{value}`" for value in schema["enum"])]
+    match schema["type"]:
+        case "null":
+            return ["null"]
+        case "string":
+            return [_string(schema)]
+        case "array":
+            return [f"list of {_kinds(document, schema['items'])[0]}"]
+        case "object":
+            return [_object(document, schema)]
+        case kind:
+            return [f"{kind}{_bounds(schema)}"]
+
+
+def _string(schema: Schema) -> str:
+    if schema.get("format") == "date-time":
+        return "time"
+    most = schema.get("maxLength")
+    return f"text up to {most} characters" if most else "text"
+
+
+def _object(document: Schema, schema: Schema) -> str:
+    if "additionalProperties" in schema and "properties" not in schema:
+        values = _kinds(document, schema["additionalProperties"])[0]
+        most = schema.get("maxProperties")
+        return f"up to {most} entries of {values}" if most else f"object of {values}"
+    names = list(schema["properties"])
+    return f"`{{{', '.join(names)}}}`" if len(names) <= MAX_NAMES else "object"
+
+
+def _bounds(schema: Schema) -> str:
+    least, above, most = (schema.get(b) for b in ("minimum", "exclusiveMinimum", "maximum"))
+    if most is None:
+        return ""
+    return f" above {above:.0f} to {most:.0f}" if least is None else f" {least:.0f} to {most:.0f}"
+
+
+def main() -> None:
+    PAGE.write_text(with_tables(PAGE.read_text(), openapi()))
+
+
+if __name__ == "__main__":
+    main()
