@@ -1,0 +1,181 @@
+"""The real service, as a user starts it, on a port and a data folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 90
+GRACE_SECONDS = 30
+
+# A clip of the demo model that is rendered in about a second, and one that takes minutes, in many
+# short steps: what stops between steps is not waited for.
+SHORT = {"prompt": "A red circle", "width": 64, "height": 64, "num_frames": 5} | {
+    "num_inference_steps": 2,
+    "seed": 7,
+}
+LONG = {"prompt": "A red circle", "width": 256, "height": 192, "num_frames": 33} | {
+    "num_inference_steps": 100,
+    "seed": 7,
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A `bentoml serve` under test."""
+
+    url: str
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            time.sleep(0.1)
+        pytest.fail(f"the service did not start:\n{self.log_tail()}")
+
+    def terminate(self) -> int:
+        """Ask it to stop, as a platform does, and wait for that."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(GRACE_SECONDS)
+
+    def kill(self) -> None:
+        """All its processes, of which some are in sessions of their own."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.kill()
+            for process in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        self.process.wait()
+
+    def log_tail(self) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-60:])
+
+
+StartService = Callable[..., Service]
+_running: list[Service] = []
+
+
+@pytest.fixture(scope="session")
+def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartService]:
+    """Start a service: `start_service("service:HunyuanRunner", HUNYUAN_DATA_DIR=…)`."""
+
+    def start(entry: str = "service:HunyuanVideo", **environment: str) -> Service:
+        folder = tmp_path_factory.mktemp("service")
+        service = serve(folder, entry, environment)
+        _running.append(service)
+        service.wait_until_ready()
+        return service
+
+    yield start
+    for service in _running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            service.terminate()
+        service.kill()
+    _running.clear()
+
+
+@pytest.fixture(scope="session")
+def service(start_service: StartService) -> Service:
+    """The service with its runner, shared by all tests that do not stop it."""
+    return start_service()
+
+
+@pytest.fixture(scope="session")
+def client(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def clip(client: httpx.Client) -> dict[str, Any]:
+    """A completed job."""
+    return finish(client, submit(client))
+
+
+@pytest.fixture
+def running_job(client: httpx.Client) -> Iterator[dict[str, Any]]:
+    """A job that is being rendered, and would be for long."""
+    job = submit(client, **LONG)
+    yield wait_for(client, job, lambda job: job["step"] > 0 or job["stage"] == "denoising")
+    client.post(f"/api/jobs/{job['job_id']}/cancel")
+    client.delete(f"/api/jobs/{job['job_id']}")
+
+
+def submit(client: httpx.Client, **fields: Any) -> dict[str, Any]:
+    answer = client.post("/api/generate", json=SHORT | fields)
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json())
+
+
+def finish(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """Wait until the job ended, however it ends."""
+    return wait_for(client, job, lambda job: job["completed_at"] is not None)
+
+
+def wait_for(
+    client: httpx.Client, job: dict[str, Any], condition: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """Poll until `condition` holds; pytest's time-out ends a wait in vain."""
+    while not condition(job):
+        time.sleep(0.1)
+        job = client.get(f"/api/status/{job['job_id']}").json()
+    return job
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for service in _running:
+            report.sections.append((f"log of {service.url}", service.log_tail()))
+    return report
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def serve(folder: Path, entry: str, environment: dict[str, str]) -> Service:
+    port = free_port()
+    data_dir = Path(environment.get("HUNYUAN_DATA_DIR", folder / "data"))
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HUNYUAN_", "BENTOML_"))}
+    ours = {
+        "HUNYUAN_DATA_DIR": str(data_dir),
+        "BENTOML_HOME": str(folder / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", entry]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "5"]
+    log = folder / "log.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=inherited | ours | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Service(f"http://127.0.0.1:{port}", data_dir, process, log)

@@ -1,0 +1,653 @@
+"""Both Python clients against the running service, and against servers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from hunyuan_runner.client import (
+    ApiError,
+    AsyncHunyuanClient,
+    FinalEvent,
+    HunyuanClient,
+    Job,
+    JobFailed,
+    PreviewEvent,
+    ProgressEvent,
+    Retry,
+    ServiceUnavailable,
+    StateEvent,
+    UnexpectedAnswer,
+    WaitTimeout,
+    protocol,
+)
+from hunyuan_runner.client.sse import EventDecoder, ServerSentEvent
+from tests.blocking import async_client
+from tests.conftest import LONG, SHORT, Service
+from tests.stub_server import reply, serving
+
+VIDEO = bytes(range(256)) * 4000
+
+# Makes a client: a blocking one, or an asynchronous one that is used like it.
+Clients = Callable[..., AbstractContextManager[Any]]
+
+
+@pytest.fixture(scope="session", params=[HunyuanClient, async_client], ids=["blocking", "async"])
+def clients(request: pytest.FixtureRequest) -> Clients:
+    made: Clients = request.param
+    return made
+
+
+@pytest.fixture(scope="session")
+def hunyuan(clients: Clients, service: Service) -> Iterator[Any]:
+    with clients(service.url) as client:
+        yield client
+
+
+@pytest.fixture
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "FIRST_PAUSE", 0.01)
+
+
+hasty = pytest.mark.usefixtures("_hasty")
+
+
+class Script:
+    """Answers a request after the other as it is told to, and notes what was asked."""
+
+    def __init__(self, *answers: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
+
+    def __call__(self, request: BaseHTTPRequestHandler) -> None:
+        self.asked.append(f"{request.command} {request.path}")
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        self.answers.pop(0)(request)
+
+
+def answer(body: Any, status: int = 200, **headers: str) -> Callable[..., None]:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return lambda request: reply(request, content, status, **headers)
+
+
+def stream(*events: tuple[str, str, dict[str, Any]]) -> Callable[..., None]:
+    """Tell these events, then close the connection."""
+    told = "".join(f"event: {n}\nid: {i}\ndata: {json.dumps(d)}\n\n" for n, i, d in events)
+
+    def serve(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Type", "text/event-stream")
+        request.end_headers()
+        request.wfile.write(told.encode())
+
+    return serve
+
+
+def hang_up(request: BaseHTTPRequestHandler) -> None:
+    """Take the request, and close the connection without a word."""
+    request.rfile.read(int(request.headers.get("Content-Length", 0)))
+    request.close_connection = True
+
+
+def refused(code: str = "c") -> dict[str, Any]:
+    return {"error": {"code": code, "message": f"told {code}", "param": None}}
+
+
+@pytest.fixture(scope="session")
+def view(service: Service, clip: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    """What the service answers about a job of its, with these fields changed."""
+    return lambda **fields: clip | fields
+
+
+View = Callable[..., dict[str, Any]]
+
+
+def test_a_clip_is_generated_waited_for_and_downloaded(
+    hunyuan: Any, service: Service, tmp_path: Path
+) -> None:
+    handle = hunyuan.generate(**SHORT)
+    assert handle.job.params.seed == SHORT["seed"]
+    seen: list[Job] = []
+    done = handle.wait(on_progress=seen.append)
+    assert (done.status, done.progress, done.ended) == ("completed", 1, True)
+    assert done == handle.job == seen[-1]
+    assert {job.job_id for job in seen} == {handle.id}
+    steps = [job.step for job in seen]
+    assert steps == sorted(steps)
+    assert set(steps) == {0, 1, 2}
+    assert any(job.preview_url for job in seen[:-1])
+    assert handle.manifest().params.model_dump() == done.params.model_dump()
+    path = handle.download(tmp_path / "clip.mp4")
+    assert path.read_bytes() == httpx.get(f"{service.url}{done.video_url}").content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_events_of_a_job_lead_to_its_end(hunyuan: Any) -> None:
+    handle = hunyuan.generate(**SHORT | {"prompt": "A red circle\u2028a \u0085 blue square"})
+    first, *between, last = handle.events()
+    assert isinstance(first, StateEvent)
+    assert isinstance(last, FinalEvent)
+    assert last.job == handle.job == hunyuan.job(handle.id).job
+    assert last.job.params.prompt == "A red circle\u2028a \u0085 blue square"
+    assert {type(event) for event in between} <= {StateEvent, ProgressEvent, PreviewEvent}
+    assert {type(event) for event in between} >= {ProgressEvent, PreviewEvent}
+    assert {event.job_id for event in (first, *between, last)} == {handle.id}
+    ids = [int(event.id) for event in (first, *between, last)]
+    assert ids == sorted(set(ids))
+    (again,) = handle.events()
+    assert again.job == last.job
+
+
+def test_the_events_of_all_jobs_tell_of_new_ones(hunyuan: Any) -> None:
+    def first_to_end() -> str:
+        return str(next(e.job_id for e in hunyuan.events() if isinstance(e, FinalEvent)))
+
+    submitted = []
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(first_to_end)
+        while not reading.done():
+            handle = hunyuan.generate(**SHORT)
+            submitted.append(handle.id)
+            handle.wait()
+    assert reading.result() in submitted
+
+
+def test_parameters_that_are_none_are_left_to_the_service(hunyuan: Any) -> None:
+    handle = hunyuan.generate(**SHORT | {"width": None, "negative_prompt": None})
+    handle.cancel()
+    assert handle.job.params.width == hunyuan.info().models[0].presets["standard"].width
+    assert handle.job.params.negative_prompt is None
+
+
+def test_the_info_names_the_default_model(hunyuan: Any) -> None:
+    info = hunyuan.info()
+    assert [model.id for model in info.models if model.default] == ["demo"]
+    assert info.host.cores > 0
+
+
+def test_jobs_are_listed_page_by_page(hunyuan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "PAGE_SIZE", 2)
+    handles = [hunyuan.generate(**LONG) for _ in range(3)]
+    first = hunyuan.list(limit=2)
+    second = hunyuan.list(limit=2, after=first.next)
+    for handle in handles:
+        handle.cancel()
+    listed = [job.job_id for page in (first, second) for job in page.jobs]
+    submitted = [handle.id for handle in reversed(handles)]
+    assert listed[:3] == submitted
+    assert first.has_more
+    every = [job.job_id for job in hunyuan.iterate()]
+    assert every[:3] == submitted
+    assert every == sorted(set(every), reverse=True)
+    canceled = [job.job_id for job in hunyuan.iterate(status="canceled")]
+    assert canceled[:3] == submitted
+    assert canceled[:2] == [job.job_id for job in hunyuan.list(status="canceled", limit=2).jobs]
+
+
+def test_a_job_is_canceled_taken_up_again_and_deleted(hunyuan: Any) -> None:
+    handle = hunyuan.generate(**SHORT)
+    assert handle.cancel().status == "canceled"
+    assert handle.job.status == "canceled"
+    with pytest.raises(JobFailed, match="was canceled") as failed:
+        handle.wait()
+    assert (failed.value.code, failed.value.job.job_id) == ("canceled", handle.id)
+    assert handle.retry().status == "pending"
+    assert handle.wait().status == "completed"
+    assert handle.refresh() == handle.job
+    handle.delete()
+    with pytest.raises(ApiError) as refusal:
+        hunyuan.job(handle.id)
+    assert refusal.value.status == 404
+    with pytest.raises(ApiError):
+        list(handle.events())
+
+
+def test_a_job_waits_for_its_draft_to_be_approved(hunyuan: Any) -> None:
+    handle = hunyuan.generate(**SHORT, draft_steps=1)
+    for event in handle.events():
+        if isinstance(event, StateEvent) and event.job.stage == "paused":
+            assert (event.job.status, event.job.step) == ("pending", 1)
+            assert event.job.draft_url
+            assert handle.resume().status == "pending"
+    assert handle.job.status == "completed"
+    assert handle.job.resumed_from_step == 1
+    with pytest.raises(ApiError, match="no draft"):
+        handle.download_draft("draft.mp4")
+    waiting = hunyuan.generate(**LONG)
+    assert waiting.pause().pausing or waiting.job.stage == "paused"
+    waiting.cancel()
+
+
+def test_a_wait_may_end_at_a_pause(hunyuan: Any, service: Service, tmp_path: Path) -> None:
+    handle = hunyuan.generate(**SHORT, draft_steps=1)
+    paused = handle.wait(until_paused=True)
+    assert paused.paused
+    assert not paused.ended
+    path = handle.download_draft(tmp_path / "draft.mp4")
+    assert path.read_bytes() == httpx.get(f"{service.url}{paused.draft_url}").content
+    handle.resume()
+    assert handle.wait(until_paused=True).status == "completed"
+
+
+def test_a_refusal_names_the_field_and_what_would_be_right(hunyuan: Any) -> None:
+    with pytest.raises(ApiError, match="49 or 53") as refusal:
+        hunyuan.generate("A cat", num_frames=50)
+    assert (refusal.value.status, refusal.value.param) == (422, "num_frames")
+
+
+def test_a_wait_may_be_given_up_and_a_video_that_is_not_done_is_refused(
+    hunyuan: Any, tmp_path: Path
+) -> None:
+    handle = hunyuan.generate(**LONG)
+    with pytest.raises(WaitTimeout, match=handle.id) as timeout:
+        handle.wait(timeout=0.5)
+    assert isinstance(timeout.value, TimeoutError)
+    with pytest.raises(ApiError) as refusal:
+        handle.download(tmp_path / "clip.mp4")
+    handle.cancel()
+    assert refusal.value.status == 409
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("job_id", ["nope", "../info", "a b", "ü?x=1#y"])
+def test_a_strange_id_is_a_job_that_is_not_there(hunyuan: Any, job_id: str) -> None:
+    with pytest.raises(ApiError) as refusal:
+        hunyuan.job(job_id)
+    assert refusal.value.status == 404
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "localhost:3000", "http://[", "ftp://x"])
+def test_where_no_service_is_the_error_names_the_address(clients: Clients, url: str) -> None:
+    with pytest.raises(ServiceUnavailable) as error, clients(url, retries=0) as client:
+        client.info()
+    assert url in str(error.value)
+
+
+@hasty
+def test_the_pauses_between_tries_double(clients: Clients) -> None:
+    tried: list[Retry] = []
+    with (
+        pytest.raises(ServiceUnavailable),
+        clients("http://127.0.0.1:1", retries=3, on_retry=tried.append) as client,
+    ):
+        client.info()
+    assert [retry.failures for retry in tried] == [1, 2, 3]
+    assert all(isinstance(retry.error, ServiceUnavailable) for retry in tried)
+    pauses = [retry.pause for retry in tried]
+    assert pauses[0] <= 0.01 < pauses[2] <= 0.04
+
+
+def test_an_address_that_cannot_be_right_is_tried_once(clients: Clients) -> None:
+    tried: list[Retry] = []
+    with clients("ftp://x", on_retry=tried.append) as client, pytest.raises(ServiceUnavailable):
+        client.info()
+    assert tried == []
+
+
+@pytest.mark.parametrize("body", [b"<h1>It works!</h1>", b"{}", b"[]", b"\xff"])
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_another_server_is_told_apart(clients: Clients, status: int, body: bytes) -> None:
+    with (
+        serving(lambda request: reply(request, body, status)) as url,
+        clients(url) as client,
+        pytest.raises(UnexpectedAnswer, match="is it hunyuan-runner"),
+    ):
+        client.info()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"<h1>Bad Gateway</h1>", "Service Unavailable"),
+        (b'{"error": {"code": "c", "message": "The disk is full"}}', "The disk is full"),
+    ],
+    ids=["gateway", "service"],
+)
+@hasty
+def test_a_service_that_cannot_answer_for_now_is_unavailable(
+    clients: Clients, body: bytes, reason: str
+) -> None:
+    with (
+        serving(lambda request: reply(request, body, 503)) as url,
+        clients(url, retries=2) as client,
+        pytest.raises(ServiceUnavailable, match=reason),
+    ):
+        client.info()
+
+
+def test_fields_of_a_newer_service_are_no_error(clients: Clients, view: View) -> None:
+    newer = view(new=1)
+    newer["params"] = newer["params"] | {"new": 2}
+    with serving(answer(newer)) as url, clients(url) as client:
+        assert client.job("x").job == Job.model_validate(view())
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_is_told_to_wait_waits_so_long(clients: Clients, view: View, status: int) -> None:
+    script = Script(
+        answer(refused(), status, Retry_After="0"),
+        answer(refused(), status, Retry_After="1"),
+        answer(view(), 202),
+    )
+    tried: list[Retry] = []
+    with serving(script) as url, clients(url, on_retry=tried.append) as client:
+        assert client.generate("A cat").id == view()["job_id"]
+    assert [retry.pause for retry in tried] == [0, 1]
+    assert script.asked == ["POST /api/generate"] * 3
+
+
+@pytest.mark.parametrize("retry_after", ["3600", "Wed, 21 Oct 2037 07:28:00 GMT"])
+@hasty
+def test_nobody_waits_for_hours_or_for_ever(clients: Clients, retry_after: str) -> None:
+    script = Script(*[answer(refused(), 429, Retry_After=retry_after)] * 3)
+    with (
+        serving(script) as url,
+        clients(url, retries=2) as client,
+        pytest.raises(ApiError, match="told c") as refusal,
+    ):
+        client.info()
+    assert refusal.value.status == 429
+    assert refusal.value.retry_after == (3600 if retry_after == "3600" else None)
+    assert len(script.asked) == (1 if retry_after == "3600" else 3)
+
+
+@hasty
+def test_a_submission_whose_answer_got_lost_is_one_job(clients: Clients, service: Service) -> None:
+    answers: list[dict[str, Any]] = []
+    keys: list[str] = []
+
+    def lose_the_first_answer(request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        keys.append(request.headers["Idempotency-Key"])
+        headers = {name: request.headers[name] for name in ("Content-Type", "Idempotency-Key")}
+        got = httpx.post(f"{service.url}{request.path}", content=body, headers=headers)
+        answers.append(got.json())
+        if len(answers) == 1:
+            request.close_connection = True
+        else:
+            reply(request, got.content, got.status_code)
+
+    with serving(lose_the_first_answer) as url, clients(url) as client:
+        first = client.generate(**SHORT)
+        second = client.generate(**SHORT)
+    assert [job["job_id"] for job in answers] == [first.id, first.id, second.id]
+    assert keys[0] == keys[1] != keys[2]
+    assert first.id != second.id
+    for job_id in (first.id, second.id):
+        httpx.post(f"{service.url}/api/jobs/{job_id}/cancel")
+
+
+@pytest.mark.parametrize("act", ["cancel", "retry", "pause", "resume", "delete"])
+@hasty
+def test_what_may_have_been_done_already_is_not_done_again(
+    clients: Clients, view: View, act: str
+) -> None:
+    script = Script(answer(view()), hang_up)
+    with (
+        serving(script) as url,
+        clients(url) as client,
+        pytest.raises(ServiceUnavailable),
+    ):
+        getattr(client.job("x"), act)()
+    assert len(script.asked) == 2
+
+
+@hasty
+def test_what_was_refused_for_now_is_done_later(clients: Clients, view: View) -> None:
+    script = Script(answer(view()), answer(refused(), 503), answer(view(status="canceled")))
+    with serving(script) as url, clients(url) as client:
+        assert client.job("x").cancel().status == "canceled"
+
+
+def test_the_key_is_sent_with_every_request(
+    clients: Clients, view: View, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HUNYUAN_API_KEY", "of the environment")
+    for options, key in (({}, "of the environment"), ({"api_key": "given"}, "given")):
+        script = Script(answer(view()), answer(view()), answer(VIDEO))
+        with serving(script) as url, clients(url, **options) as client:
+            handle = client.generate("A cat")
+            handle.wait()
+            handle.download(tmp_path / "clip.mp4")
+        assert [headers["authorization"] for headers in script.headers] == [f"Bearer {key}"] * 3
+
+
+def test_without_a_key_none_is_sent(clients: Clients, view: View) -> None:
+    script = Script(answer(view()))
+    with serving(script) as url, clients(url) as client:
+        client.job("x")
+    assert "authorization" not in script.headers[0]
+
+
+@pytest.mark.parametrize(
+    "no_stream",
+    [answer(refused(), 404), answer(b"<h1>Hello</h1>"), answer(refused(), 503), hang_up],
+    ids=["older", "page", "unavailable", "broken"],
+)
+@hasty
+def test_where_no_stream_comes_through_the_job_is_looked_at(
+    clients: Clients, view: View, no_stream: Callable[..., None]
+) -> None:
+    pending, running = view(status="pending"), view(status="in_progress", stage="decoding")
+    script = Script(*map(answer, (pending, pending)), no_stream, *map(answer, (running, view())))
+    seen: list[Job] = []
+    with serving(script) as url, clients(url) as client:
+        assert client.job("x").wait(on_progress=seen.append).status == "completed"
+    assert [job.status for job in seen] == ["pending", "in_progress", "completed"]
+    assert script.asked.count("GET /api/jobs/" + view()["job_id"] + "/events") == 1
+
+
+@hasty
+def test_a_wait_outlives_streams_that_break_and_a_service_that_is_gone(
+    clients: Clients, view: View
+) -> None:
+    job_id = view()["job_id"]
+    running = view(status="in_progress", stage="denoising", step=1)
+    progress = {"job_id": job_id, "stage": "denoising", "step": 2, "num_inference_steps": 2}
+    progress |= {"progress": 0.5, "eta_seconds": {"low": 1, "expected": 2, "high": 3}}
+    preview = {"job_id": job_id, "preview_url": "/a picture"}
+    script = Script(
+        answer(running),
+        answer(running),
+        stream(("state", "7", running), ("progress", "8", progress), ("preview", "9", preview)),
+        hang_up,
+        answer(b"", 502),
+        answer(refused(), 429),
+        answer(running),
+        stream(("news", "10", {}), ("final", "11", view())),
+    )
+    seen: list[Job] = []
+    tried: list[Retry] = []
+    with serving(script) as url, clients(url, retries=0, on_retry=tried.append) as client:
+        assert client.job("x").wait(on_progress=seen.append).status == "completed"
+    assert [(job.step, job.progress, job.preview_url) for job in seen[1:4]] == [
+        (1, 1, view()["preview_url"]),
+        (2, 0.5, view()["preview_url"]),
+        (2, 0.5, "/a picture"),
+    ]
+    assert seen[3].eta_seconds is not None
+    assert seen[3].eta_seconds.expected == 2
+    assert [retry.failures for retry in tried] == [1, 2, 3]
+
+
+@hasty
+def test_events_go_on_where_a_connection_broke(clients: Clients, view: View) -> None:
+    running = view(status="in_progress")
+    script = Script(
+        answer(running),
+        stream(("state", "7", running), ("state", "9", running)),
+        hang_up,
+        stream(("state", "12", running)),
+        answer(b"", 204),
+    )
+    with serving(script) as url, clients(url) as client:
+        events = list(client.job("x").events())
+    assert [event.id for event in events] == ["7", "9", "12"]
+    sent = [headers.get("last-event-id") for headers in script.headers[1:]]
+    assert sent == [None, "9", "9", "12"]
+
+
+def test_nonsense_in_a_stream_is_told(clients: Clients, view: View) -> None:
+    script = Script(answer(view(status="pending")), stream(("state", "1", {"job_id": "x"})))
+    with (
+        serving(script) as url,
+        clients(url) as client,
+        pytest.raises(UnexpectedAnswer),
+    ):
+        list(client.job("x").events())
+
+
+def test_a_silent_stream_does_not_hide_how_the_job_gets_on(clients: Clients, view: View) -> None:
+    """A step of a large model takes minutes, in which no event comes."""
+    shares = iter((0.1, 0.1, 0.3))
+    looked_at = threading.Event()
+
+    def serve(request: BaseHTTPRequestHandler) -> None:
+        if not request.path.endswith("/events"):
+            share = next(shares)
+            reply(request, json.dumps(view(status="in_progress", progress=share)).encode())
+            if share == 0.3:
+                looked_at.set()
+            return
+        stream(("state", "7", view(status="in_progress", progress=0.2)))(request)
+        request.wfile.write(b": ping\n\n")
+        looked_at.wait()
+        request.wfile.write(f"event: final\nid: 8\ndata: {json.dumps(view())}\n\n".encode())
+
+    seen: list[Job] = []
+    with serving(serve) as url, clients(url) as client:
+        client.job("x").wait(on_progress=seen.append)
+    assert [job.progress for job in seen] == [0.1, 0.2, 0.3, 1]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_a_stream_is_read_however_it_is_cut(size: int, end: str) -> None:
+    lines = ["retry: 2500", "", ": hello", "event: state", "data: ü", "data:\u2028 x", "id: 7", ""]
+    lines += ["id: 8", "", "data: later", "", "data: broken off"]
+    told = end.join(lines).encode()
+    decoder = EventDecoder()
+    events = [
+        event
+        for start in range(0, len(told), size)
+        for event in decoder.feed(told[start : start + size])
+    ]
+    assert events == [
+        None,
+        ServerSentEvent("state", "ü\n\u2028 x", "7"),
+        ServerSentEvent("", "later", "8"),
+    ]
+    assert (decoder.retry_seconds, decoder.last_id) == (2.5, "8")
+    decoder.reconnect()
+    assert list(decoder.feed(f"data: anew{end}{end}x".encode())) == [
+        ServerSentEvent("", "anew", "8")
+    ]
+
+
+class BreakingServer:
+    """Serves VIDEO, and breaks the connection after so many bytes, once for each of `breaks`."""
+
+    def __init__(self, job: dict[str, Any], *breaks: int, ranges: bool = True) -> None:
+        self.job = job
+        self.breaks = list(breaks)
+        self.ranges = ranges
+        self.asked: list[str | None] = []
+
+    def __call__(self, request: BaseHTTPRequestHandler) -> None:
+        if "/videos/" not in request.path:
+            reply(request, json.dumps(self.job).encode())
+            return
+        wanted = request.headers["Range"]
+        self.asked.append(wanted)
+        start = 0
+        if wanted and self.ranges:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        end = start + self.breaks.pop(0) if self.breaks else len(VIDEO)
+        status = 206 if start else 200
+        reply(request, VIDEO[start:end], status, Content_Length=str(len(VIDEO) - start))
+
+
+@hasty
+def test_a_broken_download_goes_on_where_it_broke(
+    clients: Clients, view: View, tmp_path: Path
+) -> None:
+    server = BreakingServer(view(), 300_000, 200_000)
+    with serving(server) as url, clients(url, retries=0) as client:
+        path = client.job("x").download(str(tmp_path / "clip.mp4"))
+    assert path.read_bytes() == VIDEO
+    assert server.asked == [None, "bytes=300000-", "bytes=500000-"]
+
+
+@hasty
+def test_a_download_starts_over_where_the_server_cannot_go_on(
+    clients: Clients, view: View, tmp_path: Path
+) -> None:
+    server = BreakingServer(view(), 300_000, ranges=False)
+    with serving(server) as url, clients(url) as client:
+        path = client.job("x").download(tmp_path / "clip.mp4")
+    assert path.read_bytes() == VIDEO
+
+
+@hasty
+def test_a_download_that_cannot_be_completed_leaves_what_was_there(
+    clients: Clients, view: View, tmp_path: Path
+) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_text("an older clip")
+    server = BreakingServer(view(), 100, *[0] * (protocol.DOWNLOAD_TRIES + 1))
+    with (
+        serving(server) as url,
+        clients(url) as client,
+        pytest.raises(ServiceUnavailable),
+    ):
+        client.job("x").download(path)
+    assert path.read_text() == "an older clip"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_async_jobs_are_waited_for_at_once_and_one_that_is_not_awaited_stops(
+    service: Service,
+) -> None:
+    short: dict[str, Any] = SHORT
+    long: dict[str, Any] = LONG
+
+    async def generate() -> list[Job]:
+        async with AsyncHunyuanClient(service.url) as client:
+            handles = await asyncio.gather(*(client.generate(**short) for _ in range(2)))
+            shown: list[Job] = []
+
+            async def show(job: Job) -> None:
+                await asyncio.sleep(0)
+                shown.append(job)
+
+            done = await asyncio.gather(*(handle.wait(on_progress=show) for handle in handles))
+            assert {job.job_id for job in shown} == {handle.id for handle in handles}
+            endless = await client.generate(**long)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(endless.wait(), 0.5)
+            await endless.cancel()
+            return done
+
+    assert [job.status for job in asyncio.run(generate())] == ["completed", "completed"]
+
+
+def test_client_and_command_line_import_neither_models_nor_server() -> None:
+    program = (
+        "import sys, hunyuan_runner.cli\n"
+        "heavy = {'torch', 'numpy', 'diffusers', 'bentoml', 'fastapi', 'dbos', 'sqlalchemy'}\n"
+        "sys.exit(str(heavy & sys.modules.keys()) if heavy & sys.modules.keys() else 0)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,87 @@
+"""A disk that runs full: clear words, nothing half-done, and work that goes on once it is not."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import LONG, SHORT, StartService, finish, submit, wait_for
+
+SIZE = 8_000_000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes all the room there is."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+    return filler
+
+
+def test_a_full_disk_is_told_at_submit_and_leaves_no_job(
+    start_service: StartService, small_disk: Path
+) -> None:
+    service = start_service(HUNYUAN_DATA_DIR=str(small_disk), HUNYUAN_LOCAL_RUNNER="false")
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        before = submit(client)
+        filler = fill(small_disk)
+        answer = client.post("/api/generate", json=SHORT)
+        assert answer.status_code == 503
+        assert "disk of the data folder is full" in answer.json()["error"]["message"]
+        assert int(answer.headers["Retry-After"]) > 0
+        assert client.get("/livez").status_code == 200
+        filler.unlink()
+        jobs = client.get("/api/jobs").json()["jobs"]
+        assert [job["job_id"] for job in jobs] == [before["job_id"]]
+        submit(client)
+
+
+def test_a_render_sits_out_a_full_disk_and_goes_on(
+    start_service: StartService, small_disk: Path
+) -> None:
+    service = start_service(HUNYUAN_DATA_DIR=str(small_disk))
+    slow = {"width": 128, "height": 128, "num_frames": 9, "num_inference_steps": 30}
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        job = wait_for(client, submit(client, **slow), lambda job: job["step"] >= 2)
+        filler = fill(small_disk)
+        wait_for_log(service.log, "rendering goes on")
+        filler.unlink()
+        assert finish(client, job)["status"] == "completed"
+
+
+def test_frames_that_do_not_fit_fail_the_job_whose_checkpoint_is_kept(
+    start_service: StartService, small_disk: Path
+) -> None:
+    service = start_service(HUNYUAN_DATA_DIR=str(small_disk))
+    big = {"width": 640, "height": 480, "num_frames": 9, "num_inference_steps": 1}
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        job = finish(client, submit(client, **LONG | big))
+        assert job["status"] == "failed"
+        assert job["error"]["code"] == "disk_full"
+        again = client.post(f"/api/jobs/{job['job_id']}/retry").json()
+        assert finish(client, again)["resumed_from_step"] == 1
+
+
+def wait_for_log(log: Path, words: str) -> None:
+    while words not in log.read_text():
+        time.sleep(0.1)

@@ -1,0 +1,123 @@
+"""Starting, stopping and importing the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import (
+    ROOT,
+    Service,
+    StartService,
+    finish,
+    free_port,
+    serve,
+    submit,
+    wait_for,
+)
+
+# Thirty steps of some tenths of a second: long enough to be stopped on the way.
+SLOW = {"width": 192, "height": 128, "num_frames": 33, "num_inference_steps": 20}
+
+
+def test_a_stopped_service_goes_on_where_it_was_when_started_again(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    data_dir = str(tmp_path / "data")
+    first = start_service(HUNYUAN_DATA_DIR=data_dir)
+    with httpx.Client(base_url=first.url, timeout=30) as client:
+        job = wait_for(client, submit(client, **SLOW), lambda job: job["step"] >= 2)
+        waiting = submit(client)
+    assert first.terminate() == 0
+
+    second = start_service(HUNYUAN_DATA_DIR=data_dir)
+    with httpx.Client(base_url=second.url, timeout=30) as client:
+        done = finish(client, client.get(f"/api/status/{job['job_id']}").json())
+        assert done["status"] == "completed"
+        assert done["resumed_from_step"] >= 2
+        assert finish(client, waiting)["status"] == "completed"
+    assert "Traceback" not in first.log.read_text()
+
+
+def test_make_run_serves_and_writes_nowhere_but_to_the_data_folder(tmp_path: Path) -> None:
+    home, data_dir, log = tmp_path / "home", tmp_path / "data", tmp_path / "log"
+    home.mkdir()
+    environment = os.environ | {"HOME": str(home), "HUNYUAN_DATA_DIR": str(data_dir)}
+    port = free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["make", "run", f"PORT={port}"],
+            cwd=ROOT,
+            env={name: value for name, value in environment.items() if name != "BENTOML_HOME"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    service = Service(f"http://127.0.0.1:{port}", data_dir, process, log)
+    try:
+        service.wait_until_ready()
+        (command,) = re.findall(r"^ +(curl .*)$", log.read_text(), re.MULTILINE)
+        answer = subprocess.run(["sh", "-c", command], capture_output=True, check=True)
+        with httpx.Client(base_url=service.url) as client:
+            assert finish(client, json.loads(answer.stdout))["status"] == "completed"
+    finally:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C does
+        process.wait(60)
+        service.kill()
+    assert not list(home.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("HUNYUAN_DATA_DIR", __file__, "cannot write to the data folder"),
+        ("HUNYUAN_RETENTION_HOURS", "a week", "HUNYUAN_RETENTION_HOURS: "),
+        ("PORT", "http", "--port"),
+    ],
+)
+def test_serve_tells_in_a_line_why_it_cannot_start(variable: str, value: str, told: str) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("hunyuan")), "serve"],
+        env=os.environ | {variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_data_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "data"
+    in_the_way.write_text("a file where the folder should be")
+    service = serve(tmp_path, "service:HunyuanVideo", {"HUNYUAN_DATA_DIR": str(in_the_way)})
+    assert service.process.wait(60) != 0
+    log = service.log.read_text()
+    assert f"cannot write to the data folder {in_the_way}" in log
+    assert "HUNYUAN_DATA_DIR" in log
+
+
+def test_a_setting_that_is_wrong_is_told_at_the_start(tmp_path: Path) -> None:
+    service = serve(tmp_path, "service:HunyuanVideo", {"HUNYUAN_RETENTION_HOURS": "a week"})
+    assert service.process.wait(60) != 0
+    assert "retention_hours" in service.log.read_text()
+
+
+def test_no_process_but_the_engines_child_imports_torch() -> None:
+    code = (
+        "import sys, service; heavy = {'torch', 'diffusers', 'transformers'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,309 @@
+"""Webhooks as a user meets them: the running service, a receiver, and what is told of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+from standardwebhooks import WebhookVerificationError
+
+from hunyuan_runner.client import HunyuanClient
+from hunyuan_runner.settings import Settings
+from tests.conftest import LONG, SHORT, Service, StartService, finish, free_port, submit, wait_for
+from tests.receiver import Receiver, receiving, wait_until
+from tests.test_docs import blocks
+
+KEYS = {name: f"hy_key-of-{name}" for name in ("ana", "bo")}
+API_KEYS = ",".join(f"{n}:{hashlib.sha256(key.encode()).hexdigest()}" for n, key in KEYS.items())
+# Receivers are on loopback, and nobody waits for minutes.
+ENVIRONMENT = {"HUNYUAN_WEBHOOK_ALLOW_PRIVATE": "true", "HUNYUAN_WEBHOOK_RETRY_SECONDS": "0.2"}
+
+
+@pytest.fixture(scope="module")
+def telling(start_service: StartService) -> Service:
+    """A service with two users, that tells receivers on loopback."""
+    return start_service(HUNYUAN_API_KEYS=API_KEYS, **ENVIRONMENT)
+
+
+def client_of(service: Service, name: str) -> httpx.Client:
+    return httpx.Client(base_url=service.url, headers={"X-API-Key": KEYS[name]}, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def ana(telling: Service) -> Iterator[httpx.Client]:
+    with client_of(telling, "ana") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def bo(telling: Service) -> Iterator[httpx.Client]:
+    with client_of(telling, "bo") as client:
+        yield client
+
+
+def log_of(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    return dict(client.get(f"/api/jobs/{job['job_id']}/webhooks").json())
+
+
+def deliveries(client: httpx.Client, job: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(log_of(client, job)["deliveries"])
+
+
+def all_delivered(client: httpx.Client, job: dict[str, Any], number: int) -> bool:
+    found = deliveries(client, job)
+    return len(found) == number and all(d["state"] == "delivered" for d in found)
+
+
+def secret_of(client: httpx.Client) -> str:
+    answer = client.get("/api/webhooks/secret")
+    assert answer.headers["Cache-Control"] == "no-store"
+    return str(answer.json()["secret"])
+
+
+def types(receiver: Receiver) -> list[str]:
+    return sorted(post.type for post in receiver.accepted())
+
+
+def test_each_event_arrives_once_though_the_receiver_fails_at_first(
+    ana: httpx.Client, bo: httpx.Client, telling: Service
+) -> None:
+    with receiving(500, 503) as receiver:
+        job = submit(ana, webhook_url=f"{receiver.url}/hook?token=hidden")
+        done = finish(ana, job)
+        wait_until(lambda: all_delivered(ana, job, 2))
+    assert types(receiver) == ["job.completed", "job.started"]
+    assert len(receiver.posts) == 4
+    secret = secret_of(ana)
+    for post in receiver.posts:
+        assert post.path == "/hook?token=hidden"
+        assert post.headers["Content-Type"] == "application/json"
+        body = post.verified(secret)
+        assert body["data"]["job_id"] == job["job_id"]
+        with pytest.raises(WebhookVerificationError):
+            post.verified(secret_of(bo))
+    news = {post.type: post.verified(secret) for post in receiver.accepted()}
+    assert news["job.completed"]["data"] == done
+    assert news["job.started"]["data"]["status"] == "in_progress"
+    assert news["job.started"]["timestamp"] <= news["job.completed"]["timestamp"]
+    assert len({post.id for post in receiver.posts}) == 2
+
+    log = log_of(ana, job)
+    assert log["webhook_url"] == done["webhook_url"] == f"{receiver.url}/hook"
+    assert log["webhook_events"] == ["started", "completed", "failed", "canceled"]
+    assert [d["event"] for d in log["deliveries"]] == ["started", "completed"]
+    assert sum(d["attempts"] for d in log["deliveries"]) == 4
+    assert {d["id"] for d in log["deliveries"]} == {post.id for post in receiver.posts}
+    for delivery in log["deliveries"]:
+        assert (delivery["last_status"], delivery["next_attempt_at"]) == (200, None)
+        assert delivery["created_at"] <= delivery["last_attempt_at"]
+    for hidden in ("hidden", secret, secret.removeprefix("whsec_")):
+        assert hidden not in telling.log.read_text()
+
+
+def test_a_canceled_bentoml_task_is_told_of_and_nothing_else(ana: httpx.Client) -> None:
+    with receiving() as receiver:
+        fields = {"webhook_url": receiver.url, "webhook_events": ["canceled"]}
+        receipt = ana.post("/generate/submit", json=LONG | fields).json()
+        job = ana.get(f"/api/status/{receipt['task_id']}").json()
+        wait_for(ana, job, lambda job: job["status"] == "in_progress")
+        ana.put("/generate/cancel", params=receipt)
+        wait_until(lambda: all_delivered(ana, job, 1))
+    (post,) = receiver.posts
+    body = post.verified(secret_of(ana))
+    assert (body["type"], body["data"]["status"]) == ("job.canceled", "canceled")
+
+
+def test_a_delivery_can_be_sent_again(ana: httpx.Client, bo: httpx.Client) -> None:
+    with receiving(200, 500) as receiver:
+        job = submit(ana, webhook_url=receiver.url, webhook_events=["completed"])
+        wait_until(lambda: all_delivered(ana, job, 1))
+        (delivery,) = deliveries(ana, job)
+        path = f"/api/jobs/{job['job_id']}/webhooks/{delivery['id']}/resend"
+        assert bo.post(path).status_code == 404
+        assert ana.post(path.replace("completed", "failed")).status_code == 404
+        again = ana.post(path)
+        assert (again.status_code, again.json()["state"]) == (202, "pending")
+        wait_until(lambda: len(receiver.posts) == 3)
+        wait_until(lambda: all_delivered(ana, job, 1))
+    assert {post.id for post in receiver.posts} == {delivery["id"]}
+    assert len({post.body for post in receiver.posts}) == 1
+    assert deliveries(ana, job)[0]["attempts"] == 3
+
+
+def test_the_python_client_names_the_webhook(ana: httpx.Client, telling: Service) -> None:
+    with (
+        receiving() as receiver,
+        HunyuanClient(telling.url, api_key=KEYS["ana"]) as service,
+    ):
+        url = f"{receiver.url}/hook?token=hidden"
+        clip: dict[str, Any] = SHORT | {"webhook_url": url, "webhook_events": ["completed"]}
+        job = service.generate(**clip)
+        assert job.job.webhook_url == f"{receiver.url}/hook"
+        wait_until(lambda: all_delivered(ana, {"job_id": job.id}, 1))
+    assert types(receiver) == ["job.completed"]
+
+
+def test_a_redirect_is_not_followed(ana: httpx.Client) -> None:
+    with receiving() as elsewhere, receiving(then=307, Location=elsewhere.url) as receiver:
+        job = submit(ana, webhook_url=receiver.url, webhook_events=["completed"])
+        wait_until(lambda: len(receiver.posts) >= 2)
+        wait_until(lambda: deliveries(ana, job)[0]["last_status"] == 307)
+        assert deliveries(ana, job)[0]["state"] == "pending"
+        assert elsewhere.posts == []
+        ana.delete(f"/api/jobs/{job['job_id']}")
+        assert ana.get(f"/api/jobs/{job['job_id']}/webhooks").status_code == 404
+
+
+def test_who_is_gone_is_told_no_more(ana: httpx.Client) -> None:
+    with receiving(then=410) as receiver:
+        job = submit(ana, webhook_url=receiver.url, webhook_events=["completed"])
+        wait_until(lambda: [d["state"] for d in deliveries(ana, job)] == ["failed"])
+    assert len(receiver.posts) == 1
+    assert deliveries(ana, job)[0]["next_attempt_at"] is None
+
+
+def test_a_service_killed_before_it_could_tell_tells_when_it_is_back(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    environment = ENVIRONMENT | {"HUNYUAN_DATA_DIR": str(tmp_path / "data")}
+    port = free_port()
+    first = start_service(**environment)
+    with (
+        httpx.Client(base_url=first.url, timeout=30) as client,
+        receiving(then=503, port=port) as refusing,
+    ):
+        job = submit(client, webhook_url=refusing.url, webhook_events=["completed"])
+        wait_until(lambda: [d["last_status"] for d in deliveries(client, job)] == [503])
+        secret = secret_of(client)
+        first.kill()
+    with receiving(port=port) as receiver:
+        second = start_service(HUNYUAN_LOCAL_RUNNER="false", **environment)
+        with httpx.Client(base_url=second.url, timeout=30) as client:
+            wait_until(lambda: all_delivered(client, job, 1))
+    (post,) = receiver.posts
+    assert post.id == refusing.posts[0].id
+    told = post.verified(secret)
+    assert (told["type"], told["data"]["job_id"]) == ("job.completed", job["job_id"])
+
+
+def test_a_name_of_this_machine_is_not_connected_to(client: httpx.Client) -> None:
+    with receiving() as receiver:
+        url = receiver.url.replace("127.0.0.1", "localhost")
+        job = submit(client, webhook_url=url)
+        wait_until(
+            lambda: [d["last_error"] for d in deliveries(client, job)][-1:] not in ([], [None])
+        )
+        assert deliveries(client, job)[0]["last_error"] == "localhost is no public address"
+        assert receiver.posts == []
+    client.delete(f"/api/jobs/{finish(client, job)['job_id']}")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "127.0.0.1.",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "017700000001",
+        "①②⑦.0.0.1",
+        "%31%32%37.0.0.1",
+        "0",
+        "10.0.0.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "192.168.0.1:8080",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::10.0.0.1]",
+        "[2002:7f00:1::]",
+        "[fd00::1]",
+        "[fe80::1]",
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/generate", "/generate/submit"])
+def test_a_private_address_is_refused_in_any_disguise(
+    client: httpx.Client, host: str, path: str
+) -> None:
+    answer = client.post(path, json=SHORT | {"webhook_url": f"http://{host}/hook?token=hidden"})
+    assert answer.status_code == 422
+    assert "webhook_url must be on a public address" in answer.text
+    assert "hidden" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "told"),
+    [
+        ({"webhook_url": "ftp://example.com/"}, "webhook_url", "http or https"),
+        ({"webhook_url": "file:///etc/passwd"}, "webhook_url", "http or https"),
+        ({"webhook_url": "example.com/hook"}, "webhook_url", "https://example.com/hook"),
+        ({"webhook_url": ""}, "webhook_url", "http or https"),
+        ({"webhook_url": "https://ana:hidden@example.com/"}, "webhook_url", "password"),
+        ({"webhook_url": "https://ana@example.com/"}, "webhook_url", "user name"),
+        ({"webhook_url": f"https://example.com/{'a' * 2048}"}, "webhook_url", "2048"),
+        ({"webhook_url": 7}, "webhook_url", "string"),
+        (
+            {"webhook_url": "https://example.com", "webhook_events": ["done"]},
+            "webhook_events.0",
+            "'completed'",
+        ),
+        ({"webhook_url": "https://example.com", "webhook_events": []}, "webhook_events", "1 item"),
+        ({"webhook_events": ["completed"]}, None, "Without a webhook_url, webhook_events"),
+    ],
+    ids=str,
+)
+def test_a_webhook_that_cannot_be_is_refused(
+    client: httpx.Client, fields: dict[str, Any], param: str | None, told: str
+) -> None:
+    newest = client.get("/api/jobs?limit=1").json()
+    answer = client.post("/api/generate", json=SHORT | fields)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["error"]["param"] == param
+    assert told in answer.json()["error"]["message"]
+    assert "hidden" not in answer.text
+    assert client.get("/api/jobs?limit=1").json() == newest
+
+
+def test_a_job_without_a_webhook_has_an_empty_log(
+    client: httpx.Client, clip: dict[str, Any]
+) -> None:
+    assert log_of(client, clip) == {"webhook_url": None, "webhook_events": [], "deliveries": []}
+    assert clip["webhook_url"] is None
+
+
+def test_the_readme_s_example_verifies_what_is_sent(ana: httpx.Client) -> None:
+    (example,) = [block for block in blocks("python") if "standardwebhooks" in block]
+    names: dict[str, Any] = {}
+    exec(example, names)
+    with receiving() as receiver:
+        job = submit(ana, webhook_url=receiver.url, webhook_events=["completed"])
+        wait_until(lambda: all_delivered(ana, job, 1))
+    (post,) = receiver.posts
+    told = names["completed_job"](post.body, post.headers, secret_of(ana))
+    assert told["job_id"] == job["job_id"]
+    with pytest.raises(WebhookVerificationError):
+        names["completed_job"](post.body + b" ", post.headers, secret_of(ana))
+
+
+def test_the_openapi_document_tells_what_is_sent(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    body = document["webhooks"]["job"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"]["$ref"] == "#/components/schemas/Notice"
+    assert (
+        "job.completed" in document["components"]["schemas"]["Notice"]["properties"]["type"]["enum"]
+    )
+
+
+@pytest.mark.parametrize("secret", ["whsec_hidden", "hidden" * 8, "whsec_" + "hidden!?" * 8])
+def test_a_secret_that_is_none_is_refused_and_not_repeated(secret: str) -> None:
+    with pytest.raises(ValidationError, match="24 random bytes") as refusal:
+        Settings.model_validate({"webhook_secret": secret})
+    assert "hidden" not in str(refusal.value)
