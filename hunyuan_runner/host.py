@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hunyuan_runner import __version__
 
-PACKAGES = ("bentoml", "torch", "diffusers", "transformers", "dbos")
+PACKAGES = ("bentoml", "torch", "diffusers", "transformers")
 
 
 def package_versions() -> dict[str, str | None]:

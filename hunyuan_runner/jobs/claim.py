@@ -18,7 +18,7 @@ from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.job import JobError, JobState
 from hunyuan_runner.jobs.journal import Change, record
-from hunyuan_runner.jobs.turns import RUNNING, WAITING
+from hunyuan_runner.jobs.turns import HANDED_BACK, RUNNING, WAITING
 from hunyuan_runner.params import GenerationParams, Stage
 
 DATABASE_PATIENCE_SECONDS = 120
@@ -44,16 +44,23 @@ class Claim:
     draft_after: int | None  # the step behind which a draft is asked for, and not there yet
 
     @classmethod
-    def take(cls, engine: sa.Engine, job_id: str, run: int, executor_id: str) -> Self | None:
-        """The claim, or None if this run was ended, paused or deleted before its turn."""
+    def next(cls, engine: sa.Engine, executor_id: str) -> Self | None:
+        """The claim of a worker that is idle on the job whose turn it is, if any waits.
+
+        A job that is its own by now is one whose end it could not write down: it goes on with it.
+        """
+        own = sa.and_(RUNNING, jobs.c.executor_id == executor_id)
+        due = (
+            sa.select(jobs.c.id)
+            .where(sa.or_(WAITING, own))
+            .order_by(jobs.c.turn, jobs.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)  # on SQLite there is one writer anyway
+        )
         now = now_ms()
         update = (
             sa.update(jobs)
-            .where(
-                jobs.c.id == job_id,
-                jobs.c.run == run,
-                sa.or_(WAITING, RUNNING),
-            )
+            .where(jobs.c.id == due.scalar_subquery())
             .values(
                 state=JobState.IN_PROGRESS,
                 executor_id=executor_id,
@@ -72,8 +79,8 @@ class Claim:
             record(connection, row, Change.STATE)
         return cls(
             engine=engine,
-            job_id=job_id,
-            run=run,
+            job_id=row.id,
+            run=row.run,
             executor_id=executor_id,
             params=GenerationParams(**row.params),
             work=Work(**{name: getattr(row, name) for name in estimate.WORK_FIELDS}),
@@ -109,13 +116,7 @@ class Claim:
 
     def hand_back(self) -> None:
         """Return the job to the queue: this worker is being shut down, through no fault of it."""
-        self._write(
-            Change.STATE,
-            state=JobState.PENDING,
-            stage=Stage.QUEUED,
-            executor_id=None,
-            failed_starts=0,
-        )
+        self._write(Change.STATE, **HANDED_BACK, failed_starts=0)
 
     def pause(self) -> None:
         """Leave the job where it is until somebody resumes it."""

@@ -1,22 +1,17 @@
-"""The tables of the job store, and the database they share with DBOS."""
+"""The tables of the job store."""
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS
 
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import prepare_data_folder
 
 SCHEMA_LOCK = 0x68756E79  # any constant of our own: serialises schema creation on Postgres
-
-# It announces every start, and that SQLite is not for production: here it is, on one machine.
-logging.getLogger("dbos").setLevel(logging.WARNING)
 
 _metadata = sa.MetaData()
 
@@ -40,7 +35,7 @@ jobs = sa.Table(
     sa.Column("started_at", sa.BigInteger),
     sa.Column("completed_at", sa.BigInteger),
     sa.Column("expires_at", sa.BigInteger),
-    # The dispatch this row belongs to: each retry is a DBOS workflow of its own.
+    # How often it was queued anew: what was written for an earlier run is not about this one.
     sa.Column("run", sa.Integer, nullable=False),
     # The worker that may write to this row; a former one finds itself fenced off.
     sa.Column("executor_id", sa.Text),
@@ -146,7 +141,7 @@ rates = sa.Table(
 
 
 def open_database(settings: Settings) -> sa.Engine:
-    """An engine on the job database, its tables and DBOS's created where missing.
+    """An engine on the job database, its tables created where missing.
 
     Raises storage.DataFolderUnusable, or sqlalchemy's OperationalError if Postgres does not answer.
     """
@@ -155,16 +150,7 @@ def open_database(settings: Settings) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
     _create_tables(engine)
-    DBOS.migrate(dbos_url(engine))
     return engine
-
-
-def dbos_url(engine: sa.Engine) -> str:
-    """The database's URL in the form that DBOS takes, password included."""
-    url = engine.url
-    if engine.dialect.name == "postgresql":
-        url = url.set(drivername="postgresql")
-    return url.render_as_string(hide_password=False)
 
 
 def clock(engine: sa.Engine) -> sa.ColumnElement[int]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
-from collections.abc import Iterable
 
 import sqlalchemy as sa
-from dbos import DBOS
 
-from hunyuan_runner.jobs.database import clock, workers
+from hunyuan_runner.jobs.database import clock, jobs, workers
+from hunyuan_runner.jobs.journal import Change, record
+from hunyuan_runner.jobs.turns import HANDED_BACK, RUNNING
 
 logger = logging.getLogger(__name__)
 
@@ -38,21 +38,17 @@ class Lease:
         with self._engine.begin() as connection:
             connection.execute(sa.delete(workers).where(workers.c.executor_id == self.executor_id))
 
-    def living(self) -> set[str]:
-        """The workers whose lease has not run out; the rows of the others are removed."""
-        oldest = clock(self._engine) - self._lease_ms
+    def take_over(self) -> None:
+        """Put what workers were rendering whose lease has run out back into the queue."""
+        dead = workers.c.beat_at < clock(self._engine) - self._lease_ms
+        orphaned = (
+            sa.update(jobs)
+            .where(RUNNING, jobs.c.executor_id.not_in(sa.select(workers.c.executor_id)))
+            .values(HANDED_BACK)
+            .returning(jobs)
+        )
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(workers).where(workers.c.beat_at < oldest))
-            return set(connection.execute(sa.select(workers.c.executor_id)).scalars())
-
-
-def take_over(queue_name: str, living: Iterable[str]) -> None:
-    """Put the jobs of workers that are not among the living back into the queue."""
-    begun = DBOS.list_workflows(
-        status="PENDING", queue_name=queue_name, load_input=False, load_output=False
-    )
-    dead = {workflow.executor_id for workflow in begun if workflow.executor_id} - set(living)
-    if dead:
-        logger.warning("taking over the jobs of %s", ", ".join(sorted(dead)))
-        # Private, and the reason for the upper bound on dbos: only its paid service offers this.
-        DBOS._recover_pending_workflows(sorted(dead))
+            connection.execute(sa.delete(workers).where(dead))
+            for row in connection.execute(orphaned).all():
+                record(connection, row, Change.STATE)
+                logger.warning("job %s goes on: its worker is gone", row.id)

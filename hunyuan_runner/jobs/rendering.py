@@ -126,6 +126,7 @@ class Rendering:
 
     def _render(self) -> Finished:
         failed_starts = self._claim.failed_starts
+        cause = "The worker ended together with the engine."
         while failed_starts <= self._max_failed_starts:
             try:
                 return self._renderer.generate(

@@ -1,12 +1,11 @@
 """The durable record of every job, and the queue the workers take them from.
 
-A row of `hunyuan_jobs` is the truth about a job. DBOS carries the dispatch: submitting and retrying
-write the row and enqueue a workflow in one transaction, so that neither exists without the other.
+A row of `hunyuan_jobs` is the whole truth about a job: that it waits, when its turn is, who renders
+it and how far it has come. Whoever wants something of a job writes to its row, and workers look.
 """
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 import sqlalchemy as sa
-from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 from sqlalchemy.exc import IntegrityError
 
 from hunyuan_runner import estimate
@@ -45,26 +43,17 @@ from hunyuan_runner.jobs.journal import (
     rows_after,
     without_superseded,
 )
-from hunyuan_runner.jobs.turns import RUNNING, WAITING, Turn, by_priority, next_turn
+from hunyuan_runner.jobs.turns import RUNNING, WAITING, by_priority, next_turn
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Stage
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import JOBS_PREFIX, job_prefix, open_storage
 
-APPLICATION = "hunyuan-runner"
-# A constant: with DBOS's default, a hash of the code, a deploy would strand the queued jobs.
-APPLICATION_VERSION = "1"
-QUEUE = "render"
-WORKFLOW = "render"
-SERIALIZER = DBOSPortableJSONSerializer()
 PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
 BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
-STRANDED_AGE_MS = 60_000
 LOOK_SECONDS = 0.25
 MAX_LOOKS = 1000
 EVENTS_PER_PAGE = 500  # more than one job has, unless it starts over and over
-
-logger = logging.getLogger(__name__)
 
 
 class JobNotFound(LookupError):
@@ -166,11 +155,6 @@ class Jobs:
         oldest = clock(self.engine) - int(settings.lease_seconds * 1000)
         self._alive = sa.select(sa.func.count()).where(workers.c.beat_at >= oldest)
         self._storage = open_storage(settings)
-        self._client = DBOSClient(
-            system_database_engine=self.engine,
-            serializer=SERIALIZER,
-            application_name=APPLICATION,
-        )
 
     def seen_by(self, caller: Caller) -> Self:
         """This store as `caller` may use it: to others' jobs it is blind. Nothing to close."""
@@ -358,9 +342,6 @@ class Jobs:
                 record(connection, canceled, Change.STATE)
         if canceled is None:
             raise WrongState(self.get(job_id), "only a pending or running job can be canceled")
-        if canceled.executor_id is None:
-            # Never started: take it off the queue, so that it does not cost a turn.
-            self._client.cancel_workflow(workflow_id(job_id, canceled.run))
         return self.get(job_id)
 
     def retry(self, job_id: str) -> Job:
@@ -394,8 +375,6 @@ class Jobs:
                 record(connection, row, Change.STATE)
         if row is None:
             raise WrongState(self.get(job_id), "only what waits or is denoised can be paused")
-        if waiting is not None:
-            self._client.cancel_workflow(workflow_id(job_id, row.run))
         return self.get(job_id)
 
     def resume(self, job_id: str) -> Job:
@@ -407,14 +386,11 @@ class Jobs:
     def delete(self, job_id: str) -> None:
         """Forget a job and its files. Raises JobNotFound, or WrongState while it is rendered."""
         with self.engine.begin() as connection:
-            run = connection.execute(
-                sa.delete(jobs)
-                .where(*self._named(job_id), jobs.c.state != JobState.IN_PROGRESS)
-                .returning(jobs.c.run)
-            ).scalar()
-        if run is None:
+            deleted = connection.execute(
+                sa.delete(jobs).where(*self._named(job_id), jobs.c.state != JobState.IN_PROGRESS)
+            ).rowcount
+        if not deleted:
             raise WrongState(self.get(job_id), "cancel it before deleting it")
-        self._client.delete_workflows([workflow_id(job_id, n) for n in range(1, run + 1)])
         self._storage.delete_prefix(job_prefix(job_id))
 
     def counts(self) -> dict[str, int]:
@@ -453,33 +429,7 @@ class Jobs:
             if known is None:
                 self._storage.delete_prefix(job_prefix(job_id))
 
-    def requeue_stranded(self) -> None:
-        """Queue again what is neither ended nor known to DBOS as waiting or running.
-
-        Such a job is left when a worker's last word on it did not reach the database.
-        """
-        open_jobs = sa.select(jobs.c.id, jobs.c.run).where(
-            sa.or_(WAITING, RUNNING),
-            sa.func.coalesce(jobs.c.progressed_at, jobs.c.created_at) < now_ms() - STRANDED_AGE_MS,
-        )
-        with self.engine.connect() as connection:
-            rows = connection.execute(open_jobs).all()
-        dispatched = {
-            workflow.workflow_id
-            for workflow in self._client.list_workflows(
-                status=["ENQUEUED", "PENDING"],
-                queue_name=QUEUE,
-                load_input=False,
-                load_output=False,
-            )
-        }
-        for row in rows:
-            if workflow_id(row.id, row.run) not in dispatched:
-                logger.warning("job %s was stranded; queued again", row.id)
-                self._requeue(row.id, sa.and_(sa.or_(WAITING, RUNNING), jobs.c.run == row.run))
-
     def close(self) -> None:
-        self._client.destroy()
         self.engine.dispose()
 
     def _requeue(self, job_id: str, condition: sa.ColumnElement[bool]) -> bool:
@@ -511,32 +461,14 @@ class Jobs:
         return True
 
     def _enqueue(self, connection: sa.Connection, row: sa.Row[Any]) -> sa.Row[Any]:
-        """Give the run of this row a turn and DBOS the order to begin it then. The row after it."""
+        """Give this waiting job a turn, by its priority among its owner's. The row after it."""
         turn = next_turn(connection, row.owner)
         queued = connection.execute(_TAKE_TURN, {"job_id": row.id, "given": turn}).one()
-        options = EnqueueOptions(
-            workflow_name=WORKFLOW,
-            queue_name=QUEUE,
-            workflow_id=workflow_id(row.id, row.run),
-            app_version=APPLICATION_VERSION,
-            priority=turn,  # which DBOS takes in ascending order
-        )
-        self._client.enqueue_in_transaction(connection, options, row.id, row.run)
         of = {"owner": row.owner, "below": row.priority}
         if connection.execute(_OVERTAKEN, of).first() is None:
             return queued
-        self._reorder(connection, by_priority(connection, row.owner))
+        by_priority(connection, row.owner)
         return self._row(connection, row.id)
-
-    def _reorder(self, connection: sa.Connection, moved: Sequence[Turn]) -> None:
-        # Private, as in lease.py: DBOS lets a priority be given, but not changed.
-        workflows = self._client._sys_db.tables.workflow_status
-        connection.execute(
-            sa.update(workflows)
-            .where(workflows.c.workflow_uuid == sa.bindparam("workflow"))
-            .values(priority=sa.bindparam("turn")),
-            [{"workflow": workflow_id(move.job_id, move.run), "turn": move.turn} for move in moved],
-        )
 
     def _visible(self) -> Sequence[sa.ColumnElement[bool]]:
         return () if self._caller.sees_all else (jobs.c.owner == self._caller.name,)
@@ -617,11 +549,6 @@ def load_rates(connection: sa.Connection, model: str) -> dict[Stage, Rate]:
     """What this service was seen to need for each stage of `model`."""
     found = connection.execute(_RATES, {"model": model})
     return {Stage(row.stage): Rate(row.seconds_per_unit, row.spread) for row in found}
-
-
-def workflow_id(job_id: str, run: int) -> str:
-    """The DBOS workflow that dispatches this run of the job."""
-    return f"{job_id}-{run}"
 
 
 def expiry_ms(settings: Settings) -> int:

@@ -7,8 +7,7 @@ jobs of one owner do not hold up the first of another, and nobody saves up turns
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -18,6 +17,13 @@ from hunyuan_runner.params import Stage
 
 WAITING = sa.and_(jobs.c.state == JobState.PENDING, jobs.c.stage == Stage.QUEUED)
 RUNNING = jobs.c.state == JobState.IN_PROGRESS
+# What a job becomes when its worker lets go of it half-way: it keeps its turn.
+HANDED_BACK: dict[str, Any] = {
+    "state": JobState.PENDING,
+    "stage": sa.case((jobs.c.pausing, Stage.PAUSED), else_=Stage.QUEUED),
+    "pausing": False,
+    "executor_id": None,
+}
 
 # The turn the service is at, the first one that waits, and the owner's last.
 _TURNS = sa.select(
@@ -29,15 +35,6 @@ _TURNS = sa.select(
 )
 
 
-@dataclass(frozen=True)
-class Turn:
-    """When a run of a job is due: the lower the turn, the sooner."""
-
-    job_id: str
-    run: int
-    turn: int
-
-
 def next_turn(connection: sa.Connection, owner: str) -> int:
     """The turn, from 1, of a job that `owner` queues now."""
     at, upcoming, last = connection.execute(_TURNS, {"owner": owner}).one()
@@ -45,22 +42,18 @@ def next_turn(connection: sa.Connection, owner: str) -> int:
     return int(max(now, last or 0)) + 1
 
 
-def by_priority(connection: sa.Connection, owner: str) -> Sequence[Turn]:
-    """Give the owner's turns to its waiting jobs by priority, then time; those that moved."""
+def by_priority(connection: sa.Connection, owner: str) -> None:
+    """Give the owner's turns to its waiting jobs by priority, then time."""
     rows = connection.execute(
-        sa.select(jobs.c.id, jobs.c.run, jobs.c.turn)
+        sa.select(jobs.c.id, jobs.c.turn)
         .where(WAITING, jobs.c.owner == owner)
         .order_by(jobs.c.priority.desc(), jobs.c.id)
     ).all()
     turns = sorted(row.turn for row in rows)
     moved = [
-        Turn(row.id, row.run, turn)
+        {"job": row.id, "turn": turn}
         for row, turn in zip(rows, turns, strict=True)
         if row.turn != turn
     ]
     if moved:
-        connection.execute(
-            sa.update(jobs).where(jobs.c.id == sa.bindparam("job")),
-            [{"job": move.job_id, "turn": move.turn} for move in moved],
-        )
-    return moved
+        connection.execute(sa.update(jobs).where(jobs.c.id == sa.bindparam("job")), moved)

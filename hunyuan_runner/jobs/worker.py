@@ -8,25 +8,15 @@ import time
 from collections.abc import Callable
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSConfig
 
 from hunyuan_runner import estimate
 from hunyuan_runner.engine.process import GenerationFailed, Stopped
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
-from hunyuan_runner.jobs.database import dbos_url, rates
+from hunyuan_runner.jobs.database import rates
 from hunyuan_runner.jobs.job import JobError
-from hunyuan_runner.jobs.lease import Lease, take_over
+from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
-from hunyuan_runner.jobs.store import (
-    APPLICATION,
-    APPLICATION_VERSION,
-    QUEUE,
-    SERIALIZER,
-    WORKFLOW,
-    Jobs,
-    expiry_ms,
-    load_rates,
-)
+from hunyuan_runner.jobs.store import Jobs, expiry_ms, load_rates
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import checkpoint_key, draft_key, open_storage, preview_key
 
@@ -35,13 +25,6 @@ SWEEP_SECONDS = 60
 STOP_MARGIN_SECONDS = 5  # beyond the grace an engine gets, for what is left to write down
 
 logger = logging.getLogger(__name__)
-
-
-class HandedBack(BaseException):
-    """Leaves a DBOS workflow unfinished, for the next worker to take up.
-
-    Not an Exception: those DBOS records as the outcome of the workflow.
-    """
 
 
 class Worker:
@@ -55,66 +38,45 @@ class Worker:
         self._storage = open_storage(settings)
         self._lease = Lease(self._engine, settings.lease_seconds)
         self._stopping = threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
+        self._stopped = threading.Event()
+        self._hands = threading.Thread(target=self._work, name="work", daemon=True)
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def start(self) -> None:
         """Begin to take jobs, and to look after those that dead workers left."""
         self._lease.renew()
-        DBOS(
-            config=DBOSConfig(
-                name=APPLICATION,
-                system_database_url=dbos_url(self._engine),
-                system_database_engine=self._engine,
-                executor_id=self._lease.executor_id,
-                application_version=APPLICATION_VERSION,
-                serializer=SERIALIZER,
-                log_level="WARNING",
-            )
-        )
-
-        # Starts that lead nowhere are counted in the job's row, where a deploy does not count.
-        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
-        def render(job_id: str, run: int) -> None:
-            self._run(job_id, run)
-
-        DBOS.launch()
-        DBOS.register_queue(
-            QUEUE, worker_concurrency=1, polling_interval_sec=self._settings.poll_seconds
-        )
         self._heart.start()
+        self._hands.start()
         logger.info("worker %s takes jobs", self._lease.executor_id)
 
     @property
     def ready(self) -> bool:
         """Whether the worker is started, and not stopped."""
-        return self._heart.is_alive()
+        return self._hands.is_alive()
 
     def stop(self) -> None:
         """Stop taking jobs and hand back the one under way, at its last step."""
         self._stopping.set()
-        if not self._idle.wait(self._settings.cancel_grace_seconds + STOP_MARGIN_SECONDS):
+        self._hands.join(self._settings.cancel_grace_seconds + STOP_MARGIN_SECONDS)
+        if self._hands.is_alive():
             logger.warning("the job under way did not stop; it is taken up from its checkpoint")
         self._renderer.close()
-        DBOS.destroy(destroy_registry=True)
+        self._stopped.set()
         self._heart.join()
         self._lease.release()
         self._jobs.close()
 
-    def _run(self, job_id: str, run: int) -> None:
-        """One run of one job, as a DBOS workflow."""
-        self._idle.clear()
-        try:
-            if self._stopping.is_set():
-                raise HandedBack
-            claim = Claim.take(self._engine, job_id, run, self._lease.executor_id)
-            if claim is None:
-                logger.info("job %s was ended before its turn", job_id)
-            else:
-                self._see_through(claim)
-        finally:
-            self._idle.set()
+    def _work(self) -> None:
+        """Until stopping: see one job after the other through."""
+        while not self._stopping.is_set():
+            try:
+                claim = Claim.next(self._engine, self._lease.executor_id)
+                if claim is not None:
+                    self._see_through(claim)
+                    continue
+            except Exception:
+                logger.exception("taking a job failed; trying again")
+            self._stopping.wait(self._settings.poll_seconds)
 
     def _see_through(self, claim: Claim) -> None:
         rendering = Rendering(
@@ -138,7 +100,6 @@ class Worker:
             self._let_go(claim, claim.pause, "paused")
         except Stopped:
             self._let_go(claim, claim.hand_back, "handed back")
-            raise HandedBack from None
         except GenerationFailed as failure:
             self._fail(claim, JobError(failure.code, failure.message))
         except Exception as error:
@@ -179,18 +140,17 @@ class Worker:
                     connection.execute(sa.insert(rates).values(model=model, stage=stage, **values))
 
     def _beat(self) -> None:
-        """Until stopped: stay alive in the others' eyes, take over from the dead, sweep."""
+        """Until stopped: be alive in the others' eyes, take over from the dead, sweep."""
         swept_at = 0.0
         interval = self._settings.lease_seconds / HEARTBEATS_PER_LEASE
-        while not self._stopping.is_set():
+        while not self._stopped.is_set():
             try:
                 self._lease.renew()
-                take_over(QUEUE, self._lease.living())
+                self._lease.take_over()
                 if time.monotonic() - swept_at > SWEEP_SECONDS:
                     swept_at = time.monotonic()
                     self._jobs.delete_expired()
                     self._jobs.delete_orphaned_files()
-                    self._jobs.requeue_stranded()
             except Exception:
                 logger.exception("looking after the queue failed; trying again")
-            self._stopping.wait(interval)
+            self._stopped.wait(interval)

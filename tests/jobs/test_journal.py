@@ -22,8 +22,9 @@ def render(jobs: Jobs, settings: Settings) -> Callable[[Job], None]:
     """Do to a job of three steps, without a model, what a worker does."""
 
     def render(job: Job) -> None:
-        claim = Claim.take(jobs.engine, job.id, 1, "a worker")
+        claim = Claim.next(jobs.engine, "a worker")
         assert claim is not None
+        assert claim.job_id == job.id
         claim.enter(Stage.DENOISING)
         for step in (1, 2, 3):
             claim.finish_step(step)
@@ -126,7 +127,7 @@ def test_page_by_page_no_state_is_missed(jobs: Jobs, render: Render) -> None:
 
 def test_only_the_end_that_a_retry_did_not_undo_is_final(jobs: Jobs, settings: Settings) -> None:
     job = jobs.submit(clip())
-    claim = Claim.take(jobs.engine, job.id, 1, "a worker")
+    claim = Claim.next(jobs.engine, "a worker")
     assert claim is not None
     claim.fail(JobError("broken", "it broke"), expiry_ms(settings))
     failed = jobs.events_after(0).events[-1]

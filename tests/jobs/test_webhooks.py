@@ -32,6 +32,7 @@ from hunyuan_runner.jobs.deliveries import (
     Outcome,
 )
 from hunyuan_runner.jobs.job import Caller, Job, JobError, JobState, Webhook
+from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs, expiry_ms
 from hunyuan_runner.jobs.webhooks import Sender, pause_after, secret_of
 from hunyuan_runner.params import WEBHOOK_EVENTS, Stage, WebhookEvent
@@ -96,15 +97,16 @@ def test_a_job_owes_its_start_and_each_of_its_ends_once(
 ) -> None:
     job = jobs.submit(clip(), webhook=webhook())
     assert owed(outbox, job.id) == []
-    Claim.take(jobs.engine, job.id, 1, "a worker that dies")
-    second = Claim.take(jobs.engine, job.id, 1, "the one that takes over")
+    Claim.next(jobs.engine, "a worker that dies")
+    Lease(jobs.engine, settings.lease_seconds).take_over()
+    second = Claim.next(jobs.engine, "the one that takes over")
     assert second is not None
     second.enter(Stage.DENOISING)
     assert owed(outbox, job.id) == ["started"]
     second.fail(JobError("broken", "it broke"), expiry_ms(settings))
     assert owed(outbox, job.id) == ["started", "failed"]
     jobs.retry(job.id)
-    third = Claim.take(jobs.engine, job.id, 2, "another")
+    third = Claim.next(jobs.engine, "another")
     assert third is not None
     third.complete(expiry_ms(settings))
     assert owed(outbox, job.id) == ["started", "failed", "completed"]
@@ -115,12 +117,12 @@ def test_a_pause_is_not_told_of(jobs: Jobs, outbox: Outbox, settings: Settings) 
     jobs.pause(job.id)
     jobs.resume(job.id)
     assert owed(outbox, job.id) == []
-    claim = Claim.take(jobs.engine, job.id, 2, "a worker")
+    claim = Claim.next(jobs.engine, "a worker")
     assert claim is not None
     jobs.pause(job.id)
     claim.pause()
     jobs.resume(job.id)
-    claim = Claim.take(jobs.engine, job.id, 3, "another")
+    claim = Claim.next(jobs.engine, "another")
     assert claim is not None
     assert owed(outbox, job.id) == ["started"]
     claim.complete(expiry_ms(settings))

@@ -12,8 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from hunyuan_runner.jobs import database
+from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller, JobState
-from hunyuan_runner.jobs.store import STRANDED_AGE_MS, Jobs, WrongState, workflow_id
+from hunyuan_runner.jobs.lease import Lease
+from hunyuan_runner.jobs.store import Jobs, WrongState
 from hunyuan_runner.media import probe
 from hunyuan_runner.params import Stage
 from hunyuan_runner.settings import Settings
@@ -204,17 +206,40 @@ def test_the_first_clips_teach_the_estimate(jobs: Jobs, start_worker: StartWorke
     assert after.high / after.low < before.high / before.low
 
 
-def test_a_job_whose_dispatch_got_lost_is_queued_again(
-    jobs: Jobs, start_worker: StartWorker
-) -> None:
+def test_a_worker_goes_on_with_what_it_could_not_write_the_end_of(jobs: Jobs) -> None:
+    stranded, other = (jobs.submit(clip()).id for _ in range(2))
+    for attempt in (1, 2):
+        claim = Claim.next(jobs.engine, "this worker")
+        assert claim is not None
+        assert (claim.job_id, claim.failed_starts) == (stranded, attempt)
+    claim = Claim.next(jobs.engine, "another")
+    assert claim is not None
+    assert claim.job_id == other
+    assert Claim.next(jobs.engine, "a third") is None
 
+
+def test_a_job_that_takes_every_worker_with_it_is_given_up(
+    jobs: Jobs, start_worker: StartWorker, settings: Settings
+) -> None:
     job_id = jobs.submit(clip()).id
-    jobs._client.delete_workflow(workflow_id(job_id, 1))
-    with jobs.engine.begin() as connection:
-        long_ago = database.now_ms() - STRANDED_AGE_MS - 1
-        connection.execute(sa.update(database.jobs).values(created_at=long_ago))
+    for _ in range(settings.max_attempts):
+        assert Claim.next(jobs.engine, "killed by its job") is not None
+        Lease(jobs.engine, settings.lease_seconds).take_over()
     start_worker()
-    assert wait_for_end(jobs, job_id).state is JobState.COMPLETED
+    job = wait_for_end(jobs, job_id)
+    assert job.error is not None
+    assert job.error.code == "engine_died"
+
+
+def test_a_job_that_shall_pause_does_so_when_its_worker_dies(
+    jobs: Jobs, settings: Settings
+) -> None:
+    job_id = jobs.submit(clip()).id
+    Claim.next(jobs.engine, "killed")
+    jobs.pause(job_id)
+    Lease(jobs.engine, settings.lease_seconds).take_over()
+    job = jobs.get(job_id)
+    assert (job.stage, job.pausing) == (Stage.PAUSED, False)
 
 
 def test_a_paused_job_waits_behind_its_step_and_goes_on_from_there(
