@@ -18,18 +18,20 @@ gc.disable()
 import asyncio
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import bentoml
 from bentoml.exceptions import BentoMLException
 from bentoml.validators import ContentType
 
 from hunyuan_runner import __version__
-from hunyuan_runner.api.front import Front
 from hunyuan_runner.logs import configure_logging
 from hunyuan_runner.params import GenerationRequest
 from hunyuan_runner.settings import get_settings
 from hunyuan_runner.storage import DataFolderUnusable, prepare_data_folder
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 settings = get_settings()
 configure_logging(settings.log_level, settings.log_format)
@@ -114,7 +116,15 @@ class HunyuanVideo:
         raise NotImplementedError("api/tasks.py answers the routes of this task")
 
 
-HunyuanVideo.add_asgi_middleware(Front, settings=settings)  # type: ignore[attr-defined]
+def front(app: ASGIApp) -> ASGIApp:
+    """Answer every route, in front of BentoML's."""
+    # The runner, which imports this file too, need not carry FastAPI and all that is served.
+    from hunyuan_runner.api.front import Front
+
+    return Front(app, settings)
+
+
+HunyuanVideo.add_asgi_middleware(front)  # type: ignore[attr-defined]
 
 gc.enable()
 gc.freeze()  # what is there by now stays, and need not be looked through while a request waits
