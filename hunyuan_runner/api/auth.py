@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import math
 import time
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -131,6 +132,7 @@ def _client_address(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
+@lru_cache
 def _is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_loopback

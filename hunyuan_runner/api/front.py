@@ -24,9 +24,11 @@ from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.errors import INTERNAL, ApiError, error_response
 from hunyuan_runner.api.events import encode
 from hunyuan_runner.api.metrics import LATENCY, REQUESTS
+from hunyuan_runner.api.polls import Polls
 from hunyuan_runner.api.rest import create_app
 from hunyuan_runner.api.tail import Tail
 from hunyuan_runner.api.webhooks import render
+from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.webhooks import Sender
 from hunyuan_runner.settings import Settings
 
@@ -82,7 +84,9 @@ class Front:
         self._bentoml = app
         self._backend = Backend.open(settings)
         self._tail = Tail(self._backend.jobs, encode)
-        self._app = create_app(self._backend, self._tail)
+        app = create_app(self._backend, self._tail)
+        self._pulse = Pulse(self._backend.jobs.engine)
+        self._app = Polls(app, self._pulse)
         self._sender = Sender(settings, self._backend.jobs, render)
         self._guard = Guard(settings)
         self._http: ASGIApp = self._answer
@@ -99,6 +103,7 @@ class Front:
         if scope["type"] == "lifespan":
             _when_told_to_stop(self._tail.close)
             await self._bentoml(scope, self._with_sender(receive), send)
+            self._pulse.close()
             self._backend.jobs.close()
         elif scope["type"] == "http":
             await self._http(scope, receive, send)

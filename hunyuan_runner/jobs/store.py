@@ -34,7 +34,6 @@ from hunyuan_runner.jobs.database import (
 )
 from hunyuan_runner.jobs.job import ENDED, Caller, Eta, Job, JobError, JobState, Webhook
 from hunyuan_runner.jobs.journal import (
-    NEWEST,
     Change,
     JobEvent,
     JournalPage,
@@ -51,8 +50,6 @@ from hunyuan_runner.storage import JOBS_PREFIX, job_prefix, open_storage
 PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
 BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
-LOOK_SECONDS = 0.25
-MAX_LOOKS = 1000
 EVENTS_PER_PAGE = 500  # more than one job has, unless it starts over and over
 
 
@@ -102,20 +99,7 @@ class Page:
     has_more: bool
 
 
-@dataclass(frozen=True)
-class _Look:
-    """A job as it was seen: good while nothing happens, and for a moment, as its ETA shrinks."""
-
-    number: int  # of the latest event then
-    until: float
-    job: Job
-
-
 # What is asked all the time is put together once.
-_GLANCE = sa.select(
-    NEWEST, sa.select(jobs.c.owner).where(jobs.c.id == sa.bindparam("job_id")).scalar_subquery()
-)
-
 _AHEAD = (
     sa.select(
         jobs.c.model,
@@ -150,7 +134,6 @@ class Jobs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._caller = Caller("", sees_all=True)
-        self._looks: dict[str, _Look] = {}
         self.engine = open_database(settings)
         oldest = clock(self.engine) - int(settings.lease_seconds * 1000)
         self._alive = sa.select(sa.func.count()).where(workers.c.beat_at >= oldest)
@@ -241,21 +224,7 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         """Raises JobNotFound."""
         with self.engine.connect() as connection:
-            number, owner = connection.execute(_GLANCE, {"job_id": job_id}).one()
-            if owner is None or not self._caller.sees(owner):
-                raise JobNotFound(job_id)
-            look = self._looks.get(job_id)
-            # Pollers ask far more often than anything happens, and a view takes many queries.
-            if look is None or look.number != number or time.monotonic() > look.until:
-                job = self._view(connection, self._row(connection, job_id))
-                look = _Look(number, time.monotonic() + LOOK_SECONDS, job)
-                self._remember(look)
-        return look.job
-
-    def _remember(self, look: _Look) -> None:
-        if len(self._looks) >= MAX_LOOKS:
-            self._looks.clear()
-        self._looks[look.job.id] = look
+            return self._view(connection, self._row(connection, job_id))
 
     def recall(self, row: Mapping[str, Any]) -> Job:
         """The job as it was when this was its row."""
