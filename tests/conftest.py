@@ -20,6 +20,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 90
+
+# As many processes as there are cores run tests: two that each want all of them wait for each
+# other at every step.
+os.environ["OMP_NUM_THREADS"] = "1"
+ENGINE_THREADS = "1"
 GRACE_SECONDS = 30
 
 # A clip of the demo model that is rendered in about a second, and one that takes minutes, in many
@@ -163,6 +168,7 @@ def serve(folder: Path, entry: str, environment: dict[str, str]) -> Service:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HUNYUAN_", "BENTOML_"))}
     ours = {
         "HUNYUAN_DATA_DIR": str(data_dir),
+        "HUNYUAN_THREADS": ENGINE_THREADS,
         "BENTOML_HOME": str(folder / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
     }

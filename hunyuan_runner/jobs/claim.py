@@ -13,11 +13,11 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from hunyuan_runner import estimate
 from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.job import JobError, JobState
 from hunyuan_runner.jobs.journal import Change, record
+from hunyuan_runner.jobs.standing import work_of
 from hunyuan_runner.jobs.turns import HANDED_BACK, RUNNING, WAITING
 from hunyuan_runner.params import GenerationParams, Stage
 
@@ -55,24 +55,27 @@ class Claim:
             .where(sa.or_(WAITING, own))
             .order_by(jobs.c.turn, jobs.c.id)
             .limit(1)
-            .with_for_update(skip_locked=True)  # on SQLite there is one writer anyway
-        )
-        now = now_ms()
-        update = (
-            sa.update(jobs)
-            .where(jobs.c.id == due.scalar_subquery())
-            .values(
-                state=JobState.IN_PROGRESS,
-                executor_id=executor_id,
-                attempts=jobs.c.attempts + 1,
-                failed_starts=jobs.c.failed_starts + 1,
-                started_at=sa.func.coalesce(jobs.c.started_at, now),
-                progressed_at=now,
-                stage=Stage.LOADING,
-            )
-            .returning(jobs)
+            .with_for_update(skip_locked=True)  # on SQLite it may be gone by the update
         )
         with engine.begin() as connection:
+            job_id = connection.execute(due).scalar()
+            if job_id is None:
+                return None
+            now = now_ms()
+            update = (
+                sa.update(jobs)
+                .where(jobs.c.id == job_id, sa.or_(WAITING, own))
+                .values(
+                    state=JobState.IN_PROGRESS,
+                    executor_id=executor_id,
+                    attempts=jobs.c.attempts + 1,
+                    failed_starts=jobs.c.failed_starts + 1,
+                    started_at=sa.func.coalesce(jobs.c.started_at, now),
+                    progressed_at=now,
+                    stage=Stage.LOADING,
+                )
+                .returning(jobs)
+            )
             row = connection.execute(update).first()
             if row is None:
                 return None
@@ -83,7 +86,7 @@ class Claim:
             run=row.run,
             executor_id=executor_id,
             params=GenerationParams(**row.params),
-            work=Work(**{name: getattr(row, name) for name in estimate.WORK_FIELDS}),
+            work=work_of(row),
             failed_starts=row.failed_starts,
             draft_after=None if row.has_draft else row.draft_steps,
         )

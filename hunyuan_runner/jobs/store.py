@@ -19,20 +19,15 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from hunyuan_runner import estimate
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.estimate import Expectation, Rate, Work
+from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.database import (
-    clock,
     jobs,
     now_ms,
     open_database,
-    rates,
     submissions,
-    time_of,
-    workers,
 )
-from hunyuan_runner.jobs.job import ENDED, Caller, Eta, Job, JobError, JobState, Webhook
+from hunyuan_runner.jobs.job import ENDED, Caller, Job, JobState, Webhook
 from hunyuan_runner.jobs.journal import (
     Change,
     JobEvent,
@@ -42,13 +37,13 @@ from hunyuan_runner.jobs.journal import (
     rows_after,
     without_superseded,
 )
+from hunyuan_runner.jobs.standing import Standing
 from hunyuan_runner.jobs.turns import RUNNING, WAITING, by_priority, next_turn
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Stage
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import JOBS_PREFIX, job_prefix, open_storage
 
 PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
-BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
 EVENTS_PER_PAGE = 500  # more than one job has, unless it starts over and over
 
@@ -100,18 +95,6 @@ class Page:
 
 
 # What is asked all the time is put together once.
-_AHEAD = (
-    sa.select(
-        jobs.c.model,
-        sa.func.count().label("jobs_ahead"),
-        *(sa.func.sum(jobs.c[name]).label(name) for name in estimate.WORK_FIELDS),
-    )
-    .where(
-        WAITING,
-        sa.tuple_(jobs.c.turn, jobs.c.id) < sa.tuple_(sa.bindparam("turn"), sa.bindparam("job_id")),
-    )
-    .group_by(jobs.c.model)
-)
 _INSERT = sa.insert(jobs).returning(jobs)
 _OF_OWNER = jobs.c.owner == sa.bindparam("owner")
 _WAITING_OF = sa.select(sa.func.count()).where(_OF_OWNER, jobs.c.state == JobState.PENDING)
@@ -124,8 +107,6 @@ _TAKE_TURN = (
 _OVERTAKEN = (
     sa.select(jobs.c.id).where(WAITING, _OF_OWNER, jobs.c.priority < sa.bindparam("below")).limit(1)
 )
-_RENDERED = sa.select(jobs).where(RUNNING)
-_RATES = sa.select(rates).where(rates.c.model == sa.bindparam("model"))
 
 
 class Jobs:
@@ -135,8 +116,7 @@ class Jobs:
         self._settings = settings
         self._caller = Caller("", sees_all=True)
         self.engine = open_database(settings)
-        oldest = clock(self.engine) - int(settings.lease_seconds * 1000)
-        self._alive = sa.select(sa.func.count()).where(workers.c.beat_at >= oldest)
+        self._standing = Standing(self.engine, settings.lease_seconds)
         self._storage = open_storage(settings)
 
     def seen_by(self, caller: Caller) -> Self:
@@ -193,7 +173,7 @@ class Jobs:
                 raise
             return self.get(self._submitted_before(submission))
         with self.engine.connect() as connection:
-            return self._view(connection, queued)
+            return self._standing.view(connection, queued)
 
     def _name(self, connection: sa.Connection, submission: Submission, job_id: str) -> None:
         """Raises IntegrityError where the caller used this key before."""
@@ -224,13 +204,13 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         """Raises JobNotFound."""
         with self.engine.connect() as connection:
-            return self._view(connection, self._row(connection, job_id))
+            return self._standing.view(connection, self._row(connection, job_id))
 
     def recall(self, row: Mapping[str, Any]) -> Job:
         """The job as it was when this was its row."""
         then: Any = SimpleNamespace(**row)
         with self.engine.connect() as connection:
-            return self._view(connection, then)
+            return self._standing.view(connection, then)
 
     def list(
         self,
@@ -254,7 +234,7 @@ class Jobs:
             query = query.where(jobs.c.id < after if newest_first else jobs.c.id > after)
         with self.engine.connect() as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
-            views = [self._view(connection, row) for row in rows[:limit]]
+            views = [self._standing.view(connection, row) for row in rows[:limit]]
         return Page(views, has_more=len(rows) > limit)
 
     def latest_event(self, job_id: str) -> JobEvent:
@@ -262,7 +242,7 @@ class Jobs:
         with self.engine.connect() as connection:
             number = newest_number(connection)  # first: what happens meanwhile comes after it
             row = self._row(connection, job_id)
-            job = self._view(connection, row)
+            job = self._standing.view(connection, row)
         return JobEvent(number, Change.STATE, job, row.owner, final=job.state in ENDED)
 
     def events_after(
@@ -373,7 +353,7 @@ class Jobs:
     def live_workers(self) -> int:
         """How many workers showed themselves within the lease."""
         with self.engine.connect() as connection:
-            return self._live_workers(connection)
+            return self._standing.live_workers(connection)
 
     def check(self) -> None:
         """Raises sqlalchemy's OperationalError if the database does not answer."""
@@ -453,89 +433,13 @@ class Jobs:
         return row
 
     def _event(self, connection: sa.Connection, row: sa.Row[Any]) -> JobEvent:
-        job = self._view(connection, row)
+        job = self._standing.view(connection, row)
         return JobEvent(row.number, Change(row.change), job, row.owner, row.final)
-
-    def _live_workers(self, connection: sa.Connection) -> int:
-        return int(connection.execute(self._alive).scalar_one())
-
-    def _view(self, connection: sa.Connection, row: sa.Row[Any]) -> Job:
-        position = eta = None
-        share = 1.0 if row.state == JobState.COMPLETED else 0.0
-        paused = row.stage == Stage.PAUSED
-        if row.state not in ENDED:
-            expectation = estimate.expect(_work(row), load_rates(connection, row.model))
-            share = _progress(row, expectation)
-            wait = 0.0
-            if row.state == JobState.PENDING and not paused:
-                position, wait = self._queue_ahead(connection, row)
-            remaining = wait + expectation.total * (1 - share)
-            factor = 1 + expectation.spread
-            eta = None if paused else Eta(remaining / factor, remaining, remaining * factor)
-        return Job(
-            id=row.id,
-            state=JobState(row.state),
-            params=GenerationParams(**row.params),
-            priority=row.priority,
-            metadata=row.metadata,
-            remixed_from=row.remixed_from,
-            webhook=Webhook(row.webhook_url, tuple(row.webhook_events))
-            if row.webhook_url
-            else None,
-            stage=Stage(row.stage) if row.stage and row.state not in ENDED else None,
-            step=row.step,
-            attempts=row.attempts,
-            resumed_from_step=row.resumed_from_step,
-            created_at=time_of(row.created_at),
-            started_at=row.started_at and time_of(row.started_at),
-            completed_at=row.completed_at and time_of(row.completed_at),
-            expires_at=row.expires_at and time_of(row.expires_at),
-            error=JobError(row.error_code, row.error_message) if row.error_code else None,
-            has_preview=row.has_preview,
-            draft_steps=row.draft_steps,
-            has_draft=row.has_draft,
-            pausing=row.pausing,
-            queue_position=position,
-            progress=share,
-            eta=eta,
-        )
-
-    def _queue_ahead(self, connection: sa.Connection, row: sa.Row[Any]) -> tuple[int, float]:
-        """The job's place in the queue, and the seconds until its turn."""
-        ahead = connection.execute(_AHEAD, {"turn": row.turn, "job_id": row.id}).all()
-        running = connection.execute(_RENDERED).all()
-        seconds = 0.0
-        for group in ahead:
-            seconds += estimate.expect(_work(group), load_rates(connection, group.model)).total
-        for other in running:
-            expectation = estimate.expect(_work(other), load_rates(connection, other.model))
-            seconds += expectation.total * (1 - _progress(other, expectation))
-        position = 1 + sum(group.jobs_ahead for group in ahead)
-        return position, seconds / max(self._live_workers(connection), 1)
-
-
-def load_rates(connection: sa.Connection, model: str) -> dict[Stage, Rate]:
-    """What this service was seen to need for each stage of `model`."""
-    found = connection.execute(_RATES, {"model": model})
-    return {Stage(row.stage): Rate(row.seconds_per_unit, row.spread) for row in found}
 
 
 def expiry_ms(settings: Settings) -> int:
     """When a job that ends now is to be forgotten, in milliseconds since the epoch."""
     return now_ms() + int(timedelta(hours=settings.retention_hours).total_seconds() * 1000)
-
-
-def _progress(row: sa.Row[Any], expectation: Expectation) -> float:
-    steps: int = row.params["num_inference_steps"]
-    elapsed = (now_ms() - (row.progressed_at or now_ms())) / 1000
-    stage = Stage(row.stage) if row.stage else None
-    if stage in BEFORE_WORK and row.step > 0:  # what was done before it waited still is
-        stage, elapsed = Stage.DENOISING, 0.0
-    return estimate.progress(expectation, stage, row.step, steps, max(elapsed, 0.0))
-
-
-def _work(row: sa.Row[Any]) -> Work:
-    return Work(**{name: getattr(row, name) for name in estimate.WORK_FIELDS})
 
 
 def _new_job_id() -> str:

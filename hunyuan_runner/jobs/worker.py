@@ -16,7 +16,8 @@ from hunyuan_runner.jobs.database import rates
 from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
-from hunyuan_runner.jobs.store import Jobs, expiry_ms, load_rates
+from hunyuan_runner.jobs.standing import load_rates
+from hunyuan_runner.jobs.store import Jobs, expiry_ms
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import checkpoint_key, draft_key, open_storage, preview_key
 
