@@ -14,24 +14,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
-from rich.table import Table
 from rich.text import Text
 
-from hunyuan_runner.check import Outcome, Report, examine
+from hunyuan_runner.check import examine
 from hunyuan_runner.client import (
     DEFAULT_HOST,
     DEFAULT_PORT,
     DEFAULT_URL,
     ApiError,
-    Eta,
     HunyuanClient,
     HunyuanError,
     Job,
@@ -41,27 +36,29 @@ from hunyuan_runner.client import (
     ServiceUnavailable,
     Status,
 )
+from hunyuan_runner.display import (
+    columns,
+    details,
+    did,
+    err,
+    facts,
+    job_table,
+    out,
+    outcome_table,
+    progress,
+    result,
+    rounded,
+)
 from hunyuan_runner.manifest import TAG, Manifest
-from hunyuan_runner.params import GenerationRequest, PresetName, Stage
+from hunyuan_runner.params import GenerationRequest, PresetName
 
 EXIT_REFUSED = 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 EXIT_INTERRUPTED = 130
 
-PIPED_WIDTH = 200  # columns of a table that goes into a file or another program
 STOP_SECONDS = 30  # that the service gets for answers and a job under way, once it is asked to stop
 
 KEY_PREFIX = "hy_"  # by which a key is known where it should not be, in a log or a repository
-
-STATUS_STYLES: dict[Status, str] = {
-    "pending": "yellow",
-    "in_progress": "cyan",
-    "completed": "green",
-    "failed": "red",
-    "canceled": "dim",
-}
-
-OUTCOME_STYLES = {"ok": "green", "failed": "red", "skipped": "dim"}
 
 app = typer.Typer(
     help="Text-to-video by a hunyuan-runner service.",
@@ -72,8 +69,6 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys, which say whose a job is.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
-out = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Console(markup=False, highlight=False, stderr=True)
 
 
 def _field(name: str, *flags: str) -> Any:
@@ -238,7 +233,7 @@ def jobs(
     elif not page.jobs:
         err.print("No jobs.")
     else:
-        out.print(_table(page.jobs))
+        out.print(job_table(page.jobs))
         if page.has_more:
             err.print("There are more: see --limit.", style="dim")
 
@@ -261,7 +256,7 @@ def status(
     if as_json:
         typer.echo(handle.job.model_dump_json(indent=2))
     else:
-        out.print(_details(handle.job))
+        out.print(details(handle.job))
 
 
 @app.command()
@@ -324,20 +319,20 @@ def info(url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: Json = False) 
         typer.echo(service.model_dump_json(indent=2))
         return
     host = service.host
-    facts = _facts()
-    facts.add_row(
+    about = facts()
+    about.add_row(
         "service", f"{service.name} {service.versions.get('hunyuan-runner') or ''} at {url}"
     )
-    facts.add_row("machine", f"{host.cpu}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB")
-    facts.add_row("keeps jobs", _rounded(service.retention_hours * 3600))
-    models = _columns("model", "", "preset", "size", "frames", "fps", "steps")
+    about.add_row("machine", f"{host.cpu}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB")
+    about.add_row("keeps jobs", rounded(service.retention_hours * 3600))
+    models = columns("model", "", "preset", "size", "frames", "fps", "steps")
     for model in service.models:
         state = "default" if model.default else "" if model.installed else "not installed"
         for name, preset in model.presets.items():
             size = f"{preset.width}x{preset.height}"
             numbers = (preset.num_frames, preset.fps, preset.num_inference_steps)
             models.add_row(model.id, state, name, size, *map(str, numbers))
-    out.print(facts, models, sep="\n\n")
+    out.print(about, models, sep="\n\n")
 
 
 @app.command()
@@ -354,7 +349,7 @@ def check(
     """See whether a service works: every kind of request, and nothing left behind."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so it cleans up then too
     try:
-        report = examine(url, api_key, wait=wait, rendering=_progress)
+        report = examine(url, api_key, wait=wait, rendering=progress)
     except ServiceUnavailable as error:
         _complain_of_no_service(error)
         raise typer.Exit(EXIT_REFUSED) from error
@@ -362,7 +357,7 @@ def check(
         answer = {"url": url, "ok": report.ok, "checks": [asdict(o) for o in report.outcomes]}
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
-        out.print(_outcomes(report))
+        out.print(outcome_table(report))
     if report.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not report.ok:
@@ -532,7 +527,7 @@ def _fetch(
         raise typer.Exit(when_paused)
     if job.status != "completed":
         reason = f": {job.error.message}" if job.error else ""
-        _complain(f"job {job.job_id} {_did(job)}{reason}")
+        _complain(f"job {job.job_id} {did(job)}{reason}")
         raise typer.Exit(EXIT_REFUSED)
     path = handle.download(_path(job, output))
     _show_file(job, path, as_json)
@@ -544,7 +539,7 @@ def _show_file(job: Job, path: Path, as_json: bool) -> None:
         answer = job.model_dump(mode="json") | {"file": str(path)}
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
-        out.print(_result(job, path), soft_wrap=True)
+        out.print(result(job, path), soft_wrap=True)
 
 
 def _interrupted(client: HunyuanClient, handle: JobHandle) -> NoReturn:
@@ -583,71 +578,11 @@ def _come_back(client: HunyuanClient, handle: JobHandle, command: str, why: str)
 def _follow(client: HunyuanClient, handle: JobHandle) -> None:
     """Show how the job gets on until it ended, however it does, or is paused."""
     try:
-        with _progress() as show, suppress(JobFailed):
+        with progress() as show, suppress(JobFailed):
             handle.wait(on_progress=show, until_paused=True)
     except ServiceUnavailable:
         _come_back(client, handle, "download", "The job is kept. To fetch it later:")
         raise
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Job], None]]:
-    """What shows a job while it is followed: a bar on a terminal, else a line for each change."""
-    if not err.is_terminal:
-        yield _show_changes()
-        return
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description:<11}", markup=False),
-        BarColumn(30),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[detail]}", markup=False, style="dim"),
-        console=err,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("", total=1, detail="")
-        yield lambda job: bar.update(
-            task, completed=job.progress, description=_doing(job), detail=" · ".join(_detail(job))
-        )
-
-
-def _show_changes() -> Callable[[Job], None]:
-    shown: tuple[object, ...] = ()
-
-    def show(job: Job) -> None:
-        nonlocal shown
-        state = (job.status, job.stage, job.step, job.queue_position, job.attempts, job.pausing)
-        if state != shown:
-            shown = state
-            line = " · ".join([_doing(job), f"{job.progress:.0%}", *_detail(job)])
-            err.print(line, soft_wrap=True)
-
-    return show
-
-
-def _doing(job: Job) -> str:
-    return job.stage or job.status
-
-
-def _detail(job: Job) -> list[str]:
-    """What there is to tell of a job under way."""
-    detail = []
-    if job.queue_position is not None:
-        detail.append(f"{_ordinal(job.queue_position)} in the queue")
-    if job.stage is Stage.DENOISING:
-        detail.append(f"step {job.step}/{job.num_inference_steps}")
-    if job.eta_seconds:
-        detail.append(_left(job.eta_seconds))
-    if job.attempts > 1:
-        detail.append(f"attempt {job.attempts}")
-    if job.pausing:
-        detail.append("about to pause")
-    return detail
-
-
-def _did(job: Job) -> str:
-    return "was canceled" if job.status == "canceled" else job.status
 
 
 def _path(job: Job, output: Path | None, suffix: str = "") -> Path:
@@ -656,134 +591,3 @@ def _path(job: Job, output: Path | None, suffix: str = "") -> Path:
         return output
     slug = re.sub(r"\W+", "-", job.params.prompt.lower())[:40].strip("-")
     return (output or Path()) / f"{slug or 'clip'}-{job.job_id[-8:]}{suffix}.mp4"
-
-
-def _result(job: Job, path: Path) -> Text:
-    facts = [_size(job), f"{job.params.num_frames} frames at {job.params.fps} fps"]
-    facts.append(f"seed {job.params.seed}")
-    facts += [f"rendered in {took}"] if (took := _took(job)) else []
-    return Text.assemble((str(path), "bold green"), "  ", (" · ".join(facts), "dim"))
-
-
-def _columns(*headers: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for header in headers:
-        table.add_column(header, no_wrap=True)
-    return table
-
-
-def _table(jobs: tuple[Job, ...]) -> Table:
-    table = _columns("job", "status", "", "size", "frames", "age", "took", "prompt")
-    table.columns[-1].overflow = "ellipsis"
-    for job in jobs:
-        table.add_row(
-            job.job_id,
-            Text(job.status, STATUS_STYLES[job.status]),
-            "" if job.ended else f"{job.progress:.0%}",
-            _size(job),
-            str(job.params.num_frames),
-            _rounded((datetime.now(UTC) - job.created_at).total_seconds()),
-            _took(job),
-            _one_line(job.params.prompt),
-        )
-    return table
-
-
-def _outcomes(report: Report) -> Table:
-    table = _columns("check", "", "ms", "")
-    table.columns[2].justify = "right"
-    table.columns[3].no_wrap = False
-    for outcome in report.outcomes:
-        status = Text(outcome.status, OUTCOME_STYLES[outcome.status])
-        milliseconds = "" if outcome.status == "skipped" else f"{outcome.milliseconds:.1f}"
-        table.add_row(outcome.name, status, milliseconds, _why(outcome))
-    return table
-
-
-def _why(outcome: Outcome) -> str:
-    """What was expected and what came, line by line; of a check that is ok, nothing."""
-    if outcome.status != "failed":
-        return outcome.got
-    told = {"expected": outcome.expected, "got": outcome.got, "to do": outcome.advice}
-    return "\n".join(f"{name}: {_one_line(text)}" for name, text in told.items() if text)
-
-
-def _facts() -> Table:
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
-    return facts
-
-
-def _details(job: Job) -> Table:
-    params = job.params
-    size = f"{_size(job)}, {params.num_frames} frames at {params.fps} fps"
-    rows: dict[str, object] = {
-        "job": job.job_id,
-        "status": Text(job.status, STATUS_STYLES[job.status]),
-        "doing": ""
-        if job.ended
-        else " · ".join([_doing(job), f"{job.progress:.0%}", *_detail(job)]),
-        "error": job.error.message if job.error else "",
-        "prompt": _one_line(params.prompt),
-        "not": _one_line(params.negative_prompt or ""),
-        "clip": size,
-        "model": f"{job.model}, {params.num_inference_steps} steps, seed {params.seed}",
-        "created": _local(job.created_at),
-        "ended": _local(job.completed_at),
-        "took": _took(job),
-        "kept until": _local(job.expires_at),
-        "video": job.video_url or "",
-        "draft": job.draft_url or "",
-    }
-    facts = _facts()
-    for name, value in rows.items():
-        if value:
-            facts.add_row(name, value if isinstance(value, Text) else Text(str(value)))
-    return facts
-
-
-def _size(job: Job) -> str:
-    return f"{job.params.width}x{job.params.height}"
-
-
-def _took(job: Job) -> str:
-    if not (job.started_at and job.completed_at):
-        return ""
-    seconds = (job.completed_at - job.started_at).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 100 else _rounded(seconds)
-
-
-def _local(time: datetime | None) -> str:
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else ""
-
-
-def _left(eta: Eta) -> str:
-    """The range in one unit, as in `3–5 s left`."""
-    size, unit = _unit(eta.high)
-    low, high = round(eta.low / size), round(eta.high / size)
-    if high == 0:
-        return "almost there"
-    if low in (0, high):
-        return f"up to {high} {unit} left"
-    return f"{low}–{high} {unit} left"
-
-
-def _rounded(seconds: float) -> str:
-    size, unit = _unit(seconds)
-    return f"{round(seconds / size)} {unit}"
-
-
-def _unit(seconds: float) -> tuple[int, str]:
-    """The largest unit of which there are at least two."""
-    units = ((86_400, "days"), (3600, "h"), (60, "min"))
-    return next((unit for unit in units if seconds >= 2 * unit[0]), (1, "s"))
-
-
-def _ordinal(position: int) -> str:
-    return "next" if position == 1 else f"number {position}"
-
-
-def _one_line(text: str) -> str:
-    """Without line breaks, and without what a terminal would obey."""
-    return "".join(char for char in " ".join(text.split()) if char.isprintable())
