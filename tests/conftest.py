@@ -25,6 +25,9 @@ START_SECONDS = 90
 # other at every step.
 os.environ["OMP_NUM_THREADS"] = "1"
 ENGINE_THREADS = "1"
+
+# What a script starts in the background is deaf to SIGINT, and so is all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 GRACE_SECONDS = 30
 
 # A clip of the demo model that is rendered in about a second, and one that takes minutes, in many
