@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,12 +19,12 @@ MAX_ANSWERS = 1000
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the app answered, and when that was true."""
+    """What the app answers, and at what number of the journal that is true."""
 
-    number: int  # of the latest event then
+    number: int
     until: float
-    route: Any
-    messages: list[Message]
+    messages: asyncio.Task[list[Message]]
+    asked: Scope  # to which the app has added its route
 
 
 class Polls:
@@ -44,30 +44,34 @@ class Polls:
         # Felt first: what happens meanwhile comes after it.
         if (number := await self._pulse.feel(polled[1])) is None:
             return await self._app(scope, receive, send)
-        key = scope["caller"], target
-        answer = self._answers.get(key)
-        if answer is None or answer.number != number or time.monotonic() > answer.until:
-            answer = await self._ask(scope, receive, number)
-            if answer.messages[0]["status"] == 200:
-                self._remember(key, answer)
-        scope["route"] = answer.route
-        for message in answer.messages:
+        answer = self._answer(scope, receive, number, target)
+        messages = await asyncio.shield(answer.messages)  # others may wait for them, too
+        scope["route"] = answer.asked.get("route")
+        for message in messages:
             await send(_copy(message))
 
-    async def _ask(self, scope: Scope, receive: Receive, number: int) -> _Answer:
+    def _answer(self, scope: Scope, receive: Receive, number: int, target: str) -> _Answer:
+        """The one that is there or on its way, or what the app is asked for now."""
+        key = scope["caller"], target
+        now = time.monotonic()
+        known = self._answers.get(key)
+        if known is not None and known.number == number and now < known.until:
+            return known
+        if len(self._answers) >= MAX_ANSWERS:
+            self._answers.clear()
+        asked = asyncio.create_task(self._ask(scope, receive))
+        answer = _Answer(number, now + GOOD_FOR_SECONDS, asked, scope)
+        self._answers[key] = answer
+        return answer
+
+    async def _ask(self, scope: Scope, receive: Receive) -> list[Message]:
         messages: list[Message] = []
 
         async def keep(message: Message) -> None:
             messages.append(message)
 
         await self._app(scope, receive, keep)
-        until = time.monotonic() + GOOD_FOR_SECONDS
-        return _Answer(number, until, scope.get("route"), messages)
-
-    def _remember(self, key: tuple[Caller, str], answer: _Answer) -> None:
-        if len(self._answers) >= MAX_ANSWERS:
-            self._answers.clear()
-        self._answers[key] = answer
+        return messages
 
 
 def _target(scope: Scope) -> str:
