@@ -1,7 +1,7 @@
 """The autoencoder: its size, its first weights and its training.
 
 Both halves learn the linear map of `latents.py`: the encoder to give its latents, the decoder to
-draw the clip that they came from, which it does much better than the linear inverse can.
+draw the clip that they came from.
 """
 
 import logging
