@@ -30,6 +30,7 @@ way, in turns, medians.
 | status, 99th percentile | {p99:.0f} ms (median {median:.1f}) | 100 ms |
 | status requests answered | {answered} of {asked} | all |
 | event streams that saw the end of every job | {complete} of {streams} | all |
+| cores busy with answering / with asking | {front:.2f} / {clients:.2f} | |
 | a clip, under load / alone | {loaded:.2f} s / {alone:.2f} s = {ratio:.2f} | 1.05 |
 """
 
@@ -47,13 +48,19 @@ class _Seen:
 def run() -> str:
     seen = _Seen(finals=[0] * STREAMS)
     alone, loaded = [], []
+    front_seconds = client_seconds = watched_seconds = 0.0
     with running_service() as service:
+        front = service.front_process()
         _render(service, seen)  # loads the model
         for _ in range(CLIPS):
             alone.append(_render(service, seen))
             with _watchers(service, seen):
+                before = sum(front.cpu_times()[:2]), time.process_time(), time.monotonic()
                 loaded.append(_render(service, seen))
                 time.sleep(1)  # for the streams to tell of the end
+                front_seconds += sum(front.cpu_times()[:2]) - before[0]
+                client_seconds += time.process_time() - before[1]
+                watched_seconds += time.monotonic() - before[2]
     p99 = statistics.quantiles(seen.milliseconds, n=100)[-1]
     return TEMPLATE.format(
         pollers=POLLERS,
@@ -65,6 +72,8 @@ def run() -> str:
         answered=len(seen.milliseconds),
         asked=seen.asked,
         complete=sum(finals == CLIPS for finals in seen.finals),
+        front=front_seconds / watched_seconds,
+        clients=client_seconds / watched_seconds,
         loaded=statistics.median(loaded),
         alone=statistics.median(alone),
         ratio=statistics.median(loaded) / statistics.median(alone),
