@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hunyuan_runner.api.requests import JOB_ID_FORM
 from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.jobs.pulse import Pulse
 
-POLLED = re.compile(r"(?:/api/status/|/v1/videos/|/generate/status\?task_id=)([A-Za-z0-9_-]{1,64})")
+POLLED = re.compile(rf"(?:/api/status/|/v1/videos/|/generate/status\?task_id=)({JOB_ID_FORM})")
 GOOD_FOR_SECONDS = 0.25  # as long as nothing happens: the ETA shrinks all the same
 MAX_ANSWERS = 1000
 

@@ -11,7 +11,8 @@ from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.jobs.job import Job, JobState
 
-JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+JOB_ID_FORM = "[A-Za-z0-9_-]{1,64}"
+JOB_ID_PATTERN = f"^{JOB_ID_FORM}$"
 
 JobId = Annotated[
     str, Path(pattern=JOB_ID_PATTERN, description="The job_id that submitting answered.")
