@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.job import JobError, JobState
-from hunyuan_runner.jobs.journal import Change, record
+from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.standing import work_of
 from hunyuan_runner.jobs.turns import HANDED_BACK, RUNNING, WAITING
 from hunyuan_runner.params import GenerationParams, Stage
@@ -55,9 +55,11 @@ class Claim:
             .where(sa.or_(WAITING, own))
             .order_by(jobs.c.turn, jobs.c.id)
             .limit(1)
-            .with_for_update(skip_locked=True)  # on SQLite it may be gone by the update
         )
-        with engine.begin() as connection:
+        with engine.connect() as connection:  # idle workers look all the time: without a lock
+            if connection.execute(due).first() is None:
+                return None
+        with writing(engine) as connection:
             job_id = connection.execute(due).scalar()
             if job_id is None:
                 return None
@@ -177,7 +179,7 @@ class Claim:
         deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
         while True:
             try:
-                with self.engine.begin() as connection:
+                with writing(self.engine) as connection:
                     row = connection.execute(statement).first()
                     if row is not None and change is not None:
                         record(connection, row, change)

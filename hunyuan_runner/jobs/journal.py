@@ -6,7 +6,8 @@ without the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -75,12 +76,24 @@ class JournalPage:
     has_more: bool
 
 
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that changes jobs' rows and records it; one at a time, in all processes.
+
+    So numbers become visible in their order, and who has read up to one has missed none below it.
+    Taken before any row is, the lock also keeps two that want each other's rows apart.
+    """
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # SQLite has one writer anyway
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ORDER_LOCK)))
+        yield connection
+
+
 def record(connection: sa.Connection, row: sa.Row[Any], change: Change) -> None:
-    """Note what has just become of a job; `row` is its row after the change."""
-    if connection.dialect.name == "postgresql":
-        # Until this transaction ends, so that numbers become visible in their order, and who has
-        # read up to one has missed none below it. SQLite has one writer anyway.
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ORDER_LOCK)))
+    """Note what has just become of a job, in a transaction of `writing`.
+
+    `row` is the job's row after the change.
+    """
     values = {
         "job_id": row.id,
         "run": row.run,

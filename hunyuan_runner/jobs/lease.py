@@ -9,7 +9,7 @@ import socket
 import sqlalchemy as sa
 
 from hunyuan_runner.jobs.database import clock, jobs, workers
-from hunyuan_runner.jobs.journal import Change, record
+from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.turns import HANDED_BACK, RUNNING
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Lease:
             .values(HANDED_BACK)
             .returning(jobs)
         )
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(sa.delete(workers).where(dead))
             for row in connection.execute(orphaned).all():
                 record(connection, row, Change.STATE)

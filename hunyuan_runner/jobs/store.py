@@ -36,6 +36,7 @@ from hunyuan_runner.jobs.journal import (
     record,
     rows_after,
     without_superseded,
+    writing,
 )
 from hunyuan_runner.jobs.standing import Standing
 from hunyuan_runner.jobs.turns import RUNNING, WAITING, by_priority, next_turn
@@ -161,7 +162,7 @@ class Jobs:
             **asdict(Work.of(params, MODELS[params.model])),
         }
         try:
-            with self.engine.begin() as connection:
+            with writing(self.engine) as connection:
                 new = connection.execute(_INSERT, row).one()
                 if submission is not None:
                     self._name(connection, submission, job_id)
@@ -276,7 +277,7 @@ class Jobs:
 
         Raises JobNotFound or WrongState.
         """
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             canceled = connection.execute(
                 sa.update(jobs)
                 .where(*self._named(job_id), jobs.c.state.not_in(ENDED))
@@ -307,7 +308,7 @@ class Jobs:
 
         Raises JobNotFound or WrongState.
         """
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             waiting = connection.execute(
                 sa.update(jobs)
                 .where(*self._named(job_id), WAITING)
@@ -401,7 +402,7 @@ class Jobs:
             )
             .returning(jobs)
         )
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             row = connection.execute(update).first()
             if row is None:
                 return False

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from hunyuan_runner.jobs import database
+from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller, JobState
 from hunyuan_runner.jobs.store import (
     JobNotFound,
@@ -220,6 +221,23 @@ def test_old_files_without_a_job_are_swept_away(jobs: Jobs, settings: Settings) 
     jobs.delete_orphaned_files()
     left = {path.name for path in (settings.data_dir / "objects" / "jobs").iterdir()}
     assert left == {job.id, "gone-just-now"}
+
+
+def test_workers_and_callers_who_move_the_same_jobs_at_once_do_not_block_each_other(
+    jobs: Jobs,
+) -> None:
+    for _ in range(20):
+        jobs.submit(clip())
+
+    def hurry(number: int) -> None:
+        if number % 2:
+            jobs.submit(clip(), priority=number)  # all that wait move back
+        elif (claim := Claim.next(jobs.engine, f"worker {number}")) is not None:
+            claim.hand_back()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(hurry, range(100)))
+    assert jobs.counts()[JobState.PENDING] == 70
 
 
 def test_submitting_from_many_threads_loses_and_doubles_nothing(jobs: Jobs) -> None:
