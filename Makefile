@@ -9,7 +9,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--constraint requirements-torch.txt --no-emit-package torch \
 	--no-header --no-emit-index-url --no-annotate --quiet
 
-.PHONY: help run test check fuzz bench docs bento demo-model lock clean
+.PHONY: help run test check fuzz soak bench docs bento demo-model lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ check: .venv/dev  ## lint and types
 
 fuzz: .venv/dev  ## ask every route 150 things that its document allows, and some that it does not
 	SCHEMA_EXAMPLES=150 $(BIN)/pytest tests/test_schema.py
+
+soak: .venv/dev  ## kill, freeze and steer workers at random, for minutes
+	$(BIN)/python -m tests.jobs.soak
+	$(BIN)/python -m tests.jobs.soak --postgres
 
 bench: .venv/dev  ## measure, and write docs/performance.md
 	$(BIN)/python -m bench

@@ -39,7 +39,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     database_url = None
     if request.param == "postgres":
         server: sa.URL = request.getfixturevalue("postgres")
-        database_url = _new_database(server)
+        database_url = new_database(server)
     return Settings(
         data_dir=tmp_path / "data",
         database_url=database_url,
@@ -63,7 +63,7 @@ def start_worker(settings: Settings) -> Iterator[Callable[[], subprocess.Popen[s
     def start() -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.jobs.worker_process"],
-            env=os.environ | _environment(settings),
+            env=os.environ | environment(settings),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -101,7 +101,8 @@ def wait_for_end(jobs: Jobs, job_id: str) -> Job:
     return wait_for(jobs, job_id, lambda job: job.state in ENDED)
 
 
-def _new_database(server: sa.URL) -> SecretStr:
+def new_database(server: sa.URL) -> SecretStr:
+    """The URL of a fresh database there."""
     name = f"test_{time.time_ns()}"
     engine = sa.create_engine(server.set(drivername="postgresql+psycopg"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -110,7 +111,8 @@ def _new_database(server: sa.URL) -> SecretStr:
     return SecretStr(server.set(database=name).render_as_string(hide_password=False))
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables from which a worker process reads these settings."""
     values = {
         "HUNYUAN_DATA_DIR": str(settings.data_dir),
         "HUNYUAN_LEASE_SECONDS": str(settings.lease_seconds),
