@@ -80,6 +80,37 @@ def start_worker(settings: Settings) -> Iterator[Callable[[], subprocess.Popen[s
         process.wait()
 
 
+def freeze(process: subprocess.Popen[str], jobs: Jobs) -> None:
+    """Stop a worker dead, yet not in the middle of a transaction.
+
+    There it would hold the one lock of SQLite's writers, for as long as it is frozen.
+    """
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        if _can_be_written(jobs.engine):
+            return
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+
+
+def _can_be_written(engine: sa.Engine) -> bool:
+    if engine.dialect.name == "sqlite":
+        statements = ["PRAGMA busy_timeout=200", "BEGIN IMMEDIATE"]
+    else:
+        statements = [
+            "SET LOCAL lock_timeout=200",
+            "LOCK TABLE hunyuan_workers, hunyuan_jobs IN EXCLUSIVE MODE",
+        ]
+    with engine.connect() as connection:
+        connection.detach()  # the timeout is for this connection alone
+        try:
+            for statement in statements:
+                connection.execute(sa.text(statement))
+        except sa.exc.OperationalError:
+            return False
+    return True
+
+
 def clip(prompt: str = "a red circle", steps: int = 5) -> GenerationParams:
     """Params of the smallest clip."""
     request = GenerationRequest(

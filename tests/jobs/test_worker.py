@@ -20,7 +20,7 @@ from hunyuan_runner.media import probe
 from hunyuan_runner.params import Stage
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import ObjectNotFound, Storage, draft_key, open_storage, video_key
-from tests.jobs.conftest import clip, wait_for, wait_for_end
+from tests.jobs.conftest import clip, freeze, wait_for, wait_for_end
 
 StartWorker = Callable[[], subprocess.Popen[str]]
 
@@ -119,7 +119,7 @@ def test_a_worker_that_comes_back_from_the_dead_changes_nothing(
     frozen = start_worker()
     job_id = jobs.submit(clip("slow", steps=30)).id
     wait_for(jobs, job_id, lambda job: job.step >= 2)
-    frozen.send_signal(signal.SIGSTOP)
+    freeze(frozen, jobs)
     start_worker()
     wait_for(jobs, job_id, lambda job: job.attempts == 2 and job.step >= 5)
     frozen.send_signal(signal.SIGCONT)
