@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -53,3 +54,19 @@ def memory_bytes() -> int:
     except OSError:
         return physical
     return physical if limit == "max" else min(physical, int(limit))
+
+
+def cpu_flags() -> frozenset[str]:
+    """The instruction sets that the CPU has, as Linux names them; elsewhere none are known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    flags = [line.partition(":")[2].split() for line in lines if line.startswith("flags")]
+    return frozenset(flags[0]) if flags else frozenset()
+
+
+def cpp_compiler() -> str | None:
+    """The C++ compiler to build kernels with: CXX, or the first of the usual ones."""
+    names = (os.environ.get("CXX"), "g++", "c++", "clang++")
+    return next((path for name in names if name and (path := shutil.which(name))), None)

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BUNDLED_MODELS = Path(__file__).parent.parent / "models"
 LogFormat = Literal["text", "json"]
+WantedPrecision = Literal["auto", "fp32", "bf16", "int8"]
 SECRET_PREFIX = "whsec_"  # as Standard Webhooks writes secrets: behind it comes base64
 SECRET_BYTES = 24
 
@@ -108,6 +109,9 @@ class Settings(BaseSettings):
     )
     threads: int | None = Field(
         None, ge=1, description="Threads of the engine; default: every core this process may use."
+    )
+    precision: WantedPrecision = Field(
+        "auto", description="fp32, bf16 or int8; auto: the best that the CPU and memory allow."
     )
     max_attempts: int = Field(
         3, ge=1, description="Failed starts in a row without a new step before a job is given up."

@@ -1,14 +1,13 @@
-"""In which precision a host computes a model, and why. No torch: the runner and the front ask too."""
+"""In which precision a host computes a model, and why. Without torch: the runner asks too."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Self
 
-from hunyuan_runner.catalogue import Model
-
-WantedPrecision = Literal["auto", "fp32", "bf16", "int8"]
+from hunyuan_runner.host import cpp_compiler, cpu_flags, memory_bytes
+from hunyuan_runner.settings import WantedPrecision
 
 # What the int8 kernels are written with; AMX on top is used where it is.
 INT8_FLAGS = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"})
@@ -35,6 +34,10 @@ class Cpu:
     memory_bytes: int
     compiler: str | None
 
+    @classmethod
+    def here(cls) -> Self:
+        return cls(cpu_flags(), memory_bytes(), cpp_compiler())
+
     def obstacle(self, precision: Precision) -> str | None:
         """Why this CPU does not compute in `precision`, or None if it does."""
         if precision is Precision.INT8 and not self.flags >= INT8_FLAGS:
@@ -54,26 +57,27 @@ class Choice:
     reason: str
 
 
-def choose(wanted: WantedPrecision, model: Model, cpu: Cpu) -> Choice:
-    """The precision to compute `model` in: the wanted one, or the best where that does not work."""
-    if wanted != "auto":
-        precision = Precision(wanted)
-        obstacle = cpu.obstacle(precision)
-        if obstacle is None or precision is Precision.BF16:  # slow there, but half the memory
-            return Choice(precision, "as HUNYUAN_PRECISION says")
-        best = _best(model, cpu)
-        return Choice(best.precision, f"{precision} does not work: {obstacle}; {best.reason}")
-    return _best(model, cpu)
+def choose(wanted: WantedPrecision, parameters: float, cpu: Cpu) -> Choice:
+    """The precision to compute a model in: the wanted one, or the best where that does not work."""
+    if wanted == "auto":
+        return best(parameters, cpu)
+    precision = Precision(wanted)
+    obstacle = cpu.obstacle(precision)
+    if obstacle is None or precision is Precision.BF16:  # slow there, but half the memory
+        return Choice(precision, "as HUNYUAN_PRECISION says")
+    instead = best(parameters, cpu)
+    return Choice(instead.precision, f"{precision} does not work: {obstacle}; {instead.reason}")
 
 
-def _best(model: Model, cpu: Cpu) -> Choice:
-    if model.parameters < SMALL_PARAMETERS:
-        return Choice(Precision.FP32, f"{model.id} is small")
+def best(parameters: float, cpu: Cpu) -> Choice:
+    """The fastest precision for a model of so many parameters that loses nothing one would see."""
+    if parameters < SMALL_PARAMETERS:
+        return Choice(Precision.FP32, "the model is small")
     no_int8, no_bf16 = cpu.obstacle(Precision.INT8), cpu.obstacle(Precision.BF16)
     if no_int8 is None:
         return Choice(Precision.INT8, "it is the fastest, and this CPU has AVX-512 VNNI")
     if no_bf16 is None:
         return Choice(Precision.BF16, f"no int8: {no_int8}; this CPU has AVX-512 BF16")
-    if model.parameters * BYTES_PER_PARAMETER[Precision.FP32] < cpu.memory_bytes:
+    if parameters * BYTES_PER_PARAMETER[Precision.FP32] < cpu.memory_bytes:
         return Choice(Precision.FP32, f"no int8: {no_int8}; no bf16: {no_bf16}")
-    return Choice(Precision.BF16, f"no int8: {no_int8}; in fp32 {model.id} would not fit in memory")
+    return Choice(Precision.BF16, f"no int8: {no_int8}; in fp32 it would not fit in memory")

@@ -1,0 +1,290 @@
+"""A HunyuanVideo transformer in int8: made from its weights, saved, and loaded again.
+
+The saved form, a folder beside the original's, stands alone:
+
+    config.json               the transformer's own, with the format
+    rest.safetensors          embedders and output layer, float32
+    modulation.safetensors    the blocks' modulation layers as they were, read once per clip
+    block-000.safetensors …   the blocks: double ones first, then single ones
+
+Neither way is the whole model in memory in anything but int8.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from diffusers import HunyuanVideoTransformer3DModel
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from hunyuan_runner.engine.blocks import (
+    DoubleBlock,
+    Int8Blocks,
+    Modulation,
+    SingleBlock,
+    Stream,
+    WeightAndBias,
+)
+from hunyuan_runner.engine.kernels import INT8_DEPTH, ROWS, Kernels, PackedLinear
+
+FORMAT = "hunyuan-runner int8 1"
+ORIGINAL, QUANTIZED = "transformer", "transformer_int8"  # folders of a model
+CONFIG, REST, MODULATION = "config.json", "rest.safetensors", "modulation.safetensors"
+LEVELS = 127  # of an int8 weight, each way
+LEAST = 1e-20  # what a row of zeros is taken to hold, instead of dividing by zero
+
+Block = DoubleBlock | SingleBlock
+
+
+class Weights(Protocol):
+    """A model's tensors by name, which may be read from a disk only when asked for."""
+
+    def __getitem__(self, name: str, /) -> torch.Tensor: ...
+    def __iter__(self) -> Iterator[str]: ...
+
+
+class StoredWeights:
+    """The tensors of a folder's safetensors files, read when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises FileNotFoundError if there are none, SafetensorError if one is broken."""
+        self._files = ExitStack()
+        self._file_of: dict[str, Any] = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            file = self._files.enter_context(safe_open(path, framework="pt"))
+            self._file_of |= dict.fromkeys(file.keys(), file)
+        if not self._file_of:
+            raise FileNotFoundError(f"{folder} has no weights")
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        tensor: torch.Tensor = self._file_of[name].get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._file_of)
+
+
+def pack_linear(weight: torch.Tensor, bias: torch.Tensor | None) -> PackedLinear:
+    """A linear layer ([outputs, inputs]) in int8, each output scaled by its largest weight."""
+    outputs, inputs = weight.shape
+    weight = weight.float()
+    scale = weight.abs().amax(dim=1).clamp_min(LEAST) / LEVELS
+    rows, columns = _up(outputs, ROWS), _up(inputs, INT8_DEPTH)
+    levels = torch.zeros(rows, columns, dtype=torch.int8)
+    levels[:outputs, :inputs] = (weight / scale[:, None]).round_().to(torch.int8)
+    tiles = levels.view(rows // ROWS, ROWS, columns // INT8_DEPTH, 16, 4).permute(0, 2, 3, 1, 4)
+    return PackedLinear(
+        weight=tiles.contiguous(),
+        scale=torch.nn.functional.pad(scale, (0, rows - outputs)),
+        total=levels.sum(dim=1, dtype=torch.int32),
+        bias=None if bias is None else bias.float(),
+        inputs=inputs,
+        outputs=outputs,
+    )
+
+
+def quantized_blocks(weights: Weights, config: Mapping[str, Any]) -> Iterator[Block]:
+    """The blocks in int8, one after the other."""
+    for i in range(config["num_layers"]):
+        yield _double_block(weights, f"transformer_blocks.{i}")
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    for i in range(config["num_single_layers"]):
+        yield _single_block(weights, f"single_transformer_blocks.{i}", width)
+
+
+def modulation_names(config: Mapping[str, Any]) -> list[str]:
+    """The blocks' modulation layers, in the order in which Int8Blocks needs them."""
+    double = [
+        f"transformer_blocks.{i}.{norm}.linear"
+        for i in range(config["num_layers"])
+        for norm in ("norm1", "norm1_context")
+    ]
+    single = [
+        f"single_transformer_blocks.{i}.norm.linear" for i in range(config["num_single_layers"])
+    ]
+    return double + single
+
+
+def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
+    """Write the int8 form of the transformer in a model's folder beside it.
+
+    `on_block` hears how many blocks are done, and of how many. Raises OSError, or SafetensorError
+    where the original is broken; nothing half-done is left where a model would be looked for.
+    """
+    weights = StoredWeights(folder / ORIGINAL)
+    config = json.loads((folder / ORIGINAL / CONFIG).read_text())
+    unfinished = folder / f"{QUANTIZED}.partial"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    count = config["num_layers"] + config["num_single_layers"]
+    for number, block in enumerate(quantized_blocks(weights, config)):
+        save_file(dict(_tensors_of(block)), unfinished / _block_file(number))
+        on_block(number + 1, count)
+    names = modulation_names(config)
+    save_file(
+        {
+            f"{name}.{kind}": weights[f"{name}.{kind}"]
+            for name in names
+            for kind in ("weight", "bias")
+        },
+        unfinished / MODULATION,
+    )
+    save_file(_rest(weights), unfinished / REST)
+    (unfinished / CONFIG).write_text(json.dumps(config | {"quantized": FORMAT}, indent=2))
+    shutil.rmtree(folder / QUANTIZED, ignore_errors=True)
+    unfinished.rename(folder / QUANTIZED)
+
+
+def load_transformer(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3DModel:
+    """The transformer of a model's folder in int8: the saved form, or made of the original.
+
+    Raises OSError, ValueError or SafetensorError where neither is complete.
+    """
+    if (folder / QUANTIZED / CONFIG).exists():
+        return _load_quantized(folder / QUANTIZED, kernels)
+    config = json.loads((folder / ORIGINAL / CONFIG).read_text())
+    weights = StoredWeights(folder / ORIGINAL)
+    return _assemble(config, weights, quantized_blocks(weights, config), _rest(weights), kernels)
+
+
+def _load_quantized(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3DModel:
+    config = json.loads((folder / CONFIG).read_text())
+    if (found := config.pop("quantized")) != FORMAT:
+        raise ValueError(f"{folder} is {found!r}, not {FORMAT!r}: quantise the model anew")
+    kinds = [DoubleBlock] * config["num_layers"] + [SingleBlock] * config["num_single_layers"]
+    blocks = (
+        _from_tensors(kind, load_file(folder / _block_file(number)), "")
+        for number, kind in enumerate(kinds)
+    )
+    return _assemble(config, StoredWeights(folder), blocks, load_file(folder / REST), kernels)
+
+
+def _assemble(
+    config: Mapping[str, Any],
+    weights: Weights,
+    blocks: Iterator[Block],
+    rest: dict[str, torch.Tensor],
+    kernels: Kernels,
+) -> HunyuanVideoTransformer3DModel:
+    """diffusers' transformer with Int8Blocks for its blocks; `weights` has the modulation's."""
+    with torch.device("meta"):
+        transformer = HunyuanVideoTransformer3DModel.from_config(
+            {**config, "num_layers": 0, "num_single_layers": 0}
+        )
+    transformer.load_state_dict(rest, assign=True)
+    held = list(blocks)
+
+    def reader(name: str) -> Callable[[], WeightAndBias]:
+        return lambda: (weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    transformer.transformer_blocks.append(
+        Int8Blocks(
+            kernels,
+            [block for block in held if isinstance(block, DoubleBlock)],
+            [block for block in held if isinstance(block, SingleBlock)],
+            Modulation([reader(name) for name in modulation_names(config)]),
+            config["num_attention_heads"],
+        )
+    )
+    return transformer.eval()
+
+
+def _double_block(weights: Weights, name: str) -> DoubleBlock:
+    return DoubleBlock(
+        video=Stream(
+            to_qkv=_pack(weights, *(f"{name}.attn.{part}" for part in ("to_q", "to_k", "to_v"))),
+            norm_q=weights[f"{name}.attn.norm_q.weight"].float(),
+            norm_k=weights[f"{name}.attn.norm_k.weight"].float(),
+            to_out=_pack(weights, f"{name}.attn.to_out.0"),
+            mlp_in=_pack(weights, f"{name}.ff.net.0.proj"),
+            mlp_out=_pack(weights, f"{name}.ff.net.2"),
+        ),
+        text=Stream(
+            to_qkv=_pack(weights, *(f"{name}.attn.add_{part}_proj" for part in "qkv")),
+            norm_q=weights[f"{name}.attn.norm_added_q.weight"].float(),
+            norm_k=weights[f"{name}.attn.norm_added_k.weight"].float(),
+            to_out=_pack(weights, f"{name}.attn.to_add_out"),
+            mlp_in=_pack(weights, f"{name}.ff_context.net.0.proj"),
+            mlp_out=_pack(weights, f"{name}.ff_context.net.2"),
+        ),
+    )
+
+
+def _single_block(weights: Weights, name: str, width: int) -> SingleBlock:
+    proj_out = weights[f"{name}.proj_out.weight"]
+    return SingleBlock(
+        to_qkv=_pack(weights, *(f"{name}.attn.{part}" for part in ("to_q", "to_k", "to_v"))),
+        norm_q=weights[f"{name}.attn.norm_q.weight"].float(),
+        norm_k=weights[f"{name}.attn.norm_k.weight"].float(),
+        mlp_in=_pack(weights, f"{name}.proj_mlp"),
+        # The inputs of the two halves differ in size: each is quantised by itself.
+        attention_out=pack_linear(proj_out[:, :width], weights[f"{name}.proj_out.bias"]),
+        mlp_out=pack_linear(proj_out[:, width:], None),
+    )
+
+
+def _pack(weights: Weights, *names: str) -> PackedLinear:
+    """These layers as one, their outputs side by side."""
+    return pack_linear(
+        torch.cat([weights[f"{name}.weight"] for name in names]),
+        torch.cat([weights[f"{name}.bias"] for name in names]),
+    )
+
+
+def _rest(weights: Weights) -> dict[str, torch.Tensor]:
+    """What is not in a block."""
+    return {
+        name: weights[name].float()
+        for name in weights
+        if not name.startswith(("transformer_blocks.", "single_transformer_blocks."))
+    }
+
+
+def _tensors_of(part: Any, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a block, by the path of the fields that lead to them."""
+    for field in dataclasses.fields(part):
+        name, value = f"{prefix}{field.name}", getattr(part, field.name)
+        match value:
+            case torch.Tensor():
+                yield name, value
+            case int():
+                yield name, torch.tensor(value)
+            case None:
+                pass
+            case _:
+                yield from _tensors_of(value, f"{name}.")
+
+
+def _from_tensors(kind: type[Any], tensors: Mapping[str, torch.Tensor], prefix: str) -> Any:
+    """The reverse of _tensors_of. Copied: what lies in a file is not aligned as kernels like it."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        name = f"{prefix}{field.name}"
+        match field.type:
+            case "torch.Tensor":
+                values[field.name] = tensors[name].clone()
+            case "torch.Tensor | None":
+                values[field.name] = tensors[name].clone() if name in tensors else None
+            case "int":
+                values[field.name] = int(tensors[name])
+            case "Stream":
+                values[field.name] = _from_tensors(Stream, tensors, f"{name}.")
+            case _:
+                values[field.name] = _from_tensors(PackedLinear, tensors, f"{name}.")
+    return kind(**values)
+
+
+def _block_file(number: int) -> str:
+    return f"block-{number:03}.safetensors"
+
+
+def _up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple

@@ -1,0 +1,229 @@
+"""The int8 kernels and blocks against the same arithmetic in float32, on this CPU with and without
+AMX; skipped where no int8 kernels run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import HunyuanVideoTransformer3DModel
+from torch.nn import functional as F
+
+from hunyuan_runner.engine.blocks import Int8Blocks
+from hunyuan_runner.engine.kernels import (
+    Epilogue,
+    Kernels,
+    KernelsUnavailable,
+    Levels,
+    PackedHeads,
+    load_kernels,
+)
+from hunyuan_runner.engine.precision import Cpu, Precision
+from hunyuan_runner.engine.quantize import load_transformer, pack_linear, quantize
+from hunyuan_runner.settings import BUNDLED_MODELS
+from tests import tiny
+
+OBSTACLE = Cpu.here().obstacle(Precision.INT8)
+needs_int8 = pytest.mark.skipif(OBSTACLE is not None, reason=str(OBSTACLE))
+
+
+@pytest.fixture(scope="module", params=["amx", "avx512"])
+def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kernels:
+    compiler = Cpu.here().compiler
+    assert compiler is not None
+    folder = tmp_path_factory.mktemp("kernels")
+    kernels = load_kernels(folder, compiler, threads=2, amx=request.param == "amx")
+    if request.param == "amx" and not kernels.uses_amx:
+        pytest.skip("this CPU has no AMX")
+    return kernels
+
+
+def relative_error(got: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((got.float() - expected).norm() / expected.norm())
+
+
+def quantized(kernels: Kernels, x: torch.Tensor) -> Levels:
+    rows, inputs = x.shape
+    padded = -(-rows // 16) * 16 * -(-inputs // 64) * 64
+    levels = Levels(torch.empty(padded, dtype=torch.uint8), torch.empty(rows), rows)
+    kernels.quantize(x, levels)
+    return levels
+
+
+@needs_int8
+@pytest.mark.parametrize(
+    ("rows", "inputs", "outputs"),
+    [(1, 16, 16), (50, 32, 48), (333, 192, 576), (500, 4096, 80), (17, 7000, 1000)],
+)
+def test_a_linear_layer_is_off_by_its_rounding_alone(
+    kernels: Kernels, rows: int, inputs: int, outputs: int
+) -> None:
+    inputs -= inputs % 16
+    x = torch.randn(rows, inputs).bfloat16()
+    weight, bias = torch.randn(outputs, inputs) / inputs**0.5, torch.randn(outputs)
+    layer, levels = pack_linear(weight, bias), quantized(kernels, x)
+    expected = F.linear(x.float(), weight, bias)
+    out = torch.empty(rows, outputs, dtype=torch.bfloat16)
+    kernels.linear(levels, layer, out, Epilogue.STORE)
+    assert relative_error(out, expected) < 0.015
+    kernels.linear(levels, layer, out, Epilogue.GELU)
+    assert relative_error(out, F.gelu(expected, approximate="tanh")) < 0.015
+    x_before, gate = torch.randn(rows, outputs), torch.randn(outputs)
+    residual = x_before.clone()
+    kernels.linear(levels, layer, residual, Epilogue.RESIDUAL, gate)
+    assert relative_error(residual - x_before, gate * expected) < 0.015
+
+
+@needs_int8
+def test_a_linear_layer_writes_where_it_should_and_nowhere_else(kernels: Kernels) -> None:
+    x, layer = torch.randn(20, 64).bfloat16(), pack_linear(torch.randn(40, 64), None)
+    wide = torch.full((24, 64), 7, dtype=torch.bfloat16)
+    kernels.linear(quantized(kernels, x), layer, wide[2:22, 8:48], Epilogue.STORE)
+    assert (wide[:2] == 7).all()
+    assert (wide[22:] == 7).all()
+    assert (wide[:, :8] == 7).all()
+    assert (wide[:, 48:] == 7).all()
+    assert (wide[2:22, 8:48] != 7).any(dim=1).all()
+
+
+@needs_int8
+def test_norm_and_modulation_are_those_of_diffusers(kernels: Kernels) -> None:
+    x, scale, shift = torch.randn(37, 192) * 3 + 1, torch.randn(192), torch.randn(192)
+    levels = Levels(torch.empty(48 * 192, dtype=torch.uint8), torch.empty(37), 37)
+    kernels.norm_quantize(x, scale, shift, levels)
+    out = torch.empty(37, 192, dtype=torch.bfloat16)
+    kernels.linear(levels, pack_linear(torch.eye(192), None), out, Epilogue.STORE)
+    expected = F.layer_norm(x, (192,), eps=1e-6) * (1 + scale) + shift
+    assert relative_error(out, expected) < 0.01
+
+
+def attend(
+    kernels: Kernels,
+    qkv: torch.Tensor,
+    norms: tuple[torch.Tensor, torch.Tensor],
+    rotary: tuple[torch.Tensor, torch.Tensor] | None,
+) -> torch.Tensor:
+    """Attention of qkv ([rows, 3, heads, width]); the last three rows are packed apart, as text."""
+    rows, _, heads, width = qkv.shape
+    shape = (heads, -(-rows // 32) * 32, -(-width // 32) * 32)
+    packed = PackedHeads(*(torch.zeros(shape, dtype=torch.bfloat16) for _ in range(3)))
+    flat = qkv.flatten(1)
+    kernels.pack_qkv(flat[:-3], heads, *norms, rotary, 0, packed)
+    kernels.pack_qkv(flat[-3:], heads, *norms, None, rows - 3, packed)
+    out = torch.empty(rows, heads * width, dtype=torch.bfloat16)
+    kernels.attention(packed, rows, width, out)
+    return out.unflatten(1, (heads, width))
+
+
+def attend_in_float32(
+    qkv: torch.Tensor,
+    norms: tuple[torch.Tensor, torch.Tensor],
+    rotary: tuple[torch.Tensor, torch.Tensor] | None,
+) -> torch.Tensor:
+    from diffusers.models.embeddings import apply_rotary_emb
+
+    def turned(x: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
+        x = F.rms_norm(x, (x.shape[-1],), norm, eps=1e-6)[None]
+        if rotary is not None:
+            x = torch.cat([apply_rotary_emb(x[:, :-3], rotary, sequence_dim=1), x[:, -3:]], dim=1)
+        return x.transpose(1, 2)
+
+    query, key, value = qkv.float().unbind(1)
+    query, key = turned(query, norms[0]), turned(key, norms[1])
+    mixed = F.scaled_dot_product_attention(query, key, value[None].transpose(1, 2))
+    return mixed.transpose(1, 2)[0]
+
+
+@needs_int8
+@pytest.mark.parametrize(
+    ("rows", "heads", "width"),
+    [(5, 1, 16), (96, 2, 48), (333, 4, 48), (700, 3, 128), (1500, 1, 128)],
+)
+@pytest.mark.parametrize("sharpness", [1.0, 3.0], ids=["diffuse", "sharp"])
+def test_attention_is_within_one_percent_of_float32(
+    kernels: Kernels, rows: int, heads: int, width: int, sharpness: float
+) -> None:
+    torch.manual_seed(rows)
+    qkv = torch.randn(rows, 3, heads, width).bfloat16()
+    norms = ((torch.rand(width) + 0.5) * sharpness, torch.rand(width) + 0.5)
+    angles = torch.rand(rows - 3, width // 2).repeat_interleave(2, dim=1) * 6
+    rotary = (angles.cos(), angles.sin())
+    expected = attend_in_float32(qkv, norms, rotary)
+    assert relative_error(attend(kernels, qkv, norms, rotary), expected) < 0.01
+
+
+@needs_int8
+def test_attention_withstands_scores_that_overflow_an_exponential(kernels: Kernels) -> None:
+    qkv = torch.randn(600, 3, 1, 32).bfloat16()
+    norms = (torch.full((32,), 40.0), torch.full((32,), 40.0))
+    expected = attend_in_float32(qkv, norms, None)
+    # scores of thousands, where bfloat16 itself decides which key is the nearest
+    got = attend(kernels, qkv, norms, None)
+    assert got.isfinite().all()
+    agreeing = (got.float() - expected).norm(dim=-1) < 0.05 * expected.norm(dim=-1)
+    assert agreeing.float().mean() > 0.9
+
+
+@needs_int8
+def test_the_trained_transformer_in_int8_is_close_to_itself_in_float32(kernels: Kernels) -> None:
+    folder = BUNDLED_MODELS / "demo"
+    plain = HunyuanVideoTransformer3DModel.from_pretrained(
+        folder / "transformer", torch_dtype=torch.float32
+    )
+    ours = load_transformer(folder, kernels)
+    inputs = transformer_inputs(plain)
+    with torch.no_grad():
+        expected, got = plain(**inputs)[0], ours(**inputs)[0]
+    assert relative_error(got, expected) < 0.01
+
+
+@needs_int8
+def test_what_was_quantised_and_saved_is_what_comes_of_the_original(
+    kernels: Kernels, tmp_path: Path
+) -> None:
+    tiny.save_model(tmp_path)
+    from_original = load_transformer(tmp_path, kernels)
+    heard: list[tuple[int, int]] = []
+    quantize(tmp_path, lambda done, of: heard.append((done, of)))
+    assert heard == [(1, 2), (2, 2)]
+    (tmp_path / "transformer").rename(tmp_path / "gone")
+    saved = load_transformer(tmp_path, kernels)
+    inputs = transformer_inputs(saved)
+    with torch.no_grad():
+        assert torch.equal(saved(**inputs)[0], from_original(**inputs)[0])
+
+
+@needs_int8
+def test_modulation_computed_ahead_is_that_of_each_step(kernels: Kernels) -> None:
+    transformer = load_transformer(BUNDLED_MODELS / "demo", kernels)
+    (blocks,) = transformer.transformer_blocks
+    assert isinstance(blocks, Int8Blocks)
+    tembs = torch.randn(5, 192)
+    blocks.modulation.prepare(tembs)
+    ahead = [blocks.modulation.at(temb[None]) for temb in tembs]
+    for temb, known in zip(tembs, ahead, strict=True):
+        blocks.modulation.prepare(temb[None])
+        for one, other in zip(blocks.modulation.at(temb[None]), known, strict=True):
+            assert torch.allclose(one, other, atol=1e-5)
+
+
+@needs_int8
+def test_a_compiler_that_fails_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(KernelsUnavailable, match="false failed"):
+        load_kernels(tmp_path, "false", threads=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def transformer_inputs(transformer: HunyuanVideoTransformer3DModel) -> dict[str, object]:
+    torch.manual_seed(3)
+    config = transformer.config
+    return {
+        "hidden_states": torch.randn(1, config.in_channels, 3, 8, 12),
+        "timestep": torch.tensor([500.0]),
+        "encoder_hidden_states": torch.randn(1, 11, config.text_embed_dim),
+        "encoder_attention_mask": torch.ones(1, 11),
+        "pooled_projections": torch.randn(1, config.pooled_projection_dim),
+        "guidance": torch.tensor([6000.0]),
+        "return_dict": False,
+    }
