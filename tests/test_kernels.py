@@ -113,7 +113,7 @@ def attend(
     kernels.pack_qkv(flat[-3:], heads, *norms, None, rows - 3, packed)
     out = torch.empty(rows, heads * width, dtype=torch.bfloat16)
     kernels.attention(packed, rows, width, out)
-    return out.unflatten(1, (heads, width))
+    return out.view(rows, heads, width)
 
 
 def attend_in_float32(

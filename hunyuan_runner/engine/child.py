@@ -48,9 +48,10 @@ class ModelUnavailable(Exception):
 class Child:
     """Holds the pipeline of one model at a time, and renders one request after the other."""
 
-    def __init__(self, connection: Connection, threads: int) -> None:
+    def __init__(self, connection: Connection, threads: int, kernels: Path) -> None:
         self._connection = connection
         self._threads = threads
+        self._kernels = kernels
         self._pipeline: VideoPipeline | None = None
         self._requests: queue.SimpleQueue[Generate] = queue.SimpleQueue()
         self._stopped_number = 0
@@ -95,7 +96,9 @@ class Child:
             from hunyuan_runner.engine.pipeline import VideoPipeline
 
             try:
-                self._pipeline = VideoPipeline.load(request.model_dir, self._threads)
+                self._pipeline = VideoPipeline.load(
+                    request.model_dir, request.precision, self._threads, self._kernels
+                )
             except (OSError, ValueError, SafetensorError) as error:
                 raise ModelUnavailable(
                     f"The model {request.params.model} is missing or incomplete; "
@@ -130,13 +133,13 @@ def _let_others_go_first() -> None:
     os.nice(NICENESS)
 
 
-def main(fd: str, threads: str, log_level: str, log_format: LogFormat) -> None:
+def main(fd: str, threads: str, kernels: str, log_level: str, log_format: LogFormat) -> None:
     configure_logging(log_level, log_format)
     _let_others_go_first()
     if sys.platform == "linux":
         _die_with_parent()
         _go_first_when_memory_runs_out()
-    Child(Connection(int(fd)), int(threads)).run()
+    Child(Connection(int(fd)), int(threads), Path(kernels)).run()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hunyuan_runner.engine.events import Event
+from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 
 
@@ -21,6 +22,7 @@ class Generate:
     number: int
     params: GenerationParams
     model_dir: Path
+    precision: Precision
     checkpoint: bytes | None
     draft_after: int | None
     decode_attempt: int

@@ -14,7 +14,7 @@ import torch
 import transformers
 from diffusers import HunyuanVideoPipeline
 
-from hunyuan_runner.engine import vae
+from hunyuan_runner.engine import transformer, vae
 from hunyuan_runner.engine.checkpoint import (
     Checkpoint,
     Conditioning,
@@ -31,35 +31,42 @@ from hunyuan_runner.engine.events import (
 )
 from hunyuan_runner.engine.frames import write_frames
 from hunyuan_runner.engine.messages import Generate
+from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.preview import Previews, expected_latents
 from hunyuan_runner.params import GenerationParams, Stage
 
 logger = logging.getLogger(__name__)
 
 Report = Callable[[Event], None]
-PRECISION = "fp32"
 
 
 class VideoPipeline:
     """HunyuanVideo, loaded. The same request on the same machine with as many threads gives the
     same frames, whether it ran through or was resumed."""
 
-    def __init__(self, model_dir: Path, pipeline: HunyuanVideoPipeline) -> None:
+    def __init__(
+        self, model_dir: Path, pipeline: HunyuanVideoPipeline, precision: Precision
+    ) -> None:
         self.model_dir = model_dir
         self._pipeline = pipeline
+        self._precision = precision
         self._fingerprint = model_fingerprint(model_dir)
 
     @classmethod
-    def load(cls, model_dir: Path, threads: int) -> Self:
-        """Load a diffusers folder. OSError, ValueError or SafetensorError: it is not complete."""
+    def load(cls, model_dir: Path, precision: Precision, threads: int, kernels: Path) -> Self:
+        """Load a diffusers folder, with its transformer in `precision`; see transformer.load.
+
+        OSError, ValueError or SafetensorError: it is not complete.
+        """
         _hush_libraries()
         _require_configs(model_dir)
         torch.set_num_threads(threads)
+        loaded, precision = transformer.load(model_dir, precision, threads, kernels)
         pipeline = HunyuanVideoPipeline.from_pretrained(
-            model_dir, local_files_only=True, dtype=torch.float32
+            model_dir, local_files_only=True, dtype=torch.float32, transformer=loaded
         )
         pipeline.set_progress_bar_config(disable=True)
-        return cls(model_dir, pipeline)
+        return cls(model_dir, pipeline, precision)
 
     @torch.no_grad()
     def generate(self, request: Generate, report: Report) -> None:
@@ -84,7 +91,7 @@ class VideoPipeline:
             latents = state.expected
         pixels = vae.decode(self._pipeline.vae, latents, request.decode_attempt)
         write_frames(request.frames, pixels, params.width, params.height)
-        report(Finished(request.frames, PRECISION, torch.get_num_threads()))
+        report(Finished(request.frames, self._precision, torch.get_num_threads()))
 
     def _recover(self, request: Generate) -> Checkpoint | None:
         if request.checkpoint is None:
@@ -133,6 +140,7 @@ class VideoPipeline:
         previews = Previews(self._pipeline.vae, start.latents, params.width, params.height)
         scheduler = self._pipeline.scheduler
         scheduler.set_shift(params.flow_shift)
+        self._compute_modulation_ahead(params, start.conditioning)
         # the pipeline's own schedule; it shifts these one by one, so the rest of it can stand alone
         sigmas = np.linspace(1.0, 0.0, params.num_inference_steps + 1)[start.step : -1]
 
@@ -166,6 +174,30 @@ class VideoPipeline:
             **start.conditioning,
         )
         return state
+
+    def _compute_modulation_ahead(
+        self, params: GenerationParams, conditioning: Conditioning
+    ) -> None:
+        """For all steps of the clip, also where it is resumed: last bits may depend on how many
+        are computed at once."""
+        if (modulation := transformer.modulation_of(self._pipeline.transformer)) is None:
+            return
+        scheduler = self._pipeline.scheduler
+        scheduler.set_timesteps(sigmas=np.linspace(1.0, 0.0, params.num_inference_steps + 1)[:-1])
+        guidance = torch.tensor([params.guidance_scale]) * 1000.0
+        prompts = [conditioning["pooled_prompt_embeds"]]
+        if "negative_pooled_prompt_embeds" in conditioning:
+            prompts.append(conditioning["negative_pooled_prompt_embeds"])
+        embed = self._pipeline.transformer.time_text_embed
+        modulation.prepare(
+            torch.cat(
+                [
+                    embed(timestep.expand(1), pooled, guidance)[0]
+                    for timestep in scheduler.timesteps
+                    for pooled in prompts
+                ]
+            )
+        )
 
 
 def _require_configs(model_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import multiprocessing
 import os
@@ -15,11 +16,15 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.events import Event, Failed, Finished, StageStarted, StepFinished
 from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
+from hunyuan_runner.engine.precision import Cpu, Precision, choose
 from hunyuan_runner.host import usable_cores
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
 ABANDONED_SECONDS = 24 * 3600
@@ -152,11 +157,18 @@ class EngineProcess:
             number=self._number,
             params=params,
             model_dir=self._settings.model_dir(params.model),
+            precision=self._precision(params.model),
             checkpoint=checkpoint,
             draft_after=draft_after,
             decode_attempt=self._decode_attempt,
             frames=self._scratch / f"frames-{os.getpid()}-{id(self):x}-{self._number}.npy",
         )
+
+    def _precision(self, model: str) -> Precision:
+        parameters = MODELS[model].parameters if model in MODELS else 0
+        choice = choose(self._settings.precision, parameters, Cpu.here())
+        logger.info("%s is computed in %s: %s", model, choice.precision, choice.reason)
+        return choice.precision
 
     def _remember(self, checkpoint: bytes | None) -> None:
         if checkpoint != self._checkpoint:
@@ -218,7 +230,9 @@ class EngineProcess:
     def _start_child(self) -> _Child:
         ours, theirs = multiprocessing.Pipe()
         threads = self._settings.threads or usable_cores()
-        arguments = [theirs.fileno(), threads, self._settings.log_level, self._settings.log_format]
+        kernels = self._settings.data_dir.absolute() / "kernels"
+        log = (self._settings.log_level, self._settings.log_format)
+        arguments = [theirs.fileno(), threads, kernels, *log]
         with theirs:
             process = self._starter.submit(
                 subprocess.Popen[bytes],

@@ -1,0 +1,76 @@
+"""The transformer of a model's folder, in the precision that was chosen."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import HunyuanVideoTransformer3DModel
+from diffusers.models.transformers.transformer_hunyuan_video import HunyuanVideoAttnProcessor2_0
+
+from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
+from hunyuan_runner.engine.kernels import KernelsUnavailable, load_kernels
+from hunyuan_runner.engine.precision import Precision
+from hunyuan_runner.engine.quantize import ORIGINAL, load_transformer
+from hunyuan_runner.host import cpp_compiler
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}
+
+
+class UnmaskedAttention(HunyuanVideoAttnProcessor2_0):  # type: ignore[misc]
+    """Attention of a sequence without padding, as ours is: a mask of ones costs time and memory."""
+
+    def __call__(
+        self,
+        attn: torch.nn.Module,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        image_rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> Any:
+        return super().__call__(attn, hidden_states, encoder_hidden_states, None, image_rotary_emb)
+
+
+def load(
+    model_dir: Path, precision: Precision, threads: int, kernels: Path
+) -> tuple[HunyuanVideoTransformer3DModel, Precision]:
+    """The transformer and what it computes in: `precision`, or fp32 where the int8 kernels, which
+    are built in the folder `kernels`, do not work. What it predicts is float32.
+
+    Raises OSError, ValueError or SafetensorError where the model is not complete.
+    """
+    if precision is Precision.INT8:
+        try:
+            return _load_int8(model_dir, threads, kernels), precision
+        except KernelsUnavailable as reason:
+            precision = Precision.FP32
+            logger.warning("no int8 on this machine, going on in %s: %s", precision, reason)
+    return _load_plain(model_dir, DTYPES[precision]), precision
+
+
+def modulation_of(transformer: HunyuanVideoTransformer3DModel) -> Modulation | None:
+    """What can be computed ahead, if this transformer is one that can."""
+    first = transformer.transformer_blocks[0]
+    return first.modulation if isinstance(first, Int8Blocks) else None
+
+
+def _load_int8(model_dir: Path, threads: int, kernels: Path) -> HunyuanVideoTransformer3DModel:
+    compiler = cpp_compiler()
+    if compiler is None:
+        raise KernelsUnavailable("there is no C++ compiler")
+    return load_transformer(model_dir, load_kernels(kernels, compiler, threads))
+
+
+def _load_plain(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoTransformer3DModel:
+    transformer = HunyuanVideoTransformer3DModel.from_pretrained(
+        model_dir / ORIGINAL, torch_dtype=dtype, local_files_only=True
+    )
+    for block in (*transformer.transformer_blocks, *transformer.single_transformer_blocks):
+        block.attn.set_processor(UnmaskedAttention())
+    # The scheduler rounds its latents to what the prediction is in: below float32, at every step.
+    transformer.register_forward_hook(lambda _module, _inputs, output: (output[0].float(),))
+    return transformer
