@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hunyuan_runner.params import Preset, PresetName
 
+TRANSFORMER, QUANTIZED_TRANSFORMER = "transformer", "transformer_int8"  # in a model's folder
 HUNYUAN_LICENCE = "Tencent Hunyuan Community License"
 
 

@@ -14,6 +14,7 @@ import torch
 import transformers
 from diffusers import HunyuanVideoPipeline
 
+from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.engine import transformer, vae
 from hunyuan_runner.engine.checkpoint import (
     Checkpoint,
@@ -206,6 +207,8 @@ def _require_configs(model_dir: Path) -> None:
     transformers would make one up, of a text encoder with billions of random weights.
     """
     index = json.loads((model_dir / "model_index.json").read_text())
+    if (model_dir / QUANTIZED_TRANSFORMER).exists():
+        del index[TRANSFORMER]  # the original may be gone
     for component, (library, _) in ((k, v) for k, v in index.items() if isinstance(v, list)):
         if library is not None and not any((model_dir / component).glob("*config.json")):
             raise FileNotFoundError(f"{model_dir / component} has no configuration")
