@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hunyuan_runner.params import Preset, PresetName
+from hunyuan_runner.schedule import StepCache
 
 TRANSFORMER, QUANTIZED_TRANSFORMER = "transformer", "transformer_int8"  # in a model's folder
 HUNYUAN_LICENCE = "Tencent Hunyuan Community License"
@@ -29,13 +30,13 @@ class Model:
 
 
 def _hunyuan_presets(
-    guidance_scale: float, flow_shift: float, steps: tuple[int, int, int]
+    guidance_scale: float, flow_shift: float, step_cache: StepCache, steps: tuple[int, int, int]
 ) -> Mapping[PresetName, Preset]:
     fast, standard, high = steps
     return {
-        "fast": Preset(480, 360, 61, 15, fast, guidance_scale, flow_shift),
-        "standard": Preset(640, 480, 61, 15, standard, guidance_scale, flow_shift),
-        "high": Preset(720, 480, 61, 15, high, guidance_scale, flow_shift),
+        "fast": Preset(480, 360, 61, 15, fast, guidance_scale, flow_shift, step_cache),
+        "standard": Preset(640, 480, 61, 15, standard, guidance_scale, flow_shift, step_cache),
+        "high": Preset(720, 480, 61, 15, high, guidance_scale, flow_shift, step_cache),
     }
 
 
@@ -59,9 +60,9 @@ _MODELS = (
         step_flops_per_token_pair=4.6e3,
         decode_flops_per_pixel=0.1e6,
         presets={
-            "fast": Preset(128, 96, 17, 15, 8, 6.0, 5.0),
-            "standard": Preset(192, 128, 33, 15, 12, 6.0, 5.0),
-            "high": Preset(192, 128, 33, 15, 24, 6.0, 5.0),
+            "fast": Preset(128, 96, 17, 15, 8, 6.0, 5.0, "balanced"),
+            "standard": Preset(192, 128, 33, 15, 12, 6.0, 5.0, "balanced"),
+            "high": Preset(192, 128, 33, 15, 24, 6.0, 5.0, "balanced"),
         },
     ),
     Model(
@@ -72,7 +73,7 @@ _MODELS = (
         licence=HUNYUAN_LICENCE,
         parameters=12.8e9,
         **_HUNYUAN_13B_COSTS,
-        presets=_hunyuan_presets(6.0, 7.0, (25, 30, 35)),
+        presets=_hunyuan_presets(6.0, 7.0, "balanced", (25, 30, 35)),
     ),
     Model(
         id="fasthunyuan",
@@ -82,7 +83,7 @@ _MODELS = (
         licence=HUNYUAN_LICENCE,
         parameters=12.8e9,
         **_HUNYUAN_13B_COSTS,
-        presets=_hunyuan_presets(6.0, 17.0, (6, 6, 8)),
+        presets=_hunyuan_presets(6.0, 17.0, "off", (6, 6, 8)),  # each of these few steps counts
     ),
 )
 

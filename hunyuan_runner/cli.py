@@ -51,6 +51,7 @@ from hunyuan_runner.display import (
 )
 from hunyuan_runner.manifest import TAG, Manifest
 from hunyuan_runner.params import GenerationRequest, PresetName
+from hunyuan_runner.schedule import StepCache
 
 EXIT_REFUSED = 1
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
@@ -128,6 +129,7 @@ def generate(
     guidance_scale: Annotated[float | None, _field("guidance_scale")] = None,
     true_cfg_scale: Annotated[float | None, _field("true_cfg_scale")] = None,
     flow_shift: Annotated[float | None, _field("flow_shift")] = None,
+    step_cache: Annotated[StepCache | None, _field("step_cache")] = None,
     draft_steps: Annotated[int | None, _field("draft_steps")] = None,
     priority: Annotated[int | None, _field("priority")] = None,
     webhook_url: Annotated[str | None, _field("webhook_url")] = None,
@@ -153,6 +155,7 @@ def generate(
             guidance_scale=guidance_scale,
             true_cfg_scale=true_cfg_scale,
             flow_shift=flow_shift,
+            step_cache=step_cache,
             draft_steps=draft_steps,
             priority=priority,
             webhook_url=webhook_url,

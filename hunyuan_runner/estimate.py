@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -40,7 +40,7 @@ class Work:
         pixels = params.num_frames * params.generated_width * params.generated_height
         return cls(
             clips=1,
-            denoise_flops=step_flops * params.num_inference_steps * passes,
+            denoise_flops=step_flops * len(params.computed_steps) * passes,
             decode_flops=model.decode_flops_per_pixel * pixels,
             pixels=pixels,
         )
@@ -112,13 +112,14 @@ def progress(
     expectation: Expectation,
     stage: Stage | None,
     step: int,
-    num_inference_steps: int,
+    computed_steps: Sequence[int],
     elapsed: float,
 ) -> float:
     """The share, 0 to 1, of the expected time that lies behind a job at `stage`.
 
-    `elapsed` is the seconds since the stage, or while denoising the last step, began; it counts
-    only as far as the stage or step was expected to take.
+    `step` steps are done, and `computed_steps` are those that take their time. `elapsed` is the
+    seconds since the stage, or while denoising the last step, began; it counts only as far as the
+    stage or step was expected to take.
     """
     if stage not in TIMED_STAGES:
         return 0.0
@@ -126,8 +127,9 @@ def progress(
     done = sum(expectation.seconds[earlier] for earlier in TIMED_STAGES[:before])
     expected = expectation.seconds[stage]
     if stage is Stage.DENOISING:
-        step_seconds = expected / num_inference_steps
-        done += step * step_seconds + min(elapsed, step_seconds)
+        step_seconds = expected / len(computed_steps)
+        done += sum(computed < step for computed in computed_steps) * step_seconds
+        done += min(elapsed, step_seconds) if step in computed_steps else 0
     else:
         done += min(elapsed, expected)
     return min(done / expectation.total, 0.99)

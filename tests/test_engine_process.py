@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from hunyuan_runner.engine.events import Event, Preview, Resumed, StageStarted, 
 from hunyuan_runner.engine.frames import crop_frames
 from hunyuan_runner.engine.process import EngineDied, EngineProcess, GenerationFailed, Stopped
 from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.schedule import StepCache
 from hunyuan_runner.settings import Settings
 from tests import tiny
 
@@ -126,6 +128,7 @@ LARGE = {"width": 128, "height": 128, "num_frames": 17}
         pytest.param(
             {"negative_prompt": "a dog", "true_cfg_scale": 3.0}, at_step(2), id="negative-prompt"
         ),
+        pytest.param({"step_cache": "balanced"}, at_step(3), id="step-cache"),
     ],
 )
 def test_a_clip_whose_engine_was_killed_resumes_bit_identical(
@@ -159,6 +162,24 @@ def test_a_clip_killed_after_every_single_step_is_still_bit_identical(
             render(engine, params, checkpoint, witness)
         checkpoint = witness.checkpoint
     assert np.array_equal(render(engine, params, checkpoint), undisturbed)
+
+
+@pytest.mark.parametrize("guidance", [{}, {"negative_prompt": "a dog", "true_cfg_scale": 3.0}])
+@pytest.mark.parametrize("step_cache", get_args(StepCache))
+def test_from_whichever_step_a_clip_goes_on_it_is_bit_identical(
+    engine: EngineProcess, step_cache: StepCache, guidance: dict[str, object]
+) -> None:
+    params = tiny.params(num_inference_steps=8, num_frames=5, step_cache=step_cache, **guidance)
+    witness = Witness()
+    whole = render(engine, params, on_event=witness)
+    for event in witness.events:
+        if isinstance(event, StepFinished):
+            assert np.array_equal(render(engine, params, event.checkpoint), whole), event.step
+
+
+def test_a_clip_with_predicted_steps_is_another(engine: EngineProcess) -> None:
+    exact, cached = (render(engine, tiny.params(step_cache=mode)) for mode in ("off", "balanced"))
+    assert not np.array_equal(exact, cached)
 
 
 def test_the_same_seed_gives_the_same_frames_and_another_seed_others(

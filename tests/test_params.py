@@ -67,6 +67,12 @@ def test_params_survive_being_written_down() -> None:
     assert GenerationParams.model_validate_json(params.model_dump_json()) == params
 
 
+def test_params_written_before_there_was_a_step_cache_are_of_a_clip_without() -> None:
+    written = resolve(seed=3).model_dump()
+    del written["step_cache"]
+    assert GenerationParams.model_validate(written).step_cache == "off"
+
+
 def test_every_preset_of_every_model_is_within_bounds() -> None:
     for model in MODELS.values():
         for preset in model.presets:

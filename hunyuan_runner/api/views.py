@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hunyuan_runner.jobs.job import Eta, Job, JobState
 from hunyuan_runner.jobs.store import Page
 from hunyuan_runner.params import GenerationParams, PresetName, Stage
+from hunyuan_runner.schedule import StepCache
 
 
 class EtaView(BaseModel):
@@ -166,6 +167,7 @@ class PresetView(BaseModel):
     num_inference_steps: int
     guidance_scale: float
     flow_shift: float
+    step_cache: StepCache
 
 
 class ModelView(BaseModel):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors.torch
 import torch
 
+from hunyuan_runner.engine.step_cache import Velocities
 from hunyuan_runner.params import GenerationParams
 
 FORMAT = "hunyuan-runner checkpoint 1"
 DIGEST_BYTES = hashlib.sha256().digest_size
 FINGERPRINTED_BYTES = 1 << 20
+VELOCITY = "velocity_"  # and the step it belongs to: the name of its tensor
 
 Conditioning = dict[str, torch.Tensor]
 
@@ -29,6 +31,7 @@ class Checkpoint:
 
     `latents` are NCTHW float32; `conditioning` holds the pipeline's arguments that came from the
     text encoders (prompt_embeds, pooled_prompt_embeds, prompt_attention_mask, negative_...).
+    `velocities` are those that the step cache predicts from; where it is off, none.
     `expected`, behind the step that a draft is asked for, are the latents that the draft shows:
     those the clip ends with if the direction of that step holds.
     """
@@ -36,6 +39,7 @@ class Checkpoint:
     step: int
     latents: torch.Tensor
     conditioning: Conditioning
+    velocities: Velocities = field(default_factory=dict)
     expected: torch.Tensor | None = None
 
     def to_bytes(self, params: GenerationParams, model: str) -> bytes:
@@ -46,7 +50,8 @@ class Checkpoint:
             "params": params.model_dump_json(),
             "model": model,
         }
-        tensors = {"latents": self.latents, **self.conditioning}
+        velocities = {f"{VELOCITY}{step}": tensor for step, tensor in self.velocities.items()}
+        tensors = {"latents": self.latents, **velocities, **self.conditioning}
         if self.expected is not None:
             tensors["expected"] = self.expected
         data = safetensors.torch.save(tensors, metadata)
@@ -61,7 +66,7 @@ class Checkpoint:
         metadata = _metadata(data)
         if metadata["format"] != FORMAT:
             raise UnusableCheckpoint(f"its format is {metadata['format']!r}, not {FORMAT!r}")
-        if metadata["params"] != params.model_dump_json():
+        if GenerationParams.model_validate_json(metadata["params"]) != params:
             raise UnusableCheckpoint("it belongs to a clip with other parameters")
         if metadata["model"] != model:
             raise UnusableCheckpoint("the model's files have changed since")
@@ -69,7 +74,12 @@ class Checkpoint:
         # last bits for memory that is aligned differently.
         tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load(data).items()}
         latents, expected = tensors.pop("latents"), tensors.pop("expected", None)
-        return cls(int(metadata["step"]), latents, tensors, expected)
+        velocities = {
+            int(name.removeprefix(VELOCITY)): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith(VELOCITY)
+        }
+        return cls(int(metadata["step"]), latents, tensors, velocities, expected)
 
 
 def model_fingerprint(model_dir: Path) -> str:

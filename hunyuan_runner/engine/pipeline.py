@@ -34,6 +34,7 @@ from hunyuan_runner.engine.frames import write_frames
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.preview import Previews, expected_latents
+from hunyuan_runner.engine.step_cache import StepCache, predicting
 from hunyuan_runner.params import GenerationParams, Stage
 
 logger = logging.getLogger(__name__)
@@ -138,6 +139,7 @@ class VideoPipeline:
         self, start: Checkpoint, params: GenerationParams, last_step: int, report: Report
     ) -> Checkpoint:
         state = start
+        cache = StepCache(params)
         previews = Previews(self._pipeline.vae, start.latents, params.width, params.height)
         scheduler = self._pipeline.scheduler
         scheduler.set_shift(params.flow_shift)
@@ -148,32 +150,36 @@ class VideoPipeline:
         def on_step_end(
             _: HunyuanVideoPipeline, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
         ) -> dict[str, torch.Tensor]:
-            # float32 as at the start: below it, a step would differ by whether it was resumed
             nonlocal state
-            step, latents = start.step + index + 1, tensors["latents"].float()
+            step, latents = state.step + 1, tensors["latents"]
             sigma, next_sigma = scheduler.sigmas[index : index + 2].tolist()
+            velocity = (latents - state.latents) / (next_sigma - sigma)
+            velocities = cache.remember(state.step, velocity, state.velocities)
             expected = None
             if step == last_step < params.num_inference_steps:
                 expected = expected_latents(state.latents, latents, sigma, next_sigma)
                 self._pipeline._interrupt = True  # as diffusers' own guide says: its steps end here
-            state = Checkpoint(step, latents, start.conditioning, expected)
+            state = Checkpoint(step, latents, start.conditioning, velocities, expected)
             report(StepFinished(step, state.to_bytes(params, self._fingerprint)))
             if step < last_step and (image := previews.after_step(latents, sigma, next_sigma)):
                 report(Preview(image))
             return {"latents": latents}
 
-        self._pipeline(
-            height=params.generated_height,
-            width=params.generated_width,
-            num_frames=params.num_frames,
-            sigmas=sigmas,
-            guidance_scale=params.guidance_scale,
-            true_cfg_scale=params.true_cfg_scale,
-            latents=start.latents,
-            output_type="latent",
-            callback_on_step_end=on_step_end,
-            **start.conditioning,
-        )
+        with predicting(
+            self._pipeline.transformer, lambda: cache.predict(state.step, state.velocities)
+        ):
+            self._pipeline(
+                height=params.generated_height,
+                width=params.generated_width,
+                num_frames=params.num_frames,
+                sigmas=sigmas,
+                guidance_scale=params.guidance_scale,
+                true_cfg_scale=params.true_cfg_scale,
+                latents=start.latents,
+                output_type="latent",
+                callback_on_step_end=on_step_end,
+                **start.conditioning,
+            )
         return state
 
     def _compute_modulation_ahead(

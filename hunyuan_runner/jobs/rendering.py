@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -93,7 +93,7 @@ class Rendering:
         self._claim_checked_at = time.monotonic()
         self._claim_lost = False
         self._pausing = False
-        self._stopwatch = _Stopwatch(claim.params.num_inference_steps)
+        self._stopwatch = _Stopwatch(claim.params.computed_steps)
 
     def run(self) -> None:
         """Render and publish the clip, or the draft asked for. The claim is open when this returns.
@@ -241,9 +241,9 @@ def file_tags(params: GenerationParams) -> dict[str, str]:
 class _Stopwatch:
     """Times the stages of one attempt; what was interrupted or resumed half-way does not count."""
 
-    def __init__(self, num_inference_steps: int) -> None:
+    def __init__(self, computed_steps: Sequence[int]) -> None:
         self.seconds: dict[Stage, float] = {}
-        self._num_inference_steps = num_inference_steps
+        self._computed_steps = computed_steps
         self._first_step = 0
         self._stage: Stage | None = None
         self._entered_at = 0.0
@@ -259,7 +259,8 @@ class _Stopwatch:
         self._first_step = step
 
     def finish_step(self, step: int) -> None:
-        """Scale the mean step of this attempt to all steps of the clip."""
-        steps_seen = step - self._first_step
-        elapsed = time.monotonic() - self._entered_at
-        self.seconds[Stage.DENOISING] = elapsed / steps_seen * self._num_inference_steps
+        """Scale the mean computed step of this attempt to all of the clip."""
+        steps_seen = sum(self._first_step <= computed < step for computed in self._computed_steps)
+        if steps_seen > 0:
+            elapsed = time.monotonic() - self._entered_at
+            self.seconds[Stage.DENOISING] = elapsed / steps_seen * len(self._computed_steps)

@@ -110,9 +110,9 @@ def work_of(row: sa.Row[Any]) -> Work:
 
 
 def _progress(row: sa.Row[Any], expectation: Expectation) -> float:
-    steps: int = row.params["num_inference_steps"]
+    computed_steps = GenerationParams(**row.params).computed_steps
     elapsed = (now_ms() - (row.progressed_at or now_ms())) / 1000
     stage = Stage(row.stage) if row.stage else None
     if stage in BEFORE_WORK and row.step > 0:  # what was done before it waited still is
         stage, elapsed = Stage.DENOISING, 0.0
-    return estimate.progress(expectation, stage, row.step, steps, max(elapsed, 0.0))
+    return estimate.progress(expectation, stage, row.step, computed_steps, max(elapsed, 0.0))

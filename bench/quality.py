@@ -1,0 +1,215 @@
+"""What faster ways of computing a clip cost in quality: the demo model's clips against exact ones.
+
+    python -m bench quality
+    python -m bench.quality --steps 24 fp32 fp32+fast
+
+Every variant renders the same prompts, of held-out shapes and of drawn scenes, with the same seeds;
+its frames are compared with those of the exact variant, and scored by what they show as
+demo_model/evaluate.py does. A line on stderr tells of each clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from demo_model.evaluate import (
+    MODEL_DIR,
+    SHAPE_FACTORS,
+    is_shown,
+    scene_prompts,
+    score_shapes,
+    shape_prompts,
+)
+from demo_model.scenes import Array, Scene
+from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.engine.messages import Generate
+from hunyuan_runner.engine.pipeline import VideoPipeline
+from hunyuan_runner.engine.precision import Precision
+from hunyuan_runner.host import usable_cores
+from hunyuan_runner.params import GenerationParams, GenerationRequest
+from hunyuan_runner.schedule import StepCache
+
+Frames = npt.NDArray[np.uint8]  # THWC
+
+SHAPES = 30  # 50 prompts with the scenes
+STEPS = 12
+MAX_PSNR = 99.0  # dB, what identical frames count as
+MODEL = MODELS["demo"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way of computing a clip, written as precision, or precision+step_cache: `fp32+fast`."""
+
+    precision: Precision
+    step_cache: StepCache
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Raises ValueError where there is no such variant."""
+        precision, _, step_cache = name.partition("+")
+        (known,) = [mode for mode in get_args(StepCache) if mode == (step_cache or "off")]
+        return cls(Precision(precision), known)
+
+    def __str__(self) -> str:
+        return self.precision + (f"+{self.step_cache}" if self.step_cache != "off" else "")
+
+
+EXACT = Variant(Precision.FP32, "off")
+VARIANTS = (
+    EXACT,
+    Variant(Precision.FP32, "balanced"),
+    Variant(Precision.FP32, "fast"),
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt, and what its clip should show."""
+
+    text: str
+    scene: Scene
+    seed: int
+
+    def params(self, step_cache: StepCache, num_inference_steps: int) -> GenerationParams:
+        """The clip, of the demo model's own size."""
+        request = GenerationRequest(
+            prompt=self.text,
+            seed=self.seed,
+            num_inference_steps=num_inference_steps,
+            step_cache=step_cache,
+        )
+        return request.resolve(MODEL.id, MODEL.presets)
+
+
+def prompts(shapes: int) -> list[Prompt]:
+    """Those of `python -m demo_model.evaluate`, with its seeds: held-out shapes, then scenes."""
+    return [
+        Prompt(text, scene, seed)
+        for pairs in (shape_prompts(shapes, seed=0), scene_prompts())
+        for seed, (text, scene) in enumerate(pairs)
+    ]
+
+
+def render(variant: Variant, asked: Sequence[Prompt], steps: int) -> list[Frames]:
+    """The clips of a variant, one after the other."""
+    pipeline = VideoPipeline.load(MODEL_DIR, usable_cores())
+    clips = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, prompt in enumerate(asked, 1):
+            start = time.monotonic()
+            params = prompt.params(variant.step_cache, steps)
+            file = Path(folder) / "frames.npy"
+            request = Generate(number, params, MODEL_DIR, None, None, 0, file)
+            pipeline.generate(request, lambda event: None)
+            clips.append(np.load(file))
+            seconds = time.monotonic() - start
+            print(f"{variant}: {number}/{len(asked)}, {seconds:.1f} s", file=sys.stderr, flush=True)
+    return clips
+
+
+def unit(clip: Frames) -> Array:
+    """In 0..1, as demo_model/evaluate.py looks at clips."""
+    return np.divide(clip, 255, dtype=np.float32)
+
+
+def psnr(clip: Frames, exact: Frames) -> float:
+    """Peak signal-to-noise ratio in dB, over all frames of a clip."""
+    error = float(np.mean((clip.astype(np.float64) - exact) ** 2))
+    return min(10 * math.log10(255**2 / error), MAX_PSNR) if error > 0 else MAX_PSNR
+
+
+def row(
+    variant: Variant,
+    asked: Sequence[Prompt],
+    clips: Sequence[Frames],
+    exact: Sequence[Frames],
+    steps: int,
+) -> str:
+    """A line of the table."""
+    computed = len(asked[0].params(variant.step_cache, steps).computed_steps)
+    ratios = [psnr(clip, other) for clip, other in zip(clips, exact, strict=True)]
+    seen = [(clip, prompt.scene) for clip, prompt in zip(clips, asked, strict=True)]
+    shapes = score_shapes((unit(clip), scene) for clip, scene in seen if scene.kind == "shape")
+    scenes = fmean(is_shown(unit(clip), scene) for clip, scene in seen if scene.kind != "shape")
+    scores = [*(shapes[factor] for factor in SHAPE_FACTORS), scenes]
+    cells = [
+        f"`{variant}`",
+        str(computed),
+        *([f"{fmean(ratios):.1f}", f"{min(ratios):.1f}"] if variant != EXACT else ["", ""]),
+        *(f"{score:.0%}" for score in scores),
+    ]
+    return table_row(cells)
+
+
+def table_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+HEADINGS = (
+    "variant",
+    "steps computed",
+    "PSNR, mean (dB)",
+    "least",
+    *SHAPE_FACTORS,
+    "scenes",
+)
+
+TEMPLATE = """\
+## Quality
+
+`{command}`: {shapes} held-out shapes and {scenes} drawn scenes of the demo model,
+192x128, 33 frames, {steps} steps, the same seeds for each variant; frames against those of
+`{exact}`, and the share of the clips that show what was asked for.
+
+{table}
+"""
+
+
+def measure(variants: Sequence[Variant], steps: int, shapes: int, command: str) -> str:
+    """The table of these variants; the exact one is rendered in any case."""
+    asked = prompts(shapes)
+    exact = render(EXACT, asked, steps)
+    rows = [table_row(HEADINGS), table_row("---" for _ in HEADINGS)]
+    for variant in dict.fromkeys((EXACT, *variants)):
+        clips = exact if variant == EXACT else render(variant, asked, steps)
+        rows.append(row(variant, asked, clips, exact, steps))
+        print(rows[-1], file=sys.stderr, flush=True)
+    return TEMPLATE.format(
+        command=command,
+        shapes=shapes,
+        scenes=len(asked) - shapes,
+        steps=steps,
+        exact=EXACT,
+        table="\n".join(rows),
+    )
+
+
+def run() -> str:
+    return measure(VARIANTS, STEPS, SHAPES, "python -m bench quality")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What faster variants cost in quality.")
+    parser.add_argument("variants", nargs="*", type=Variant.parse, default=VARIANTS)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--shapes", type=int, default=SHAPES, help="held-out prompts of shapes")
+    options = parser.parse_args()
+    command = " ".join(["python -m bench.quality", *sys.argv[1:]])
+    print(measure(options.variants, options.steps, options.shapes, command))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Predicts the velocity of the steps that are not computed, from the last two that were.
+
+A step moves the latents by its velocity, the transformer's output, times the change of the noise
+level. Between neighbouring steps the velocity is nearly linear in the noise level, so it is
+extrapolated along that line, as TaylorSeer (https://arxiv.org/abs/2503.06923) does with the
+features inside the blocks. Predicting the output alone keeps two tensors of the size of the
+latents, little enough for every checkpoint; and where a negative prompt makes two outputs, their
+combination is what is predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from hunyuan_runner.params import GenerationParams
+
+Velocities = dict[int, torch.Tensor]  # NCTHW float32, by the step they belong to
+
+# A prediction goes at most as far beyond the last computed step as that is from the one before:
+# behind two neighbouring steps, the line would otherwise be drawn out to many times its length.
+MAX_REACH = 1.0
+
+
+class StepCache:
+    """What is computed and what is predicted of one clip."""
+
+    def __init__(self, params: GenerationParams) -> None:
+        self._computed = frozenset(params.computed_steps)
+        self._predicts = len(self._computed) < params.num_inference_steps
+        self._sigmas = params.sigmas
+
+    def predict(self, step: int, velocities: Velocities) -> torch.Tensor | None:
+        """The velocity at `step`, counted from 0, or None where it is to be computed."""
+        if step in self._computed:
+            return None
+        *earlier, last = sorted(velocities)
+        velocity = velocities[last]
+        if earlier:
+            stride = self._sigmas[last] - self._sigmas[earlier[-1]]
+            reach = (self._sigmas[step] - self._sigmas[last]) / stride
+            slope = velocity - velocities[earlier[-1]]
+            velocity = velocity + min(reach, MAX_REACH) * slope
+        return velocity
+
+    def remember(self, step: int, velocity: torch.Tensor, velocities: Velocities) -> Velocities:
+        """Those to predict from behind `step`, whose velocity this was."""
+        if not self._predicts or step not in self._computed:
+            return velocities
+        last = {max(velocities): velocities[max(velocities)]} if velocities else {}
+        return last | {step: velocity}
+
+
+@contextmanager
+def predicting(
+    transformer: torch.nn.Module, predict: Callable[[], torch.Tensor | None]
+) -> Iterator[None]:
+    """Within, a call of the transformer gives what `predict` does, or where that is None, computes.
+
+    Its output is float32 in any case, and with it the latents are, whatever is computed in: they
+    add up small steps.
+    """
+    compute = transformer.forward
+
+    def forward(*args: Any, **kwargs: Any) -> tuple[torch.Tensor]:
+        velocity = predict()
+        return (compute(*args, **kwargs)[0].float() if velocity is None else velocity,)
+
+    transformer.forward = forward
+    try:
+        yield
+    finally:
+        transformer.forward = compute
