@@ -105,14 +105,15 @@ def prompts(shapes: int) -> list[Prompt]:
 
 def render(variant: Variant, asked: Sequence[Prompt], steps: int) -> list[Frames]:
     """The clips of a variant, one after the other."""
-    pipeline = VideoPipeline.load(MODEL_DIR, usable_cores())
     clips = []
     with tempfile.TemporaryDirectory() as folder:
+        kernels, kept = Path(folder) / "kernels", Path(folder) / "prompts"
+        pipeline = VideoPipeline.load(MODEL_DIR, variant.precision, usable_cores(), kernels, kept)
         for number, prompt in enumerate(asked, 1):
             start = time.monotonic()
             params = prompt.params(variant.step_cache, steps)
             file = Path(folder) / "frames.npy"
-            request = Generate(number, params, MODEL_DIR, None, None, 0, file)
+            request = Generate(number, params, MODEL_DIR, variant.precision, None, None, 0, file)
             pipeline.generate(request, lambda event: None)
             clips.append(np.load(file))
             seconds = time.monotonic() - start

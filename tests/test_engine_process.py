@@ -25,10 +25,10 @@ from diffusers import AutoencoderKLHunyuanVideo
 from PIL import Image
 
 from hunyuan_runner.engine import vae
-from hunyuan_runner.engine.checkpoint import DIGEST_BYTES
 from hunyuan_runner.engine.events import Event, Preview, Resumed, StageStarted, StepFinished
 from hunyuan_runner.engine.frames import crop_frames
 from hunyuan_runner.engine.process import EngineDied, EngineProcess, GenerationFailed, Stopped
+from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.schedule import StepCache
 from hunyuan_runner.settings import Settings
@@ -49,7 +49,9 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     """One engine for all tests: what one of them did to it must not matter to the next."""
     scratch = tmp_path_factory.mktemp("scratch")
-    engine = EngineProcess(Settings(models_dir=models_dir, threads=1), scratch)
+    data_dir = tmp_path_factory.mktemp("data")
+    settings = Settings(data_dir=data_dir, models_dir=models_dir, threads=1)
+    engine = EngineProcess(settings, scratch)
     yield engine
     engine.close()
     assert not list(scratch.iterdir())
@@ -443,7 +445,7 @@ from hunyuan_runner.settings import Settings
 from tests import tiny
 
 models, scratch = map(Path, sys.argv[1:])
-engine = EngineProcess(Settings(models_dir=models, threads=1), scratch)
+engine = EngineProcess(Settings(data_dir=scratch, models_dir=models, threads=1), scratch)
 engine.generate(tiny.params(), None, lambda event: None, lambda: None)
 print(engine.pid, flush=True)
 time.sleep(600)
@@ -482,6 +484,7 @@ def test_the_child_ends_when_the_pipe_does() -> None:
                 f"{theirs.fileno()}",
                 "1",
                 "kernels",
+                "prompts",
                 "INFO",
                 "text",
             ],
@@ -494,7 +497,8 @@ def test_the_child_ends_when_the_pipe_does() -> None:
 def test_a_thread_that_ends_after_starting_a_job_does_not_take_the_child_with_it(
     models_dir: Path, tmp_path: Path
 ) -> None:
-    engine = EngineProcess(Settings(models_dir=models_dir, threads=1), tmp_path)
+    settings = Settings(data_dir=tmp_path, models_dir=models_dir, threads=1)
+    engine = EngineProcess(settings, tmp_path)
     thread = threading.Thread(target=render, args=(engine, tiny.params()))
     thread.start()
     thread.join()

@@ -11,10 +11,12 @@ import safetensors.torch
 import torch
 from diffusers import HunyuanVideoPipeline
 
-from hunyuan_runner.engine.checkpoint import DIGEST_BYTES, Checkpoint
+from hunyuan_runner.engine.checkpoint import Checkpoint
 from hunyuan_runner.engine.events import Event, StepFinished
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.pipeline import VideoPipeline
+from hunyuan_runner.engine.precision import Precision
+from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.engine.step_cache import StepCache, Velocities, predicting
 from hunyuan_runner.params import GenerationParams
 from tests import tiny
@@ -51,8 +53,9 @@ def test_the_blocks_run_at_the_computed_steps_alone(
     pipeline.transformer.transformer_blocks[0].register_forward_hook(count)
     clip = params(step_cache, true_cfg_scale=3.0 if guidance else 1.0, **guidance)
     frames = tmp_path / "frames.npy"
-    request = Generate(1, clip, model_dir, None, None, 0, frames)
-    VideoPipeline(model_dir, pipeline).generate(request, report)
+    request = Generate(1, clip, model_dir, Precision.FP32, None, None, 0, frames)
+    video = VideoPipeline(model_dir, pipeline, Precision.FP32, tmp_path / "prompts")
+    video.generate(request, report)
 
     computed = clip.computed_steps
     assert steps == [(n, passes * sum(at <= n for at in computed)) for n in range(12)]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
+from hunyuan_runner.engine.sealed import Damaged, seal, unseal
 from hunyuan_runner.engine.step_cache import Velocities
 from hunyuan_runner.params import GenerationParams
 
 FORMAT = "hunyuan-runner checkpoint 1"
-DIGEST_BYTES = hashlib.sha256().digest_size
 FINGERPRINTED_BYTES = 1 << 20
 VELOCITY = "velocity_"  # and the step it belongs to: the name of its tensor
 
@@ -43,7 +41,7 @@ class Checkpoint:
     expected: torch.Tensor | None = None
 
     def to_bytes(self, params: GenerationParams, model: str) -> bytes:
-        """A safetensors file followed by its SHA-256; `model` is the fingerprint of the weights."""
+        """As `seal` makes them; `model` is the fingerprint of the weights."""
         metadata = {
             "format": FORMAT,
             "step": str(self.step),
@@ -54,25 +52,21 @@ class Checkpoint:
         tensors = {"latents": self.latents, **velocities, **self.conditioning}
         if self.expected is not None:
             tensors["expected"] = self.expected
-        data = safetensors.torch.save(tensors, metadata)
-        return data + hashlib.sha256(data).digest()
+        return seal(tensors, metadata)
 
     @classmethod
     def from_bytes(cls, checkpoint: bytes, params: GenerationParams, model: str) -> Checkpoint:
         """Raises UnusableCheckpoint unless these bytes were made by to_bytes(params, model)."""
-        data, digest = checkpoint[:-DIGEST_BYTES], checkpoint[-DIGEST_BYTES:]
-        if hashlib.sha256(data).digest() != digest:
-            raise UnusableCheckpoint("it is damaged or incomplete")
-        metadata = _metadata(data)
+        try:
+            tensors, metadata = unseal(checkpoint)
+        except Damaged as reason:
+            raise UnusableCheckpoint(str(reason)) from None
         if metadata["format"] != FORMAT:
             raise UnusableCheckpoint(f"its format is {metadata['format']!r}, not {FORMAT!r}")
         if GenerationParams.model_validate_json(metadata["params"]) != params:
             raise UnusableCheckpoint("it belongs to a clip with other parameters")
         if metadata["model"] != model:
             raise UnusableCheckpoint("the model's files have changed since")
-        # Cloned, because the tensors lie in `data` at any address, and some kernels give other
-        # last bits for memory that is aligned differently.
-        tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load(data).items()}
         latents, expected = tensors.pop("latents"), tensors.pop("expected", None)
         velocities = {
             int(name.removeprefix(VELOCITY)): tensors.pop(name)
@@ -82,14 +76,16 @@ class Checkpoint:
         return cls(int(metadata["step"]), latents, tensors, velocities, expected)
 
 
-def model_fingerprint(model_dir: Path) -> str:
-    """Tells one set of weights from another without reading gigabytes.
+def model_fingerprint(model_dir: Path, *patterns: str) -> str:
+    """Tells one set of weights from another without reading gigabytes; of all its components, or
+    of the files that match one of `patterns`.
 
     Covers the name and size of each component's files and the megabyte at either end: all of a
     config, and the table of contents of a safetensors file.
     """
     digest = hashlib.sha256()
-    for path in sorted(model_dir.glob("*/*")):
+    files = (path for pattern in patterns or ("*/*",) for path in model_dir.glob(pattern))
+    for path in sorted(files):
         if path.is_file():
             size = path.stat().st_size
             digest.update(f"{path.relative_to(model_dir)}\0{size}\0".encode())
@@ -98,10 +94,3 @@ def model_fingerprint(model_dir: Path) -> str:
                 file.seek(max(0, size - FINGERPRINTED_BYTES))
                 digest.update(file.read())
     return digest.hexdigest()
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    """A safetensors file begins with the length of its JSON header, 8 bytes little-endian."""
-    length = int.from_bytes(data[:8], "little")
-    metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
-    return metadata

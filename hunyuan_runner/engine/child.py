@@ -48,10 +48,11 @@ class ModelUnavailable(Exception):
 class Child:
     """Holds the pipeline of one model at a time, and renders one request after the other."""
 
-    def __init__(self, connection: Connection, threads: int, kernels: Path) -> None:
+    def __init__(self, connection: Connection, threads: int, kernels: Path, prompts: Path) -> None:
         self._connection = connection
         self._threads = threads
         self._kernels = kernels
+        self._prompts = prompts
         self._pipeline: VideoPipeline | None = None
         self._requests: queue.SimpleQueue[Generate] = queue.SimpleQueue()
         self._stopped_number = 0
@@ -97,7 +98,11 @@ class Child:
 
             try:
                 self._pipeline = VideoPipeline.load(
-                    request.model_dir, request.precision, self._threads, self._kernels
+                    request.model_dir,
+                    request.precision,
+                    self._threads,
+                    self._kernels,
+                    self._prompts,
                 )
             except (OSError, ValueError, SafetensorError) as error:
                 raise ModelUnavailable(
@@ -133,13 +138,15 @@ def _let_others_go_first() -> None:
     os.nice(NICENESS)
 
 
-def main(fd: str, threads: str, kernels: str, log_level: str, log_format: LogFormat) -> None:
+def main(
+    fd: str, threads: str, kernels: str, prompts: str, log_level: str, log_format: LogFormat
+) -> None:
     configure_logging(log_level, log_format)
     _let_others_go_first()
     if sys.platform == "linux":
         _die_with_parent()
         _go_first_when_memory_runs_out()
-    Child(Connection(int(fd)), int(threads), Path(kernels)).run()
+    Child(Connection(int(fd)), int(threads), Path(kernels), Path(prompts)).run()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from hunyuan_runner.engine.frames import write_frames
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.preview import Previews, expected_latents
+from hunyuan_runner.engine.prompts import PromptCache
 from hunyuan_runner.engine.step_cache import StepCache, predicting
 from hunyuan_runner.params import GenerationParams, Stage
 
@@ -47,17 +48,21 @@ class VideoPipeline:
     same frames, whether it ran through or was resumed."""
 
     def __init__(
-        self, model_dir: Path, pipeline: HunyuanVideoPipeline, precision: Precision
+        self, model_dir: Path, pipeline: HunyuanVideoPipeline, precision: Precision, prompts: Path
     ) -> None:
         self.model_dir = model_dir
         self._pipeline = pipeline
         self._precision = precision
+        self._prompts = PromptCache(prompts, model_dir)
         self._fingerprint = model_fingerprint(model_dir)
 
     @classmethod
-    def load(cls, model_dir: Path, precision: Precision, threads: int, kernels: Path) -> Self:
+    def load(
+        cls, model_dir: Path, precision: Precision, threads: int, kernels: Path, prompts: Path
+    ) -> Self:
         """Load a diffusers folder, with its transformer in `precision`; see transformer.load.
 
+        In the folder `prompts` is kept what its text encoders make of prompts.
         OSError, ValueError or SafetensorError: it is not complete.
         """
         _hush_libraries()
@@ -68,7 +73,7 @@ class VideoPipeline:
             model_dir, local_files_only=True, dtype=torch.float32, transformer=loaded
         )
         pipeline.set_progress_bar_config(disable=True)
-        return cls(model_dir, pipeline, precision)
+        return cls(model_dir, pipeline, precision, prompts)
 
     @torch.no_grad()
     def generate(self, request: Generate, report: Report) -> None:
@@ -119,9 +124,9 @@ class VideoPipeline:
         return latents
 
     def _encode(self, params: GenerationParams) -> Conditioning:
-        conditioning = self._encode_prompt(params.prompt)
+        conditioning = self._prompts.conditioning(params.prompt, self._encode_prompt)
         if params.negative_prompt and params.true_cfg_scale > 1:
-            negative = self._encode_prompt(params.negative_prompt)
+            negative = self._prompts.conditioning(params.negative_prompt, self._encode_prompt)
             conditioning |= {f"negative_{name}": tensor for name, tensor in negative.items()}
         return conditioning
 

@@ -230,9 +230,10 @@ class EngineProcess:
     def _start_child(self) -> _Child:
         ours, theirs = multiprocessing.Pipe()
         threads = self._settings.threads or usable_cores()
-        kernels = self._settings.data_dir.absolute() / "kernels"
+        data_dir = self._settings.data_dir.absolute()
+        folders = (data_dir / "kernels", data_dir / "prompts")
         log = (self._settings.log_level, self._settings.log_format)
-        arguments = [theirs.fileno(), threads, kernels, *log]
+        arguments = [theirs.fileno(), threads, *folders, *log]
         with theirs:
             process = self._starter.submit(
                 subprocess.Popen[bytes],

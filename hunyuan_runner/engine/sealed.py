@@ -1,0 +1,39 @@
+"""Tensors as bytes that tell whether they are damaged: a safetensors file and its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import safetensors.torch
+import torch
+
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class Damaged(Exception):
+    """The bytes are not those that `seal` made."""
+
+
+def seal(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
+    data = safetensors.torch.save(dict(tensors), dict(metadata))
+    return data + hashlib.sha256(data).digest()
+
+
+def unseal(sealed: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and the metadata. Raises Damaged."""
+    data, digest = sealed[:-DIGEST_BYTES], sealed[-DIGEST_BYTES:]
+    if hashlib.sha256(data).digest() != digest:
+        raise Damaged("it is damaged or incomplete")
+    # Cloned, because the tensors lie in `data` at any address, and some kernels give other
+    # last bits for memory that is aligned differently.
+    tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load(data).items()}
+    return tensors, _metadata(data)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """A safetensors file begins with the length of its JSON header, 8 bytes little-endian."""
+    length = int.from_bytes(data[:8], "little")
+    metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+    return metadata
