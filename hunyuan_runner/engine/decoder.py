@@ -23,6 +23,7 @@ from torch.nn import functional
 
 PIECE_BYTES = 24e6  # malloc maps larger ones afresh each time, and the page faults cost more
 PIECE_FRAMES = 4
+STATISTICS_ROWS = 4096
 
 # Both take a tensor of one frame's rows (HWC) and write into another.
 Activate = Callable[[torch.Tensor, torch.Tensor], Any]
@@ -35,7 +36,7 @@ class Decoder:
         self.config = vae.config
         self.dtype: torch.dtype = vae.dtype
         self._post_quant_conv = vae.post_quant_conv
-        self._network = vae.decoder
+        self._network = vae.decoder.to(memory_format=torch.channels_last_3d)  # for its weights
         self._upsamplers = [
             _Upsampler(block.upsamplers[0]) if block.upsamplers else None
             for block in vae.decoder.up_blocks
@@ -120,7 +121,7 @@ def _resnet(x: torch.Tensor, block: nn.Module) -> torch.Tensor:
     """The block's output; `x` may be overwritten with it."""
     hidden = _convolved(x, _normed_silu(x, block.norm1), block.conv1)
     if block.conv_shortcut is not None:
-        x = _pointwise(x, block.conv_shortcut.conv)
+        x = _pointwise_in_place(x, block.conv_shortcut.conv)
     conv = block.conv2.conv
     for start, top, window in _windows(hidden, _normed_silu(hidden, block.norm2)):
         made = _conv(window, conv.weight, conv.bias)
@@ -179,6 +180,16 @@ def _pointwise(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
     return functional.linear(x, conv.weight.flatten(1), conv.bias)
 
 
+def _pointwise_in_place(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
+    """The same to no more channels than there are, in the memory of `x`."""
+    frames, height, width, _ = x.shape
+    size = frames * height * width * conv.out_channels
+    out = x.view(-1)[:size].view(frames, height, width, conv.out_channels)
+    for frame, target in zip(x, out, strict=True):  # which begins no later than its frame
+        target.copy_(_pointwise(frame, conv))
+    return out
+
+
 def _copy(source: torch.Tensor, target: torch.Tensor) -> None:
     target.copy_(source)
 
@@ -198,20 +209,30 @@ def _normed(x: torch.Tensor, norm: nn.GroupNorm) -> Callable[[torch.Tensor], tor
     With these at hand it is what a trained batch normalisation does, which torch is quick at.
     """
     channels = x.shape[-1]
-    zeros = torch.zeros(channels)
-    mean, variance = torch.batch_norm_update_stats(x.view(-1, channels), zeros, zeros.clone(), 1.0)
-    mean, variance = (by_channel.view(norm.num_groups, -1) for by_channel in (mean, variance))
-    variance = variance.mean(1, keepdim=True) + mean.var(1, unbiased=False, keepdim=True)
-    mean = mean.mean(1, keepdim=True)
-    of_channel = [by_group.repeat(1, channels // norm.num_groups).flatten() for by_group in (mean, variance)]
+    mean, variance = _moments(x.view(-1, channels), norm.num_groups)
     weight, bias = norm.weight.float(), norm.bias.float()
 
     def apply(part: torch.Tensor) -> torch.Tensor:
         flat = part.view(-1, channels)
-        normed = functional.batch_norm(flat, *of_channel, weight, bias, eps=norm.eps)
+        normed = functional.batch_norm(flat, mean, variance, weight, bias, eps=norm.eps)
         return normed.view(part.shape)
 
     return apply
+
+
+def _moments(x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean and the variance of each channel's group in `x` (NC).
+
+    torch adds float32 up one by one, which is exact enough over some thousand values only.
+    """
+    channels = x.shape[1]
+    sums = torch.zeros(2, channels, dtype=torch.float64)
+    for rows in x.split(STATISTICS_ROWS):
+        unset = torch.zeros(channels)
+        mean, variance = torch.batch_norm_update_stats(rows, unset, unset.clone(), 1.0)
+        sums += len(rows) * torch.stack((mean, variance + mean**2))
+    mean, square = (sums / len(x)).view(2, groups, -1).mean(2, keepdim=True).expand(2, groups, channels // groups).flatten(1)
+    return mean.float(), (square - mean**2).float()
 
 
 def _attended(x: torch.Tensor, attention: nn.Module) -> torch.Tensor:
