@@ -47,16 +47,18 @@ def test_progress_grows_from_nothing_to_all_but_the_end() -> None:
     expectation = expect(Work(clips=1, denoise_flops=6, decode_flops=2, pixels=1), rates)
     points = [
         progress(expectation, None, 0, 3, 0),
-        progress(expectation, Stage.LOADING, 0, 3, 9),
-        progress(expectation, Stage.ENCODING, 0, 3, 0.5),
+        progress(expectation, Stage.LOADING, 0, 1, 9),
+        progress(expectation, Stage.ENCODING, 0, 1, 0.5),
         progress(expectation, Stage.DENOISING, 0, 3, 0),
         progress(expectation, Stage.DENOISING, 0, 3, 1),
         progress(expectation, Stage.DENOISING, 2, 3, 0),
-        progress(expectation, Stage.DECODING, 3, 3, 0),
-        progress(expectation, Stage.DECODING, 3, 3, 1),
-        progress(expectation, Stage.PUBLISHING, 3, 3, 99),
+        progress(expectation, Stage.DECODING, 0, 1, 0),
+        progress(expectation, Stage.DECODING, 1, 4, 0),
+        progress(expectation, Stage.DECODING, 1, 4, 0.25),
+        progress(expectation, Stage.DECODING, 2, 4, 99),
+        progress(expectation, Stage.PUBLISHING, 0, 1, 99),
     ]
-    assert points == [0, 0, 0.05, 0.1, 0.2, 0.5, 0.7, 0.8, 0.99]
+    assert points == pytest.approx([0, 0, 0.05, 0.1, 0.2, 0.5, 0.7, 0.75, 0.775, 0.85, 0.99])
 
 
 def test_a_step_that_takes_longer_than_expected_does_not_run_ahead() -> None:

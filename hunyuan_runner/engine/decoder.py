@@ -21,12 +21,24 @@ from diffusers import AutoencoderKLHunyuanVideo
 from torch import nn
 from torch.nn import functional
 
+from hunyuan_runner.engine.precision import Precision, vae_precision
+from hunyuan_runner.host import cpu_flags
+
 PIECE_BYTES = 24e6  # malloc maps larger ones afresh each time, and the page faults cost more
 PIECE_FRAMES = 4
 STATISTICS_ROWS = 4096
 
-# Both take a tensor of one frame's rows (HWC) and write into another.
-Activate = Callable[[torch.Tensor, torch.Tensor], Any]
+Block = Any  # of diffusers, which does not say what is in it
+
+# Takes rows of one frame (HWC), and writes them, activated, into another tensor.
+Activate = Callable[[torch.Tensor, torch.Tensor], None]
+
+
+def dtype_here() -> torch.dtype:
+    """What to compute the VAE in on this CPU."""
+    return {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[
+        vae_precision(cpu_flags())
+    ]
 
 
 class Decoder:
@@ -70,7 +82,7 @@ class _Upsampler:
     All frames but the first become two if the upsampling is temporal.
     """
 
-    def __init__(self, upsampler: nn.Module) -> None:
+    def __init__(self, upsampler: Block) -> None:
         self._frames = int(upsampler.upsample_factor[0])  # that one frame becomes
         conv = upsampler.conv.conv
         self._bias = conv.bias.repeat(self._frames)
@@ -117,7 +129,7 @@ def _fold(weight: torch.Tensor, axis: int, phase: int) -> torch.Tensor:
     return torch.cat(pair, dim=axis)
 
 
-def _resnet(x: torch.Tensor, block: nn.Module) -> torch.Tensor:
+def _resnet(x: torch.Tensor, block: Block) -> torch.Tensor:
     """The block's output; `x` may be overwritten with it."""
     hidden = _convolved(x, _normed_silu(x, block.norm1), block.conv1)
     if block.conv_shortcut is not None:
@@ -129,7 +141,7 @@ def _resnet(x: torch.Tensor, block: nn.Module) -> torch.Tensor:
     return x
 
 
-def _convolved(x: torch.Tensor, activate: Activate, causal_conv: nn.Module) -> torch.Tensor:
+def _convolved(x: torch.Tensor, activate: Activate, causal_conv: Block) -> torch.Tensor:
     conv = causal_conv.conv
     out = x.new_empty(*x.shape[:3], conv.out_channels)
     for start, top, window in _windows(x, activate):
@@ -231,11 +243,12 @@ def _moments(x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
         unset = torch.zeros(channels)
         mean, variance = torch.batch_norm_update_stats(rows, unset, unset.clone(), 1.0)
         sums += len(rows) * torch.stack((mean, variance + mean**2))
-    mean, square = (sums / len(x)).view(2, groups, -1).mean(2, keepdim=True).expand(2, groups, channels // groups).flatten(1)
+    by_group = (sums / len(x)).view(2, groups, -1).mean(2)
+    mean, square = by_group.repeat_interleave(channels // groups, dim=1)
     return mean.float(), (square - mean**2).float()
 
 
-def _attended(x: torch.Tensor, attention: nn.Module) -> torch.Tensor:
+def _attended(x: torch.Tensor, attention: Block) -> torch.Tensor:
     """What each position (THWC) gathers from those of its own and all earlier frames."""
     normed = _normed(x, attention.group_norm)(x).flatten(1, 2)  # TLC
     query, key, value = (
@@ -251,4 +264,5 @@ def _attended(x: torch.Tensor, attention: nn.Module) -> torch.Tensor:
             for t in range(len(query))
         ]
     )
-    return attention.to_out[0](gathered).view(x.shape)
+    made: torch.Tensor = attention.to_out[0](gathered).view(x.shape)
+    return made

@@ -21,9 +21,11 @@ from hunyuan_runner.engine.checkpoint import (
     UnusableCheckpoint,
     model_fingerprint,
 )
+from hunyuan_runner.engine.decoder import Decoder, dtype_here
 from hunyuan_runner.engine.events import (
     Event,
     Finished,
+    PartFinished,
     Preview,
     Resumed,
     StageStarted,
@@ -46,6 +48,8 @@ class VideoPipeline:
 
     def __init__(self, model_dir: Path, pipeline: HunyuanVideoPipeline) -> None:
         self.model_dir = model_dir
+        self._decoder = Decoder(pipeline.vae.to(dtype_here()))
+        del pipeline.vae.encoder
         self._pipeline = pipeline
         self._fingerprint = model_fingerprint(model_dir)
 
@@ -82,7 +86,12 @@ class VideoPipeline:
         if request.draft_after is not None:
             assert state.expected is not None
             latents = state.expected
-        pixels = vae.decode(self._pipeline.vae, latents, request.decode_attempt)
+        pixels = vae.decode(
+            self._decoder,
+            latents,
+            request.decode_attempt,
+            lambda part, parts: report(PartFinished(part, parts)),
+        )
         write_frames(request.frames, pixels, params.width, params.height)
         report(Finished(request.frames, PRECISION, torch.get_num_threads()))
 
@@ -130,7 +139,7 @@ class VideoPipeline:
         self, start: Checkpoint, params: GenerationParams, last_step: int, report: Report
     ) -> Checkpoint:
         state = start
-        previews = Previews(self._pipeline.vae, start.latents, params.width, params.height)
+        previews = Previews(self._decoder, start.latents, params.width, params.height)
         scheduler = self._pipeline.scheduler
         scheduler.set_shift(params.flow_shift)
         # the pipeline's own schedule; it shifts these one by one, so the rest of it can stand alone

@@ -94,19 +94,24 @@ def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
 def peak_bytes(decoder: Decoder, shape: torch.Size, tiling: Tiling) -> float:
     """What decoding latents (CTHW) in these tiles takes, beyond the weights."""
     channels = decoder.config.block_out_channels[0]
-    pixel_bytes = FEATURE_MAPS * channels * decoder.dtype.itemsize + PIXEL_BYTES
+    pixel_bytes: int = FEATURE_MAPS * channels * decoder.dtype.itemsize + PIXEL_BYTES
     tile, clip = _pixels(decoder, tiling.size), _pixels(decoder, shape[1:])
     return pixel_bytes * tile + PIXEL_BYTES * clip + PIECES * PIECE_BYTES
 
 
 def _pixels(decoder: Decoder, size: tuple[int, ...]) -> int:
-    frames, height, width = size
-    spatial, temporal = _scales(decoder)
-    return ((frames - 1) * temporal + 1) * height * width * spatial**2
+    return math.prod(
+        length * scale - lost for length, (scale, lost) in zip(size, _scales(decoder), strict=True)
+    )
 
 
-def _scales(decoder: Decoder) -> tuple[int, int]:
-    return decoder.config.spatial_compression_ratio, decoder.config.temporal_compression_ratio
+def _scales(decoder: Decoder) -> tuple[tuple[int, int], ...]:
+    """Pixels per latent along T, H and W, and how many fewer the first latent frame stands for."""
+    frames, side = (
+        decoder.config.temporal_compression_ratio,
+        decoder.config.spatial_compression_ratio,
+    )
+    return (frames, frames - 1), (side, 0), (side, 0)
 
 
 def _cuts(length: int, shortest: int, overlap: int) -> Iterator[tuple[int, int]]:
@@ -120,61 +125,56 @@ def _cuts(length: int, shortest: int, overlap: int) -> Iterator[tuple[int, int]]
 
 
 def _decode(
-    decoder: Decoder,
-    latents: torch.Tensor,
-    tiling: Tiling,
-    report: Callable[[int, int], None],
+    decoder: Decoder, latents: torch.Tensor, tiling: Tiling, report: Callable[[int, int], None]
 ) -> torch.Tensor:
-    """The pixels (CTHW) of latents (CTHW); where tiles overlap, one fades into the other."""
-    frames, height, width = latents.shape[1:]
-    spatial, temporal = _scales(decoder)
-    axes = [
-        _spans(length, parts, size)
-        for length, parts, size in zip(latents.shape[1:], tiling.parts, tiling.size, strict=True)
+    """The pixels (CTHW) of latents (CTHW); where tiles overlap, one fades into the next."""
+    scales = _scales(decoder)
+    size = [
+        length * scale - lost
+        for length, (scale, lost) in zip(latents.shape[1:], scales, strict=True)
     ]
-    fades = [
-        _fades([slice(temporal * s.start, temporal * (s.stop - 1) + 1) for s in axes[0]]),
-        *(_fades([slice(spatial * s.start, spatial * s.stop) for s in spans]) for spans in axes[1:]),
-    ]
-    pixels = torch.zeros(
-        decoder.config.out_channels,
-        (frames - 1) * temporal + 1,
-        height * spatial,
-        width * spatial,
-    )
-    tiles = math.prod(tiling.parts)
-    for done, ((t, h, w), (fade_t, fade_h, fade_w)) in enumerate(
-        zip(itertools.product(*axes), itertools.product(*fades), strict=True), start=1
-    ):
-        tile = decoder(latents[:, t, h, w]).float()
-        tile *= fade_t.weights[:, None, None] * fade_h.weights[:, None] * fade_w.weights
-        pixels[:, fade_t.span, fade_h.span, fade_w.span] += tile
-        report(done, tiles)
+    pixels = torch.zeros(decoder.config.out_channels, *size)
+    axes = map(_segments, latents.shape[1:], tiling.parts, tiling.size, scales)
+    for done, (t, h, w) in enumerate(itertools.product(*axes), start=1):
+        tile = decoder(latents[:, t.latents, h.latents, w.latents]).float()
+        tile *= t.weights[:, None, None] * h.weights[:, None] * w.weights
+        pixels[:, t.pixels, h.pixels, w.pixels] += tile
+        report(done, math.prod(tiling.parts))
     return pixels
 
 
-def _spans(length: int, parts: int, size: int) -> list[slice]:
-    """Tiles spread evenly over an axis."""
-    starts = [(length - size) * i // max(parts - 1, 1) for i in range(parts)]
-    return [slice(start, start + size) for start in starts]
-
-
 @dataclass(frozen=True)
-class _Fade:
-    """Where a tile lies on an axis of the pixels, and how much it counts at each place there."""
+class _Segment:
+    """What a tile takes up of one axis, and how much it counts at each pixel there."""
 
-    span: slice
+    latents: slice
+    pixels: slice
     weights: torch.Tensor
 
 
-def _fades(spans: list[slice]) -> list[_Fade]:
-    """Each tile counts less towards its edges inside the clip; at each place all together are 1."""
-    length = spans[-1].stop
-    places = torch.arange(length)
-    weights = torch.zeros(len(spans), length)
-    for span, row in zip(spans, weights, strict=True):
-        before = places - span.start + 1 if span.start > 0 else torch.full_like(places, length)
-        after = span.stop - places if span.stop < length else torch.full_like(places, length)
-        row.copy_(torch.minimum(before, after).clamp(min=0))
-    weights /= weights.sum(0)
-    return [_Fade(span, row[span]) for span, row in zip(spans, weights, strict=True)]
+def _segments(length: int, parts: int, size: int, scales: tuple[int, int]) -> list[_Segment]:
+    """Tiles spread evenly over an axis of `length` latents.
+
+    A tile counts the less the closer it comes to an edge inside the clip, where it lacks what lies
+    beyond; at each pixel all of them add up to 1.
+    """
+    scale, lost = scales
+    starts = [(length - size) * i // max(parts - 1, 1) for i in range(parts)]
+    spans = [slice(scale * start, scale * (start + size) - lost) for start in starts]
+    end = spans[-1].stop
+    places = torch.arange(end)
+    unlimited = torch.full_like(places, end)
+    weights = torch.stack(
+        [
+            torch.minimum(
+                places - span.start + 1 if span.start > 0 else unlimited,
+                span.stop - places if span.stop < end else unlimited,
+            ).clamp(min=0)
+            for span in spans
+        ]
+    )
+    weights = weights / weights.sum(0)
+    return [
+        _Segment(slice(start, start + size), span, row[span])
+        for start, span, row in zip(starts, spans, weights, strict=True)
+    ]

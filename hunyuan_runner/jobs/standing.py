@@ -115,4 +115,5 @@ def _progress(row: sa.Row[Any], expectation: Expectation) -> float:
     stage = Stage(row.stage) if row.stage else None
     if stage in BEFORE_WORK and row.step > 0:  # what was done before it waited still is
         stage, elapsed = Stage.DENOISING, 0.0
-    return estimate.progress(expectation, stage, row.step, steps, max(elapsed, 0.0))
+    part, parts = (row.step, steps) if stage is Stage.DENOISING else (row.part, row.parts)
+    return estimate.progress(expectation, stage, part, parts, max(elapsed, 0.0))
