@@ -95,7 +95,7 @@ def _make_transformer(folder: Path) -> None:
     for name, tensor in transformer.state_dict().items():
         shards["-".join(name.split(".")[:2]) if "_blocks." in name else "rest"][name] = tensor.shape
     transformer.save_config(folder)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, (_, shapes) in enumerate(shards.items()):
         file = f"diffusion_pytorch_model-{number + 1:05}-of-{len(shards):05}.safetensors"
         save_file({name: _random(name, shape) for name, shape in shapes.items()}, folder / file)

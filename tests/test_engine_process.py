@@ -25,6 +25,7 @@ from diffusers import AutoencoderKLHunyuanVideo
 from PIL import Image
 
 from hunyuan_runner.engine import vae
+from hunyuan_runner.engine.decoder import Decoder, dtype_here
 from hunyuan_runner.engine.events import Event, Preview, Resumed, StageStarted, StepFinished
 from hunyuan_runner.engine.frames import crop_frames
 from hunyuan_runner.engine.process import EngineDied, EngineProcess, GenerationFailed, Stopped
@@ -363,9 +364,8 @@ def decode(model_dir: Path, checkpoint: bytes | None, attempt: int) -> Frames:
     """The frames of a finished checkpoint, decoded here."""
     assert checkpoint is not None
     latents = safetensors.torch.load(checkpoint[:-DIGEST_BYTES])["latents"]
-    pixels = vae.decode(
-        AutoencoderKLHunyuanVideo.from_pretrained(model_dir / "vae"), latents, attempt
-    )
+    autoencoder = AutoencoderKLHunyuanVideo.from_pretrained(model_dir / "vae").to(dtype_here())
+    pixels = vae.decode(Decoder(autoencoder), latents, attempt)
     return np.stack([*crop_frames(pixels, pixels.shape[4], pixels.shape[3])])
 
 

@@ -22,9 +22,11 @@ from hunyuan_runner.engine.checkpoint import (
     UnusableCheckpoint,
     model_fingerprint,
 )
+from hunyuan_runner.engine.decoder import Decoder, dtype_here
 from hunyuan_runner.engine.events import (
     Event,
     Finished,
+    PartFinished,
     Preview,
     Resumed,
     StageStarted,
@@ -51,6 +53,8 @@ class VideoPipeline:
         self, model_dir: Path, pipeline: HunyuanVideoPipeline, precision: Precision, prompts: Path
     ) -> None:
         self.model_dir = model_dir
+        self._decoder = Decoder(pipeline.vae.to(dtype_here()))
+        del pipeline.vae.encoder
         self._pipeline = pipeline
         self._precision = precision
         self._prompts = PromptCache(prompts, model_dir)
@@ -96,7 +100,12 @@ class VideoPipeline:
         if request.draft_after is not None:
             assert state.expected is not None
             latents = state.expected
-        pixels = vae.decode(self._pipeline.vae, latents, request.decode_attempt)
+        pixels = vae.decode(
+            self._decoder,
+            latents,
+            request.decode_attempt,
+            lambda part, parts: report(PartFinished(part, parts)),
+        )
         write_frames(request.frames, pixels, params.width, params.height)
         report(Finished(request.frames, self._precision, torch.get_num_threads()))
 
@@ -145,7 +154,7 @@ class VideoPipeline:
     ) -> Checkpoint:
         state = start
         cache = StepCache(params)
-        previews = Previews(self._pipeline.vae, start.latents, params.width, params.height)
+        previews = Previews(self._decoder, start.latents, params.width, params.height)
         scheduler = self._pipeline.scheduler
         scheduler.set_shift(params.flow_shift)
         self._compute_modulation_ahead(params, start.conditioning)

@@ -1,60 +1,70 @@
-"""Latents to pixels, in tiles where the whole would not fit in memory."""
+"""Latents to pixels, in as few tiles as memory allows."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKLHunyuanVideo
+
+from hunyuan_runner.engine.decoder import PIECE_BYTES, Decoder
+from hunyuan_runner.host import available_memory_bytes
 
 logger = logging.getLogger(__name__)
 
-MEMORY_BUDGET = 6e9  # bytes the decoder may take for one tile
-FEATURE_MAPS = 10  # full-size feature maps alive at the decoder's peak
-ATTENTION_BYTES = 9  # per pair of positions in the middle block's causal mask, at its peak
-OVERLAP = 4  # latent pixels, each way
-OVERLAP_FRAMES = 1  # latent frames
+MOST_BYTES = 5e9  # more would save few FLOPs
+SPARED_BYTES = 0.5e9  # of what is available, for everybody else
+OVERLAPS = (2, 4, 4)  # of neighbours along T, H and W, in latents
+SHORTEST = (4, 10, 10)  # tiles along T, H and W, in latents
+FEATURE_MAPS = 3  # of full size and the fewest channels, alive at the decoder's peak
+PIECES = 6  # of decoder.PIECE_BYTES, at the same time
+PIXEL_BYTES = 3 * 4
+
+
+def _nothing(part: int, parts: int) -> None:
+    pass
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """The most pixels, each way, and frames a tile may advance by; its overlap comes on top."""
+    """How many tiles there are along T, H and W of the latents, and how large each of them is."""
 
-    pixels: float
-    frames: float
+    parts: tuple[int, int, int]
+    size: tuple[int, int, int]
 
-
-# At 640x480, tiles that advance by 320x240 pixels cost 12 % more than the whole would; diffusers'
-# default tiles, which overlap more and leave narrow rests, cost 120 % more.
-TILINGS = (
-    Tiling(math.inf, math.inf),
-    Tiling(320, math.inf),
-    Tiling(320, 32),
-    Tiling(320, 16),
-    Tiling(160, 16),
-    Tiling(80, 8),
-)
+    @property
+    def decoded(self) -> int:
+        """Latent positions to decode, those where tiles overlap once for each."""
+        return math.prod(self.parts) * math.prod(self.size)
 
 
-def decode(vae: AutoencoderKLHunyuanVideo, latents: torch.Tensor, attempt: int = 0) -> torch.Tensor:
-    """Decode the pipeline's latents (NCTHW) into pixels in -1..1 (NCTHW).
+@torch.no_grad()
+def decode(
+    decoder: Decoder,
+    latents: torch.Tensor,
+    attempt: int = 0,
+    report: Callable[[int, int], None] = _nothing,
+) -> torch.Tensor:
+    """Decode the pipeline's latents (NCTHW, N = 1) into pixels in -1..1 (NCTHW).
 
-    Begins with the largest tiles that should fit in memory, or `attempt` sizes below them, and goes
-    on to smaller ones where memory runs out.
+    Takes the tiles with the fewest FLOPs in the memory at hand, or in half of it for every
+    `attempt` made before, and goes on to smaller ones where memory runs out. `report` is told how
+    many tiles of how many are done.
     """
-    latents = latents.to(vae.dtype) / vae.config.scaling_factor
-    smallest = len(TILINGS) - 1
-    first = min(_largest_fitting(vae, latents.shape) + attempt, smallest)
-    for tiling in TILINGS[first:smallest]:
+    latents = latents[0] / decoder.config.scaling_factor
+    budget = min(MOST_BYTES, available_memory_bytes() - SPARED_BYTES) / 2**attempt
+    while True:
+        tiling = choose_tiling(decoder, latents.shape, budget)
         try:
-            return _decode(vae, latents, tiling)
+            return _decode(decoder, latents, tiling, report)[None]
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+            if not is_out_of_memory(error) or peak_bytes(decoder, latents.shape, tiling) > budget:
                 raise
             logger.warning("Out of memory decoding with %s: going on with smaller tiles", tiling)
-    return _decode(vae, latents, TILINGS[smallest])
+            budget /= 2
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -62,53 +72,109 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
-def _decode(vae: AutoencoderKLHunyuanVideo, latents: torch.Tensor, tiling: Tiling) -> torch.Tensor:
-    frames, height, width = _strides(vae, latents.shape, tiling)
-    spatial, temporal = vae.spatial_compression_ratio, vae.temporal_compression_ratio
-    vae.use_framewise_decoding = frames < latents.shape[2]
-    vae.enable_tiling(
-        tile_sample_min_height=(height + OVERLAP) * spatial,
-        tile_sample_min_width=(width + OVERLAP) * spatial,
-        tile_sample_min_num_frames=(frames + OVERLAP_FRAMES) * temporal,
-        tile_sample_stride_height=height * spatial,
-        tile_sample_stride_width=width * spatial,
-        tile_sample_stride_num_frames=frames * temporal,
+def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
+    """The tiling of latents (CTHW) that decodes least within `budget` bytes.
+
+    Where none stays within it, the one that takes least memory.
+    """
+    tilings = [
+        Tiling(parts, (frames, height, width))
+        for (t, frames), (h, height), (w, width) in itertools.product(
+            *map(_cuts, shape[1:], SHORTEST, OVERLAPS)
+        )
+        for parts in [(t, h, w)]
+    ]
+    peaks = {tiling: peak_bytes(decoder, shape, tiling) for tiling in tilings}
+    fitting = [tiling for tiling in tilings if peaks[tiling] <= budget]
+    if not fitting:
+        return min(tilings, key=lambda tiling: (peaks[tiling], tiling.decoded))
+    return min(fitting, key=lambda tiling: (tiling.decoded, peaks[tiling]))
+
+
+def peak_bytes(decoder: Decoder, shape: torch.Size, tiling: Tiling) -> float:
+    """What decoding latents (CTHW) in these tiles takes, beyond the weights."""
+    channels = decoder.config.block_out_channels[0]
+    pixel_bytes: int = FEATURE_MAPS * channels * decoder.dtype.itemsize + PIXEL_BYTES
+    tile, clip = _pixels(decoder, tiling.size), _pixels(decoder, shape[1:])
+    return pixel_bytes * tile + PIXEL_BYTES * clip + PIECES * PIECE_BYTES
+
+
+def _pixels(decoder: Decoder, size: tuple[int, ...]) -> int:
+    return math.prod(
+        length * scale - lost for length, (scale, lost) in zip(size, _scales(decoder), strict=True)
     )
-    pixels: torch.Tensor = vae.decode(latents, return_dict=False)[0]
+
+
+def _scales(decoder: Decoder) -> tuple[tuple[int, int], ...]:
+    """Pixels per latent along T, H and W, and how many fewer the first latent frame stands for."""
+    frames, side = (
+        decoder.config.temporal_compression_ratio,
+        decoder.config.spatial_compression_ratio,
+    )
+    return (frames, frames - 1), (side, 0), (side, 0)
+
+
+def _cuts(length: int, shortest: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """In how many tiles, of what size, an axis can be cut."""
+    yield 1, length
+    for parts in range(2, length):
+        size = math.ceil((length + (parts - 1) * overlap) / parts)
+        if size < shortest:
+            return
+        yield parts, size
+
+
+def _decode(
+    decoder: Decoder, latents: torch.Tensor, tiling: Tiling, report: Callable[[int, int], None]
+) -> torch.Tensor:
+    """The pixels (CTHW) of latents (CTHW); where tiles overlap, one fades into the next."""
+    scales = _scales(decoder)
+    size = [
+        length * scale - lost
+        for length, (scale, lost) in zip(latents.shape[1:], scales, strict=True)
+    ]
+    pixels = torch.zeros(decoder.config.out_channels, *size)
+    axes = map(_segments, latents.shape[1:], tiling.parts, tiling.size, scales)
+    for done, (t, h, w) in enumerate(itertools.product(*axes), start=1):
+        tile = decoder(latents[:, t.latents, h.latents, w.latents]).float()
+        tile *= t.weights[:, None, None] * h.weights[:, None] * w.weights
+        pixels[:, t.pixels, h.pixels, w.pixels] += tile
+        report(done, math.prod(tiling.parts))
     return pixels
 
 
-def _largest_fitting(vae: AutoencoderKLHunyuanVideo, shape: torch.Size) -> int:
-    """The index of the first of TILINGS whose tiles should stay within the memory budget."""
-    sizes = (_peak_bytes(vae, shape, tiling) for tiling in TILINGS)
-    return next((i for i, size in enumerate(sizes) if size <= MEMORY_BUDGET), len(TILINGS))
+@dataclass(frozen=True)
+class _Segment:
+    """What a tile takes up of one axis, and how much it counts at each pixel there."""
+
+    latents: slice
+    pixels: slice
+    weights: torch.Tensor
 
 
-def _peak_bytes(vae: AutoencoderKLHunyuanVideo, shape: torch.Size, tiling: Tiling) -> float:
-    strides = _strides(vae, shape, tiling)
-    # diffusers gives all tiles but the first one latent frame more, to drop what it decodes to
-    overlaps = (OVERLAP_FRAMES + 1, OVERLAP, OVERLAP)
-    frames, height, width = map(min, shape[2:], map(sum, zip(strides, overlaps, strict=True)))
-    positions = frames * height * width
-    pixel_frames = positions * vae.temporal_compression_ratio * vae.spatial_compression_ratio**2
-    features = FEATURE_MAPS * vae.config.block_out_channels[0] * vae.dtype.itemsize * pixel_frames
-    attention = ATTENTION_BYTES * positions**2 if vae.config.mid_block_add_attention else 0
-    return float(features + attention)
+def _segments(length: int, parts: int, size: int, scales: tuple[int, int]) -> list[_Segment]:
+    """Tiles spread evenly over an axis of `length` latents.
 
-
-def _strides(
-    vae: AutoencoderKLHunyuanVideo, shape: torch.Size, tiling: Tiling
-) -> tuple[int, int, int]:
-    """How far a tile advances along T, H and W of the latents: in equal parts, or at once."""
-    frames, height, width = shape[2:]
-    pixels = tiling.pixels / vae.spatial_compression_ratio
-    return (
-        _equal_part(frames, tiling.frames / vae.temporal_compression_ratio),
-        _equal_part(height, pixels),
-        _equal_part(width, pixels),
+    A tile counts the less the closer it comes to an edge inside the clip, where it lacks what lies
+    beyond; at each pixel all of them add up to 1.
+    """
+    scale, lost = scales
+    starts = [(length - size) * i // max(parts - 1, 1) for i in range(parts)]
+    spans = [slice(scale * start, scale * (start + size) - lost) for start in starts]
+    end = spans[-1].stop
+    places = torch.arange(end)
+    unlimited = torch.full_like(places, end)
+    weights = torch.stack(
+        [
+            torch.minimum(
+                places - span.start + 1 if span.start > 0 else unlimited,
+                span.stop - places if span.stop < end else unlimited,
+            ).clamp(min=0)
+            for span in spans
+        ]
     )
-
-
-def _equal_part(length: int, largest: float) -> int:
-    parts = max(1, math.ceil(length / largest))
-    return math.ceil(length / parts)
+    weights = weights / weights.sum(0)
+    return [
+        _Segment(slice(start, start + size), span, row[span])
+        for start, span, row in zip(starts, spans, weights, strict=True)
+    ]
