@@ -16,7 +16,6 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,16 +55,17 @@ class StoredWeights:
 
     def __init__(self, folder: Path) -> None:
         """Raises FileNotFoundError if there are none, SafetensorError if one is broken."""
-        self._files = ExitStack()
-        self._file_of: dict[str, Any] = {}
+        self._file_of: dict[str, Path] = {}
         for path in sorted(folder.glob("*.safetensors")):
-            file = self._files.enter_context(safe_open(path, framework="pt"))
-            self._file_of |= dict.fromkeys(file.keys(), file)
+            with safe_open(path, framework="pt") as file:
+                self._file_of |= dict.fromkeys(file.keys(), path)
         if not self._file_of:
             raise FileNotFoundError(f"{folder} has no weights")
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        tensor: torch.Tensor = self._file_of[name].get_tensor(name)
+        # Opened anew, because what was read of an open file stays in memory.
+        with safe_open(self._file_of[name], framework="pt") as file:
+            tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
     def __iter__(self) -> Iterator[str]:
