@@ -34,7 +34,7 @@ from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.preview import Previews, expected_latents
 from hunyuan_runner.engine.prompts import PromptCache
-from hunyuan_runner.engine.step_cache import StepCache, predicting
+from hunyuan_runner.engine.step_cache import Predictor, predicting
 from hunyuan_runner.params import GenerationParams, Stage
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class VideoPipeline:
         self, start: Checkpoint, params: GenerationParams, last_step: int, report: Report
     ) -> Checkpoint:
         state = start
-        cache = StepCache(params)
+        predictor = Predictor(params)
         previews = Previews(self._pipeline.vae, start.latents, params.width, params.height)
         scheduler = self._pipeline.scheduler
         scheduler.set_shift(params.flow_shift)
@@ -158,7 +158,7 @@ class VideoPipeline:
             step, latents = state.step + 1, tensors["latents"]
             sigma, next_sigma = scheduler.sigmas[index : index + 2].tolist()
             velocity = (latents - state.latents) / (next_sigma - sigma)
-            velocities = cache.remember(state.step, velocity, state.velocities)
+            velocities = predictor.remember(state.step, velocity, state.velocities)
             expected = None
             if step == last_step < params.num_inference_steps:
                 expected = expected_latents(state.latents, latents, sigma, next_sigma)
@@ -170,7 +170,7 @@ class VideoPipeline:
             return {"latents": latents}
 
         with predicting(
-            self._pipeline.transformer, lambda: cache.predict(state.step, state.velocities)
+            self._pipeline.transformer, lambda: predictor.predict(state.step, state.velocities)
         ):
             self._pipeline(
                 height=params.generated_height,
