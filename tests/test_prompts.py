@@ -72,7 +72,12 @@ def test_a_prompt_that_comes_again_is_not_encoded_and_gives_the_same_clip(
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda data: data[:-1], lambda data: b"", lambda data: data[::-1]]
+    "spoil",
+    [
+        pytest.param(lambda data: data[:-1], id="truncated"),
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(lambda data: data[::-1], id="another"),
+    ],
 )
 def test_a_damaged_file_is_made_anew(
     render: Render, encoded: list[object], tmp_path: Path, spoil: Callable[[bytes], bytes]

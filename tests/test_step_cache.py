@@ -17,7 +17,7 @@ from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
-from hunyuan_runner.engine.step_cache import StepCache, Velocities, predicting
+from hunyuan_runner.engine.step_cache import Predictor, Velocities, predicting
 from hunyuan_runner.params import GenerationParams
 from tests import tiny
 
@@ -67,35 +67,35 @@ def line(steps: tuple[int, ...], sigmas: list[float]) -> Velocities:
 
 def test_a_velocity_that_is_linear_in_the_noise_level_is_predicted_exactly() -> None:
     clip = params()
-    cache = StepCache(clip)
+    predictor = Predictor(clip)
     step = next(n for n in range(5, 12) if n not in clip.computed_steps)
     earlier = [n for n in clip.computed_steps if n < step][-2:]
-    predicted = cache.predict(step, line(tuple(earlier), clip.sigmas))
+    predicted = predictor.predict(step, line(tuple(earlier), clip.sigmas))
     assert predicted is not None
     torch.testing.assert_close(predicted, line((step,), clip.sigmas)[step])
 
 
 def test_a_single_velocity_is_held() -> None:
     velocity = torch.tensor([1.0, 2.0])
-    assert StepCache(params()).predict(1, {0: velocity}) is velocity
+    assert Predictor(params()).predict(1, {0: velocity}) is velocity
 
 
 def test_a_prediction_reaches_no_further_than_the_stride_it_rests_on() -> None:
     clip = params()
-    predicted = StepCache(clip).predict(8, {0: torch.tensor([5.0]), 1: torch.tensor([6.0])})
+    predicted = Predictor(clip).predict(8, {0: torch.tensor([5.0]), 1: torch.tensor([6.0])})
     assert predicted == torch.tensor([7.0])
 
 
 def test_what_is_remembered_are_the_last_two_computed_steps() -> None:
     clip = params()
-    cache, velocities = StepCache(clip), Velocities()
+    predictor, velocities = Predictor(clip), Velocities()
     for step in range(12):
-        velocities = cache.remember(step, torch.tensor([float(step)]), velocities)
+        velocities = predictor.remember(step, torch.tensor([float(step)]), velocities)
     assert set(velocities) == set(clip.computed_steps[-2:])
 
 
 def test_without_a_cache_nothing_is_remembered() -> None:
-    assert StepCache(params("off")).remember(0, torch.tensor([1.0]), {}) == {}
+    assert Predictor(params("off")).remember(0, torch.tensor([1.0]), {}) == {}
 
 
 def test_the_transformer_is_as_before_when_a_prediction_fails() -> None:

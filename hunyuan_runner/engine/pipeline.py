@@ -32,7 +32,7 @@ from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.preview import Previews, expected_latents
 from hunyuan_runner.engine.prompts import PromptCache
-from hunyuan_runner.engine.step_cache import StepCache, predicting
+from hunyuan_runner.engine.step_cache import Predictor, predicting
 from hunyuan_runner.params import GenerationParams, Stage
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class VideoPipeline:
         report: Report,
     ) -> Checkpoint:
         state = start
-        cache = StepCache(params)
+        predictor = Predictor(params)
         previews = Previews(self._parts.decoder, start.latents, params.width, params.height)
         scheduler = pipeline.scheduler
         scheduler.set_shift(params.flow_shift)
@@ -140,7 +140,7 @@ class VideoPipeline:
             step, latents = state.step + 1, tensors["latents"]
             sigma, next_sigma = scheduler.sigmas[index : index + 2].tolist()
             velocity = (latents - state.latents) / (next_sigma - sigma)
-            velocities = cache.remember(state.step, velocity, state.velocities)
+            velocities = predictor.remember(state.step, velocity, state.velocities)
             expected = None
             if step == last_step < params.num_inference_steps:
                 expected = expected_latents(state.latents, latents, sigma, next_sigma)
@@ -151,7 +151,9 @@ class VideoPipeline:
                 report(Preview(image))
             return {"latents": latents}
 
-        with predicting(pipeline.transformer, lambda: cache.predict(state.step, state.velocities)):
+        with predicting(
+            pipeline.transformer, lambda: predictor.predict(state.step, state.velocities)
+        ):
             pipeline(
                 height=params.generated_height,
                 width=params.generated_width,

@@ -25,7 +25,7 @@ Velocities = dict[int, torch.Tensor]  # NCTHW float32, by the step they belong t
 MAX_REACH = 1.0
 
 
-class StepCache:
+class Predictor:
     """What is computed and what is predicted of one clip."""
 
     def __init__(self, params: GenerationParams) -> None:
