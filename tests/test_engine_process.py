@@ -26,7 +26,14 @@ from PIL import Image
 
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder, dtype_here
-from hunyuan_runner.engine.events import Event, Preview, Resumed, StageStarted, StepFinished
+from hunyuan_runner.engine.events import (
+    Event,
+    PartFinished,
+    Preview,
+    Resumed,
+    StageStarted,
+    StepFinished,
+)
 from hunyuan_runner.engine.frames import crop_frames
 from hunyuan_runner.engine.process import EngineDied, EngineProcess, GenerationFailed, Stopped
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
@@ -223,6 +230,7 @@ def test_events_come_in_the_order_of_the_work(engine: EngineProcess) -> None:
         StageStarted(Stage.DENOISING),
         *[1, 2, 3, 4],
         StageStarted(Stage.DECODING),
+        PartFinished(1, 1),
     ]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 
@@ -19,7 +20,7 @@ MOST_BYTES = 5e9  # more would save few FLOPs
 SPARED_BYTES = 0.5e9  # of what is available, for everybody else
 OVERLAPS = (2, 4, 4)  # of neighbours along T, H and W, in latents
 SHORTEST = (4, 10, 10)  # tiles along T, H and W, in latents
-FEATURE_MAPS = 3  # of full size and the fewest channels, alive at the decoder's peak
+FEATURE_MAPS = 3.5  # of full size and the fewest channels, alive at the decoder's peak
 PIECES = 6  # of decoder.PIECE_BYTES, at the same time
 PIXEL_BYTES = 3 * 4
 
@@ -34,6 +35,12 @@ class Tiling:
 
     parts: tuple[int, int, int]
     size: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, shape: torch.Size, parts: tuple[int, int, int]) -> Self:
+        """Latents (CTHW) cut into so many parts along T, H and W."""
+        frames, height, width = map(_size, shape[1:], parts, OVERLAPS)
+        return cls(parts, (frames, height, width))
 
     @property
     def decoded(self) -> int:
@@ -55,11 +62,11 @@ def decode(
     many tiles of how many are done.
     """
     latents = latents[0] / decoder.config.scaling_factor
-    budget = min(MOST_BYTES, available_memory_bytes() - SPARED_BYTES) / 2**attempt
+    budget = memory_budget() / 2**attempt
     while True:
         tiling = choose_tiling(decoder, latents.shape, budget)
         try:
-            return _decode(decoder, latents, tiling, report)[None]
+            return decode_tiles(decoder, latents, tiling, report)[None]
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or peak_bytes(decoder, latents.shape, tiling) > budget:
                 raise
@@ -72,17 +79,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
+def memory_budget() -> float:
+    """The bytes that decoding may take here and now."""
+    return min(MOST_BYTES, available_memory_bytes() - SPARED_BYTES)
+
+
 def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
     """The tiling of latents (CTHW) that decodes least within `budget` bytes.
 
     Where none stays within it, the one that takes least memory.
     """
     tilings = [
-        Tiling(parts, (frames, height, width))
-        for (t, frames), (h, height), (w, width) in itertools.product(
-            *map(_cuts, shape[1:], SHORTEST, OVERLAPS)
-        )
-        for parts in [(t, h, w)]
+        Tiling.of(shape, (t, h, w))
+        for t, h, w in itertools.product(*map(_possible_parts, shape[1:], SHORTEST, OVERLAPS))
     ]
     peaks = {tiling: peak_bytes(decoder, shape, tiling) for tiling in tilings}
     fitting = [tiling for tiling in tilings if peaks[tiling] <= budget]
@@ -94,7 +103,7 @@ def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
 def peak_bytes(decoder: Decoder, shape: torch.Size, tiling: Tiling) -> float:
     """What decoding latents (CTHW) in these tiles takes, beyond the weights."""
     channels = decoder.config.block_out_channels[0]
-    pixel_bytes: int = FEATURE_MAPS * channels * decoder.dtype.itemsize + PIXEL_BYTES
+    pixel_bytes: float = FEATURE_MAPS * channels * decoder.dtype.itemsize + PIXEL_BYTES
     tile, clip = _pixels(decoder, tiling.size), _pixels(decoder, shape[1:])
     return pixel_bytes * tile + PIXEL_BYTES * clip + PIECES * PIECE_BYTES
 
@@ -114,18 +123,22 @@ def _scales(decoder: Decoder) -> tuple[tuple[int, int], ...]:
     return (frames, frames - 1), (side, 0), (side, 0)
 
 
-def _cuts(length: int, shortest: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """In how many tiles, of what size, an axis can be cut."""
-    yield 1, length
-    for parts in range(2, length):
-        size = math.ceil((length + (parts - 1) * overlap) / parts)
-        if size < shortest:
-            return
-        yield parts, size
+def _possible_parts(length: int, shortest: int, overlap: int) -> list[int]:
+    """In how many tiles an axis can be cut."""
+    several = range(2, length)
+    return [1, *(parts for parts in several if _size(length, parts, overlap) >= shortest)]
 
 
-def _decode(
-    decoder: Decoder, latents: torch.Tensor, tiling: Tiling, report: Callable[[int, int], None]
+def _size(length: int, parts: int, overlap: int) -> int:
+    """Of tiles that cover an axis and overlap their neighbours so far."""
+    return math.ceil((length + (parts - 1) * overlap) / parts)
+
+
+def decode_tiles(
+    decoder: Decoder,
+    latents: torch.Tensor,
+    tiling: Tiling,
+    report: Callable[[int, int], None] = _nothing,
 ) -> torch.Tensor:
     """The pixels (CTHW) of latents (CTHW); where tiles overlap, one fades into the next."""
     scales = _scales(decoder)
