@@ -116,12 +116,12 @@ def _psnr_of_demo() -> float:
         output_type="latent",
     ).frames
     latents = latents[0] / pipeline.vae.config.scaling_factor
-    whole = Tiling.of(latents.shape, (1, 1, 1))
-    expected = vae.decode_tiles(Decoder(pipeline.vae), latents, whole)
-    shape = _latents(*LARGE_CLIP)[0].shape
-    tiles = vae.choose_tiling(_real_decoder(), shape, vae.memory_budget()).parts
+    shape = latents.shape[1:]
+    expected = vae.decode_tiles(Decoder(pipeline.vae), latents, Tiling.of(shape, (1, 1, 1)))
+    real, large = _real_decoder(), _latents(*LARGE_CLIP).shape[2:]
+    tiles = vae.choose_tiling(real, large, vae.memory_budget(real, large)).parts
     decoder = Decoder(pipeline.vae.to(dtype_here()))
-    pixels = vae.decode_tiles(decoder, latents, Tiling.of(latents.shape, tiles))
+    pixels = vae.decode_tiles(decoder, latents, Tiling.of(shape, tiles))
     error = (pixels.clamp(-1, 1) - expected.clamp(-1, 1)).square().mean()
     return float(10 * torch.log10(4 / error))
 
