@@ -27,12 +27,20 @@ def _version(package: str) -> str | None:
 
 
 def cpu_name() -> str:
+    return _cpu_fact("model name") or platform.processor() or platform.machine()
+
+
+def cpu_flags() -> frozenset[str]:
+    """What instructions it has, in the kernel's words; none are known where this is not Linux."""
+    return frozenset(_cpu_fact("flags").split())
+
+
+def _cpu_fact(name: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def usable_cores() -> int:

@@ -109,6 +109,12 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, description="Threads of the engine; default: every core this process may use."
     )
+    calibrate: bool = Field(
+        True, description="Whether a runner's first start takes seconds to measure its machine."
+    )
+    cost_per_hour: float | None = Field(
+        None, gt=0, description="What an hour of rendering costs, in any currency, for estimates."
+    )
     max_attempts: int = Field(
         3, ge=1, description="Failed starts in a row without a new step before a job is given up."
     )
@@ -152,6 +158,10 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = Field("text", description="text, or json: an object per line.")
     log_prompts: bool = Field(False, description="Whether prompts may appear in logs.")
+
+    def has_model(self, model_id: str) -> bool:
+        """Whether the model's weights are on this machine."""
+        return (self.model_dir(model_id) / "model_index.json").is_file()
 
     def model_dir(self, model_id: str) -> Path:
         """The folder of a model: below `models_dir`, or where it came with this project."""

@@ -1,4 +1,4 @@
-"""In which precision a host computes a model, and why. No torch: the runner and the front ask too."""
+"""In which precision a host computes a model, and why. No torch: the front asks too."""
 
 from __future__ import annotations
 

@@ -7,17 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 
-import sqlalchemy as sa
-
-from hunyuan_runner import estimate
 from hunyuan_runner.engine.process import GenerationFailed, Stopped
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
-from hunyuan_runner.jobs.database import rates
+from hunyuan_runner.jobs.forecast import learn
 from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
-from hunyuan_runner.jobs.standing import load_rates
 from hunyuan_runner.jobs.store import Jobs, expiry_ms
+from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import checkpoint_key, draft_key, open_storage, preview_key
 
@@ -37,7 +34,7 @@ class Worker:
         self._jobs = Jobs(settings)
         self._engine = self._jobs.engine
         self._storage = open_storage(settings)
-        self._lease = Lease(self._engine, settings.lease_seconds)
+        self._lease = Lease(self._engine, settings.lease_seconds, Profile.of_this_machine(settings))
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._hands = threading.Thread(target=self._work, name="work", daemon=True)
@@ -120,25 +117,11 @@ class Worker:
             logger.info("job %s is no longer this worker's", claim.job_id)
 
     def _learn(self, rendering: Rendering, claim: Claim) -> None:
-        """Correct this host's rates by what the job took."""
-        model = claim.params.model
+        """Correct this machine's times by what the job took."""
+        model_id = claim.params.model
+        ability = self._lease.profile.models[model_id]
         with self._engine.begin() as connection:
-            known = load_rates(connection, model)
-            for stage in estimate.TIMED_STAGES:
-                if (seconds := rendering.seconds_by_stage.get(stage)) is None:
-                    continue
-                observed = seconds / claim.work.units(stage)
-                rate = (
-                    known[stage].observe(observed)
-                    if stage in known
-                    else estimate.first_rate(observed)
-                )
-                values = {"seconds_per_unit": rate.seconds_per_unit, "spread": rate.spread}
-                if stage in known:
-                    here = (rates.c.model == model, rates.c.stage == stage)
-                    connection.execute(sa.update(rates).where(*here).values(**values))
-                else:
-                    connection.execute(sa.insert(rates).values(model=model, stage=stage, **values))
+            learn(connection, model_id, ability, claim.work, rendering.seconds_by_stage)
 
     def _beat(self) -> None:
         """Until stopped: be alive in the others' eyes, take over from the dead, sweep."""
