@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Self
 
-from hunyuan_runner.catalogue import Model
+from hunyuan_runner.catalogue import Architecture, Model
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
 
@@ -71,7 +71,7 @@ class Rates:
     linears: float  # FLOP/s of a block but its attention
     attention: float  # FLOP/s
     convolutions: float  # FLOP/s of the VAE's decoder
-    block_seconds: float  # that a block takes however few its tokens
+    block_seconds: float  # that a single block takes however few its tokens
     spread: float  # how far off, as a factor above 1, what they predict may be
 
     def predict(self, work: Work, model: Model) -> dict[Stage, float]:
@@ -83,7 +83,7 @@ class Rates:
             Stage.ENCODING: work.clips * (ENCODE_SECONDS + encode_flops / self.linears),
             Stage.DENOISING: linear_flops / self.linears
             + work.attention_flops / self.attention
-            + work.evaluations * architecture.blocks * self.block_seconds,
+            + work.evaluations * _starts(architecture) * self.block_seconds,
             Stage.DECODING: work.decode_flops / self.convolutions,
             Stage.PUBLISHING: work.clips * PUBLISH_SECONDS + work.pixels / PUBLISH_PIXELS,
         }
@@ -186,6 +186,12 @@ def progress(
     else:
         done += min(elapsed, expected)
     return min(done / expectation.total, 0.99)
+
+
+def _starts(architecture: Architecture) -> int:
+    """As many single blocks begin as long as all that an evaluation consists of: a double block has
+    two streams, and around the blocks the text is refined and everything embedded."""
+    return 2 * architecture.double_blocks + architecture.single_blocks + 4
 
 
 def _blend(old: float, new: float) -> float:

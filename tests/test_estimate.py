@@ -89,7 +89,9 @@ def test_each_kind_of_work_takes_its_own_time() -> None:
 def test_small_clips_are_not_quicker_than_their_blocks_can_begin() -> None:
     rates = Rates(1e15, 1e15, 1e15, block_seconds=0.001, spread=0.3)
     clip = work(width=64, height=64, num_frames=1, num_inference_steps=50)
-    assert rates.predict(clip, MODEL)[Stage.DENOISING] == pytest.approx(50 * 60 * 0.001, rel=0.01)
+    assert rates.predict(clip, MODEL)[Stage.DENOISING] == pytest.approx(
+        50 * (2 * 20 + 40 + 4) * 0.001, rel=0.01
+    )
 
 
 def test_the_work_of_several_clips_takes_as_long_as_they_one_by_one() -> None:

@@ -19,16 +19,16 @@ logger = logging.getLogger(__name__)
 class Lease:
     """A worker's row in the table of the living, renewed by the database's clock."""
 
-    def __init__(self, engine: sa.Engine, lease_seconds: float, profile: Profile) -> None:
+    def __init__(self, engine: sa.Engine, lease_seconds: float) -> None:
         self._engine = engine
         self._lease_ms = int(lease_seconds * 1000)
-        self.profile = profile  # told to the others with the next renewal
         # Fresh at every start: what an earlier process of this host left behind is not ours.
         self.executor_id = f"{socket.gethostname()}-{secrets.token_hex(6)}"
 
-    def renew(self) -> None:
+    def renew(self, profile: Profile) -> None:
+        """Be alive, on the machine that `profile` describes."""
         renewed = sa.update(workers).where(workers.c.executor_id == self.executor_id)
-        row = {"beat_at": clock(self._engine), "profile": self.profile.as_json()}
+        row = {"beat_at": clock(self._engine), "profile": profile.as_json()}
         with self._engine.begin() as connection:
             if connection.execute(renewed.values(row)).rowcount == 0:
                 connection.execute(sa.insert(workers).values(executor_id=self.executor_id, **row))

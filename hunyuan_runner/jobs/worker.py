@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from hunyuan_runner.engine.process import GenerationFailed, Stopped
+from hunyuan_runner.jobs.calibration import calibrate
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.forecast import learn
 from hunyuan_runner.jobs.job import JobError
@@ -34,7 +35,8 @@ class Worker:
         self._jobs = Jobs(settings)
         self._engine = self._jobs.engine
         self._storage = open_storage(settings)
-        self._lease = Lease(self._engine, settings.lease_seconds, Profile.of_this_machine(settings))
+        self._lease = Lease(self._engine, settings.lease_seconds)
+        self._profile = Profile.of_this_machine(settings)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._hands = threading.Thread(target=self._work, name="work", daemon=True)
@@ -42,7 +44,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin to take jobs, and to look after those that dead workers left."""
-        self._lease.renew()
+        self._lease.renew(self._profile)
         self._heart.start()
         self._hands.start()
         logger.info("worker %s takes jobs", self._lease.executor_id)
@@ -66,6 +68,9 @@ class Worker:
 
     def _work(self) -> None:
         """Until stopping: see one job after the other through."""
+        if self._settings.calibrate:  # before the first, which would be in its way
+            calibrate(self._settings, self._stopping)
+            self._profile = Profile.of_this_machine(self._settings)
         while not self._stopping.is_set():
             try:
                 claim = Claim.next(self._engine, self._lease.executor_id)
@@ -119,7 +124,7 @@ class Worker:
     def _learn(self, rendering: Rendering, claim: Claim) -> None:
         """Correct this machine's times by what the job took."""
         model_id = claim.params.model
-        ability = self._lease.profile.models[model_id]
+        ability = self._profile.models[model_id]
         with self._engine.begin() as connection:
             learn(connection, model_id, ability, claim.work, rendering.seconds_by_stage)
 
@@ -129,7 +134,7 @@ class Worker:
         interval = self._settings.lease_seconds / HEARTBEATS_PER_LEASE
         while not self._stopped.is_set():
             try:
-                self._lease.renew()
+                self._lease.renew(self._profile)
                 self._lease.take_over()
                 if time.monotonic() - swept_at > SWEEP_SECONDS:
                     swept_at = time.monotonic()
