@@ -29,8 +29,8 @@ CLIPS = (
 TEMPLATE = """\
 ## Quotes
 
-`python -m bench quotes`: what `POST /api/estimate` said of {total} clips of the demo model, and what
-they then took from the worker's start to its end. The machine was measured before, in
+`python -m bench quotes`: what `POST /api/estimate` said of {total} clips of the demo model, and
+what they then took from the worker's start to its end. The machine was measured before, in
 {calibration:.1f} s, and has rendered one small clip, which loaded the model.
 
 | clip | expected | it took | off by |

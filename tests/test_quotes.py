@@ -97,7 +97,7 @@ def test_a_large_model_does_not_fit_into_little_memory() -> None:
     assert not terms(48 * GB, Precision.FP32).quote(params, LARGE).fits
 
 
-CASES = {
+CASES: dict[str, tuple[Model, float, dict[str, object]]] = {
     "a third of the time": (LARGE, 1 / 3, {}),
     "a tenth of the time": (LARGE, 0.1, {}),
     "a hundredth of the time": (LARGE, 0.01, {}),
