@@ -17,14 +17,13 @@ from hunyuan_runner.params import GenerationParams, Stage
 
 OBSERVATION_WEIGHT = 0.3  # of a new observation against the older ones
 MIN_SPREAD = 0.1
-FIRST_SPREAD = 0.25  # after a single observation
 MEASURED_SPREAD = 0.3
 GUESS_SPREAD = 1.5
 
 TEXT_TOKENS = 200  # of a prompt in the template that the text encoder reads it in
 ENCODE_SECONDS = 0.02  # however small the text encoder
-PUBLISH_SECONDS = 0.3  # however short the clip
-PUBLISH_PIXELS = 6e6  # per second: files are made by one thread, whatever the model
+PUBLISH_SECONDS = 0.1  # however short the clip
+PUBLISH_PIXELS = 5.5e6  # per second: files are made by one thread, whatever the model
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,7 @@ class Rates:
     attention: float  # FLOP/s
     convolutions: float  # FLOP/s of the VAE's decoder
     block_seconds: float  # that a single block takes however few its tokens
+    decode_seconds: float  # that decoding takes however small the clip
     spread: float  # how far off, as a factor above 1, what they predict may be
 
     def predict(self, work: Work, model: Model) -> dict[Stage, float]:
@@ -84,7 +84,8 @@ class Rates:
             Stage.DENOISING: linear_flops / self.linears
             + work.attention_flops / self.attention
             + work.evaluations * _starts(architecture) * self.block_seconds,
-            Stage.DECODING: work.decode_flops / self.convolutions,
+            Stage.DECODING: work.clips * self.decode_seconds
+            + work.decode_flops / self.convolutions,
             Stage.PUBLISHING: work.clips * PUBLISH_SECONDS + work.pixels / PUBLISH_PIXELS,
         }
 
@@ -104,7 +105,7 @@ def guess(model: Model, precision: Precision, threads: int) -> Rates:
     linears, attention, convolutions = (
         gflops * 1e9 * threads * share for gflops in _CORE_GFLOPS[precision]
     )
-    return Rates(linears, attention, convolutions, block_seconds=0.001, spread=GUESS_SPREAD)
+    return Rates(linears, attention, convolutions, 0.001, 0.0, spread=GUESS_SPREAD)
 
 
 @dataclass(frozen=True)
@@ -114,17 +115,17 @@ class Correction:
     factor: float
     spread: float
 
-    def observe(self, factor: float) -> Correction:
-        """This correction, moved towards one more observation."""
-        surprise = abs(math.log(factor / self.factor))
-        return Correction(
-            _blend(self.factor, factor), max(MIN_SPREAD, _blend(self.spread, surprise))
-        )
+    def observe(self, factor: float, weight: float = OBSERVATION_WEIGHT) -> Correction:
+        """This correction, moved towards one more observation, in logarithms."""
+        ratio = factor / self.factor
+        spread = (1 - weight) * self.spread + weight * abs(math.log(ratio))
+        return Correction(self.factor * ratio**weight, max(MIN_SPREAD, spread))
 
 
-def observed(factor: float, before: Correction | None) -> Correction:
-    """What is to be corrected now that a stage took `factor` times what was predicted."""
-    return Correction(factor, FIRST_SPREAD) if before is None else before.observe(factor)
+def first_correction(factor: float, spread: float) -> Correction:
+    """After the first observation: it counts the more the less sure the prediction was."""
+    weight = spread / (spread + MEASURED_SPREAD)
+    return Correction(1.0, spread).observe(factor, weight)
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,3 @@ def _starts(architecture: Architecture) -> int:
     """As many single blocks begin as long as all that an evaluation consists of: a double block has
     two streams, and around the blocks the text is refined and everything embedded."""
     return 2 * architecture.double_blocks + architecture.single_blocks + 4
-
-
-def _blend(old: float, new: float) -> float:
-    return (1 - OBSERVATION_WEIGHT) * old + OBSERVATION_WEIGHT * new

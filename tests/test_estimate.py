@@ -16,15 +16,15 @@ from hunyuan_runner.estimate import (
     Rates,
     Work,
     expect,
+    first_correction,
     guess,
-    observed,
     progress,
 )
 from hunyuan_runner.params import GenerationRequest, Stage
 from hunyuan_runner.settings import BUNDLED_MODELS
 
 MODEL = MODELS["hunyuanvideo"]
-RATES = Rates(2e12, 1e12, 5e11, block_seconds=0, spread=0.3)
+RATES = Rates(2e12, 1e12, 5e11, block_seconds=0, decode_seconds=0, spread=0.3)
 TEN_SECONDS = Expectation(
     {
         Stage.ENCODING: 1,
@@ -87,8 +87,9 @@ def test_each_kind_of_work_takes_its_own_time() -> None:
 
 
 def test_small_clips_are_not_quicker_than_their_blocks_can_begin() -> None:
-    rates = Rates(1e15, 1e15, 1e15, block_seconds=0.001, spread=0.3)
+    rates = Rates(1e15, 1e15, 1e15, block_seconds=0.001, decode_seconds=0.5, spread=0.3)
     clip = work(width=64, height=64, num_frames=1, num_inference_steps=50)
+    assert rates.predict(clip, MODEL)[Stage.DECODING] == pytest.approx(0.5, rel=0.01)
     assert rates.predict(clip, MODEL)[Stage.DENOISING] == pytest.approx(
         50 * (2 * 20 + 40 + 4) * 0.001, rel=0.01
     )
@@ -111,12 +112,18 @@ def test_a_correction_holds_for_clips_of_other_sizes() -> None:
 
 
 def test_one_observation_after_the_other_moves_a_correction_towards_the_truth() -> None:
-    correction = observed(1.0, None)
-    assert correction.factor == 1.0
+    correction = Correction(1.0, 0.3)
     for _ in range(20):
-        correction = observed(3.0, correction)
+        correction = correction.observe(3.0)
     assert correction.factor == pytest.approx(3.0, rel=0.01)
     assert correction.spread == pytest.approx(estimate.MIN_SPREAD, abs=0.02)
+
+
+def test_the_first_clip_corrects_a_guess_more_than_what_was_measured() -> None:
+    measured = first_correction(4.0, estimate.MEASURED_SPREAD)
+    guessed = first_correction(4.0, estimate.GUESS_SPREAD)
+    assert measured.factor == pytest.approx(2.0)  # half-way, as factors go
+    assert 2.0 < guessed.factor < 4.0
 
 
 def test_what_was_measured_is_surer_than_a_guess() -> None:

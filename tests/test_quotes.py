@@ -24,8 +24,10 @@ from hunyuan_runner.quotes import (
 
 LARGE, FAST, DEMO = (MODELS[name] for name in ("hunyuanvideo", "fasthunyuan", "demo"))
 GB = 10**9
-RATES = Rates(2e12, 1e12, 5e11, block_seconds=1e-5, spread=0.3)
-SMALL_RATES = Rates(2e10, 4e10, 1e10, block_seconds=1e-3, spread=0.3)  # nobody is fast at little
+RATES = Rates(2e12, 1e12, 5e11, block_seconds=1e-5, decode_seconds=0.1, spread=0.3)
+SMALL_RATES = Rates(
+    2e10, 4e10, 1e10, block_seconds=1e-3, decode_seconds=0.1, spread=0.3
+)  # nobody is fast at little
 
 
 def terms(memory_bytes: int = 64 * GB, precision: Precision = Precision.INT8) -> Terms:

@@ -28,6 +28,7 @@ from hunyuan_runner.estimate import MEASURED_SPREAD, Rates
 
 NICENESS = 10  # as the engine's
 ENOUGH_SECONDS = 0.2  # of timing one thing
+LEAST_SHARE = 0.1  # of the time that grows with the work
 FEW_TOKENS, TOKENS, ATTENDED_TOKENS = 32, 544, 2048
 TEXT_TOKENS = 16  # of each of these
 LARGE_CHANNELS = 64
@@ -52,14 +53,23 @@ def measure(architecture: Architecture, precision: Precision) -> Rates:
         - flops_per_pair * tokens**2 / attention_rate
         for tokens in (FEW_TOKENS, TOKENS)
     )
-    token_seconds = (many - few) / (TOKENS - FEW_TOKENS)
+    token_seconds, block_seconds = _line(FEW_TOKENS, few, TOKENS, many)
+    flop_seconds, decode_seconds = _decoding(architecture, precision)
     return Rates(
         linears=flops_per_token / token_seconds,
         attention=attention_rate,
-        convolutions=_convolution_rate(architecture.vae_channels, precision),
-        block_seconds=max(0.0, few - FEW_TOKENS * token_seconds),
+        convolutions=1 / flop_seconds,
+        block_seconds=block_seconds,
+        decode_seconds=decode_seconds,
         spread=MEASURED_SPREAD,
     )
+
+
+def _line(little: float, little_seconds: float, much: float, seconds: float) -> tuple[float, float]:
+    """Seconds per unit of work, and however little of it there is; neither less than nothing."""
+    slope = (seconds - little_seconds) / (much - little)
+    slope = max(slope, LEAST_SHARE * abs(seconds) / much)  # what is timed is noisy
+    return slope, max(0.0, little_seconds - slope * little)
 
 
 def best_seconds(run: Run) -> float:
@@ -117,16 +127,33 @@ def convolutions(channels: int, precision: Precision, shape: tuple[int, int, int
     return run
 
 
-def _convolution_rate(vae_channels: Sequence[int], precision: Precision) -> float:
-    """FLOP/s over all levels of the decoder: each has half the width and height of the one before,
-    and from the third on, half the frames."""
-    frames, height, width = (5, 48, 48) if vae_channels[0] >= LARGE_CHANNELS else (33, 128, 192)
+def _decoding(architecture: Architecture, precision: Precision) -> tuple[float, float]:
+    """Seconds per FLOP, and for a clip however small.
+
+    Small convolutions are the slower ones: torch computes them otherwise.
+    """
+    large = architecture.vae_channels[0] >= LARGE_CHANNELS
+    shape = (5, 48, 48) if large else (33, 128, 192)
+    half = (shape[0], shape[1] // 2, shape[2] // 2)
+    little, little_seconds = _level_seconds(architecture.vae_channels, precision, half)
+    much, seconds = _level_seconds(architecture.vae_channels, precision, shape)
+    flop_seconds, constant = _line(little, little_seconds, much, seconds)
+    decoders = architecture.decode_flops_per_pixel * math.prod(shape) / much  # of such levels
+    return flop_seconds, constant * decoders
+
+
+def _level_seconds(
+    vae_channels: Sequence[int], precision: Precision, shape: tuple[int, int, int]
+) -> tuple[float, float]:
+    """FLOP and seconds of one convolution on each level of the decoder: each has half the width and
+    height of the one before, and from the third on, half the frames."""
+    frames, height, width = shape
     flops = seconds = 0.0
     for level, channels in enumerate(vae_channels):
-        shape = ((frames - 1 >> max(0, level - 1)) + 1, height >> level, width >> level)
-        flops += 2 * 27 * channels**2 * math.prod(shape)
-        seconds += best_seconds(convolutions(channels, precision, shape))
-    return flops / seconds
+        inner = ((frames - 1 >> max(0, level - 1)) + 1, height >> level, width >> level)
+        flops += 2 * 27 * channels**2 * math.prod(inner)
+        seconds += best_seconds(convolutions(channels, precision, inner))
+    return flops, seconds
 
 
 @torch.no_grad()

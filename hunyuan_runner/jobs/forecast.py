@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.estimate import Correction, Expectation, Work, expect, observed
+from hunyuan_runner.estimate import Correction, Expectation, Work, expect, first_correction
 from hunyuan_runner.jobs.database import corrections, workers
 from hunyuan_runner.params import Stage
 from hunyuan_runner.profile import Ability, Profile
@@ -78,7 +78,12 @@ def learn(
     known = _load_corrections(connection).get(subject, {})
     predicted = ability.rates.predict(work, MODELS[model_id])
     for stage, took in seconds.items():
-        correction = observed(took / predicted[stage], known.get(stage))
+        factor = took / predicted[stage]
+        correction = (
+            known[stage].observe(factor)
+            if stage in known
+            else first_correction(factor, ability.rates.spread)
+        )
         values = {"factor": correction.factor, "spread": correction.spread}
         key = {"basis": basis, "model": model_id, "precision": precision, "stage": stage}
         if stage in known:
