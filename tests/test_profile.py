@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_a_worker_that_is_told_to_stop_measures_no_longer(settings: Settings) ->
 def test_a_benchmark_that_fails_leaves_the_guesses(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(calibration.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     calibration.calibrate(settings, threading.Event())
     assert "could not be measured" in caplog.text
     assert Profile.of_this_machine(settings).models["demo"].rates.spread == GUESS_SPREAD

@@ -133,9 +133,8 @@ def _decoding(architecture: Architecture, precision: Precision) -> tuple[float, 
     Small convolutions are the slower ones: torch computes them otherwise.
     """
     large = architecture.vae_channels[0] >= LARGE_CHANNELS
-    shape = (5, 48, 48) if large else (33, 128, 192)
-    half = (shape[0], shape[1] // 2, shape[2] // 2)
-    little, little_seconds = _level_seconds(architecture.vae_channels, precision, half)
+    small, shape = ((5, 16, 16), (5, 48, 48)) if large else ((5, 64, 64), (33, 128, 192))
+    little, little_seconds = _level_seconds(architecture.vae_channels, precision, small)
     much, seconds = _level_seconds(architecture.vae_channels, precision, shape)
     flop_seconds, constant = _line(little, little_seconds, much, seconds)
     decoders = architecture.decode_flops_per_pixel * math.prod(shape) / much  # of such levels
