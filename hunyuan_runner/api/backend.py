@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from hunyuan_runner.api.errors import ApiError, DoesNotFit
+from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.engine.precision import SMALL_PARAMETERS
 from hunyuan_runner.estimate import Work
@@ -58,8 +58,7 @@ class Backend:
     ) -> Job:
         """Queue the clip asked for, or find the job that the same request and key queued before.
 
-        Raises ApiError, DoesNotFit, ValidationError, KeyReused or QueueFull, and then queues
-        nothing.
+        Raises ApiError, ValidationError, KeyReused or QueueFull, and then queues nothing.
         """
         model, params = self._resolve(request)
         webhook = self._webhook(request)
@@ -101,15 +100,21 @@ class Backend:
     def _refuse_what_does_not_fit(
         self, request: GenerationRequest, model: Model, params: GenerationParams
     ) -> None:
-        """Raises DoesNotFit where no machine has the memory: it would be killed after hours."""
+        """Raises ApiError where no machine has the memory: it would be killed after hours."""
         if model.parameters < SMALL_PARAMETERS:
             return
         terms = self._terms()
         quote = terms.quote(params, model)
         if not quote.fits:
-            memory = available_bytes(terms.machine.memory_bytes)
-            raise DoesNotFit(
-                quote, memory, alternatives(request, params, self._models(model), terms)
+            available = available_bytes(terms.machine.memory_bytes)
+            instead = alternatives(request, params, self._models(model), terms)
+            hint = f"; it would fit with {instead[0].summary}" if instead else ""
+            raise ApiError(
+                422,
+                "does_not_fit",
+                f"This clip needs {quote.peak_memory_bytes / 1e9:.1f} GB of memory, and "
+                f"{available / 1e9:.1f} GB is all that a machine here has for it{hint}.",
+                alternatives=instead,
             )
 
     def _terms(self) -> Terms:

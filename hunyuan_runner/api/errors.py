@@ -20,7 +20,7 @@ from hunyuan_runner.api.views import AlternativeView, RangeView
 from hunyuan_runner.jobs.deliveries import DeliveryNotFound
 from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
 from hunyuan_runner.params import GenerationRequest
-from hunyuan_runner.quotes import Alternative, Quote
+from hunyuan_runner.quotes import Alternative
 from hunyuan_runner.storage import ObjectNotFound
 
 TASK_ROUTE = "/generate"
@@ -62,6 +62,7 @@ class ApiError(Exception):
         *,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        alternatives: Sequence[Alternative] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -69,32 +70,15 @@ class ApiError(Exception):
         self.message = message
         self.param = param
         self.headers = headers
-
-    def body(self) -> ErrorBody:
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
-        return ErrorBody(
-            error=ErrorDetail(code=self.code, message=self.message, param=self.param, type=kind)
-        )
-
-
-class DoesNotFit(ApiError):
-    """No machine has the memory that the clip needs."""
-
-    def __init__(
-        self, quote: Quote, available_bytes: int, alternatives: Sequence[Alternative]
-    ) -> None:
-        hint = f"; it would fit with {alternatives[0].summary}" if alternatives else ""
-        super().__init__(
-            422,
-            "does_not_fit",
-            f"This clip needs {quote.peak_memory_bytes / 1e9:.1f} GB of memory, and "
-            f"{available_bytes / 1e9:.1f} GB is all that a machine here has for it{hint}.",
-        )
         self.alternatives = alternatives
 
-    def body(self) -> ErrorBody:
+    def body(self) -> dict[str, Any]:
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        error = ErrorDetail(code=self.code, message=self.message, param=self.param, type=kind)
+        if self.alternatives is None:
+            return ErrorBody(error=error).model_dump(exclude_unset=True)
         views = [AlternativeView.of(alternative) for alternative in self.alternatives]
-        return ErrorBody(error=super().body().error, alternatives=views)
+        return ErrorBody(error=error, alternatives=views).model_dump()
 
 
 INTERNAL = ApiError(
@@ -183,7 +167,7 @@ def refusals(*statuses: int, open_to_all: bool = False) -> dict[int | str, dict[
             "content": {
                 "application/json": {
                     "schema": reference(ErrorBody),
-                    "example": example.body().model_dump(exclude_unset=True),
+                    "example": example.body(),
                 }
             },
         }
@@ -227,9 +211,7 @@ def as_api_error(error: Exception) -> ApiError:
 def error_response(error: ApiError, path: str) -> JSONResponse:
     """The answer to a refused request; BentoML's client expects a shape of its own."""
     on_task_route = path == TASK_ROUTE or path.startswith(TASK_ROUTE + "/")
-    content = (
-        {"error": error.message} if on_task_route else error.body().model_dump(exclude_unset=True)
-    )
+    content = {"error": error.message} if on_task_route else error.body()
     return JSONResponse(content, error.status, error.headers)
 
 

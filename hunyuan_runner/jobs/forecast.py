@@ -77,8 +77,8 @@ def learn(
     basis, _, precision = subject = _subject(model_id, ability)
     known = _load_corrections(connection).get(subject, {})
     predicted = ability.rates.predict(work, MODELS[model_id])
-    for stage, took in seconds.items():
-        factor = took / predicted[stage]
+    for stage in predicted.keys() & seconds.keys():  # how long loading takes is not predicted
+        factor = seconds[stage] / predicted[stage]
         correction = (
             known[stage].observe(factor)
             if stage in known
