@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import blocks, clips, front, load, quality, vae
+from bench import blocks, clips, front, load, quality, quotes, vae
 from hunyuan_runner.host import cpu_name
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "blocks": blocks.run,
     "vae": vae.run,
     "quality": quality.run,
+    "quotes": quotes.run,
 }
 
 HEADER = """\

@@ -51,7 +51,11 @@ def running_service(**environment: str) -> Iterator[Service]:
         process = subprocess.Popen(
             [sys.executable, "-m", *command, "--port", str(port)],
             env=os.environ
-            | {"HUNYUAN_DATA_DIR": data_dir, "HUNYUAN_LOG_LEVEL": "WARNING"}
+            | {
+                "HUNYUAN_DATA_DIR": data_dir,
+                "HUNYUAN_LOG_LEVEL": "WARNING",
+                "HUNYUAN_CALIBRATE": "false",
+            }
             | environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

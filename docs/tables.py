@@ -68,12 +68,11 @@ def fields(document: Schema) -> str:
 
 
 def job(document: Schema) -> str:
-    schema = document["components"]["schemas"]["JobView"]
-    rows = [
-        [f"`{name}`", " or ".join(_kinds(document, field)), field.get("description", "")]
-        for name, field in schema["properties"].items()
-    ]
-    return _table(("field", "is", ""), rows)
+    return _view(document, "JobView")
+
+
+def estimate(document: Schema) -> str:
+    return _view(document, "EstimateView")
 
 
 def errors(_: Schema) -> str:
@@ -120,8 +119,17 @@ def limits(document: Schema) -> str:
 
 
 TABLES: Mapping[str, Callable[[Schema], str]] = {
-    table.__name__: table for table in (routes, fields, job, errors, kinds, limits)
+    table.__name__: table for table in (routes, fields, estimate, job, errors, kinds, limits)
 }
+
+
+def _view(document: Schema, name: str) -> str:
+    schema = document["components"]["schemas"][name]
+    rows = [
+        [f"`{name}`", " or ".join(_kinds(document, field)), field.get("description", "")]
+        for name, field in schema["properties"].items()
+    ]
+    return _table(("field", "is", ""), rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -13,6 +13,49 @@ HUNYUAN_LICENCE = "Tencent Hunyuan Community License"
 
 
 @dataclass(frozen=True)
+class Architecture:
+    """The sizes, out of a model's configurations, that decide what a clip costs."""
+
+    double_blocks: int  # of the transformer: those with linears of their own for the text
+    single_blocks: int
+    width: int
+    heads: int
+    mlp_ratio: float
+    text_encoder_bytes: float  # both text encoders, as they are kept on disk
+    vae_bytes: float
+    vae_channels: tuple[int, ...]  # of the decoder's levels, from the pixels inwards
+    vae_attention: bool  # whether its middle attends over all positions of a tile
+    decode_flops_per_pixel: float  # per pixel of each frame, untiled
+
+    @property
+    def blocks(self) -> int:
+        return self.double_blocks + self.single_blocks
+
+    @property
+    def block_parameters(self) -> float:
+        """Of the blocks' linears but the modulation: query, key, value and output, and an MLP, of
+        video and text apart in double blocks."""
+        return (2 * self.double_blocks + self.single_blocks) * (
+            (4 + 2 * self.mlp_ratio) * self.width**2
+        )
+
+    @property
+    def modulation_parameters(self) -> float:
+        """Of the linears that shifts, scales and gates come from."""
+        return (12 * self.double_blocks + 3 * self.single_blocks) * self.width**2
+
+    @property
+    def step_flops_per_token(self) -> float:
+        """Of the blocks' linears: query, key, value and output, and an MLP, two FLOP a weight."""
+        return self.blocks * 2 * (4 + 2 * self.mlp_ratio) * self.width**2
+
+    @property
+    def step_flops_per_token_pair(self) -> float:
+        """Of attention: scores and values, two FLOP each per pair and channel."""
+        return self.blocks * 4 * self.width
+
+
+@dataclass(frozen=True)
 class Model:
     """One model. `repo` is a hub repository; None means the weights come with this project."""
 
@@ -22,10 +65,7 @@ class Model:
     revision: str | None
     licence: str
     parameters: float
-    # What one clip costs, for the estimate; per denoising step and per frame of the file.
-    step_flops_per_token: float
-    step_flops_per_token_pair: float
-    decode_flops_per_pixel: float
+    architecture: Architecture
     presets: Mapping[PresetName, Preset]
 
 
@@ -40,13 +80,20 @@ def _hunyuan_presets(
     }
 
 
-# 264 TFLOP in the linears and 279 in attention for one step of 19,200 tokens (640x480x61);
-# 331 TFLOP to decode them untiled.
-_HUNYUAN_13B_COSTS = {
-    "step_flops_per_token": 264e12 / 19_200,
-    "step_flops_per_token_pair": 279e12 / 19_200**2,
-    "decode_flops_per_pixel": 331e12 / (640 * 480 * 61),
-}
+# One step of 640x480x61, which is 19,200 tokens, is 261 TFLOP in the linears and 272 in attention;
+# decoding it is 331 TFLOP.
+_HUNYUAN_13B = Architecture(
+    double_blocks=20,
+    single_blocks=40,
+    width=3072,
+    heads=24,
+    mlp_ratio=4.0,
+    text_encoder_bytes=15.3e9,  # Llama 8B without its head, and CLIP's
+    vae_bytes=0.5e9,
+    vae_channels=(128, 256, 512, 512),
+    vae_attention=True,
+    decode_flops_per_pixel=331e12 / (640 * 480 * 61),
+)
 
 _MODELS = (
     Model(
@@ -56,9 +103,18 @@ _MODELS = (
         revision=None,
         licence="Apache-2.0",
         parameters=5.3e6,
-        step_flops_per_token=4.4e6,
-        step_flops_per_token_pair=4.6e3,
-        decode_flops_per_pixel=0.1e6,
+        architecture=Architecture(
+            double_blocks=2,
+            single_blocks=4,
+            width=192,
+            heads=4,
+            mlp_ratio=3.0,
+            text_encoder_bytes=2.6e6,
+            vae_bytes=4e6,
+            vae_channels=(8, 16, 32, 64),
+            vae_attention=False,
+            decode_flops_per_pixel=70e3,
+        ),
         presets={
             "fast": Preset(128, 96, 17, 15, 8, 6.0, 5.0, "balanced"),
             "standard": Preset(192, 128, 33, 15, 12, 6.0, 5.0, "balanced"),
@@ -72,7 +128,7 @@ _MODELS = (
         revision=None,
         licence=HUNYUAN_LICENCE,
         parameters=12.8e9,
-        **_HUNYUAN_13B_COSTS,
+        architecture=_HUNYUAN_13B,
         presets=_hunyuan_presets(6.0, 7.0, "balanced", (25, 30, 35)),
     ),
     Model(
@@ -82,7 +138,7 @@ _MODELS = (
         revision=None,
         licence=HUNYUAN_LICENCE,
         parameters=12.8e9,
-        **_HUNYUAN_13B_COSTS,
+        architecture=_HUNYUAN_13B,
         presets=_hunyuan_presets(6.0, 17.0, "off", (6, 6, 8)),  # each of these few steps counts
     ),
 )

@@ -37,20 +37,23 @@ from hunyuan_runner.client import (
     Status,
 )
 from hunyuan_runner.display import (
+    alternative_table,
     columns,
     details,
     did,
     err,
+    estimate_table,
     facts,
     job_table,
     out,
     outcome_table,
     progress,
+    quote,
     result,
     rounded,
 )
 from hunyuan_runner.manifest import TAG, Manifest
-from hunyuan_runner.params import GenerationRequest, PresetName
+from hunyuan_runner.params import EstimateRequest, GenerationRequest, PresetName
 from hunyuan_runner.schedule import StepCache
 
 EXIT_REFUSED = 1
@@ -140,35 +143,80 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Render a clip and download it."""
+    clip: dict[str, Any] = {
+        "model": model,
+        "preset": preset,
+        "negative_prompt": negative_prompt,
+        "width": width,
+        "height": height,
+        "num_frames": num_frames,
+        "fps": fps,
+        "num_inference_steps": num_inference_steps,
+        "seed": seed,
+        "guidance_scale": guidance_scale,
+        "true_cfg_scale": true_cfg_scale,
+        "flow_shift": flow_shift,
+        "step_cache": step_cache,
+        "draft_steps": draft_steps,
+        "priority": priority,
+        "webhook_url": webhook_url,
+        "webhook_events": webhook_events or None,
+    }
     with _service(url, api_key) as client:
-        job = client.generate(
-            prompt,
-            model=model,
-            preset=preset,
-            negative_prompt=negative_prompt,
-            width=width,
-            height=height,
-            num_frames=num_frames,
-            fps=fps,
-            num_inference_steps=num_inference_steps,
-            seed=seed,
-            guidance_scale=guidance_scale,
-            true_cfg_scale=true_cfg_scale,
-            flow_shift=flow_shift,
-            step_cache=step_cache,
-            draft_steps=draft_steps,
-            priority=priority,
-            webhook_url=webhook_url,
-            webhook_events=webhook_events or None,
-        )
-        if not no_wait:
-            err.print(f"job {job.id}", style="dim")
+        estimated = None if no_wait else client.estimate(prompt, **clip)
+        job = client.generate(prompt, **clip)
+        if estimated is not None:
+            err.print(f"job {job.id} {quote(estimated)}", style="dim", soft_wrap=True)
             _fetch(client, job, output, as_json, when_paused=0)
         elif as_json:
             typer.echo(job.job.model_dump_json(indent=2))
         else:
             out.print(job.id)
             _come_back(client, job, "download", "Queued. To wait for it and fetch it:")
+
+
+@app.command()
+def estimate(
+    prompt: Annotated[
+        str | None, typer.Argument(help=EstimateRequest.model_fields["prompt"].description)
+    ] = None,
+    model: Annotated[str | None, _field("model")] = None,
+    preset: Annotated[PresetName | None, _field("preset")] = None,
+    negative_prompt: Annotated[str | None, _field("negative_prompt")] = None,
+    width: Annotated[int | None, _field("width")] = None,
+    height: Annotated[int | None, _field("height")] = None,
+    num_frames: Annotated[int | None, _field("num_frames")] = None,
+    num_inference_steps: Annotated[int | None, _field("num_inference_steps", "--steps")] = None,
+    priority: Annotated[int | None, _field("priority")] = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="From now: alternatives are there in time."),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a clip would take, and what to ask for if that is too much."""
+    with _service(url, api_key) as client:
+        estimated = client.estimate(
+            prompt,
+            deadline_seconds=deadline,
+            model=model,
+            preset=preset,
+            negative_prompt=negative_prompt,
+            width=width,
+            height=height,
+            num_frames=num_frames,
+            num_inference_steps=num_inference_steps,
+            priority=priority,
+        )
+    if as_json:
+        typer.echo(estimated.model_dump_json(indent=2))
+        return
+    out.print(estimate_table(estimated, deadline))
+    if estimated.alternatives:
+        out.print()
+        out.print(alternative_table(estimated.alternatives))
 
 
 @app.command()
@@ -327,6 +375,10 @@ def info(url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: Json = False) 
         "service", f"{service.name} {service.versions.get('hunyuan-runner') or ''} at {url}"
     )
     about.add_row("machine", f"{host.cpu}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB")
+    for runner in service.runners:
+        for model_id, chosen in runner.models.items():
+            computed = f"{model_id} in {chosen.precision}: {chosen.reason}"
+            about.add_row("runner", f"{runner.threads} threads, {computed}")
     about.add_row("keeps jobs", rounded(service.retention_hours * 3600))
     models = columns("model", "", "preset", "size", "frames", "fps", "steps")
     for model in service.models:

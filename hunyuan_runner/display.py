@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hunyuan_runner.check import Outcome, Report
-from hunyuan_runner.client import Eta, Job, Status
+from hunyuan_runner.client import Alternative, Estimate, Eta, Job, Status
 from hunyuan_runner.params import Stage
 
 PIPED_WIDTH = 200  # columns of a table that goes into a file or another program
@@ -149,6 +149,58 @@ def _why(outcome: Outcome) -> str:
     return "\n".join(f"{name}: {_one_line(text)}" for name, text in told.items() if text)
 
 
+def quote(estimate: Estimate) -> str:
+    """In a line, what a clip takes; its wait, too, where it has to wait."""
+    told = [f"takes {_between(estimate.seconds)}"]
+    if estimate.queue_seconds >= 1:
+        told.append(f"after {rounded(estimate.queue_seconds)} in the queue")
+    return " · ".join([*told, *_means(estimate)])
+
+
+def estimate_table(estimate: Estimate, deadline: float | None) -> Table:
+    """What a clip takes, whether that will do, and what would."""
+    params = estimate.params
+    table = facts()
+    size = f"{params.width}x{params.height}, {params.num_frames} frames at {params.fps} fps"
+    table.add_row("clip", f"{size}, {params.num_inference_steps} steps of {params.model}")
+    table.add_row("takes", _between(estimate.seconds))
+    if estimate.queue_seconds >= 1:
+        table.add_row("waits", f"{rounded(estimate.queue_seconds)} in the queue before")
+    table.add_row("memory", _gigabytes(estimate.peak_memory_bytes))
+    if estimate.cost is not None:
+        table.add_row("costs", _money(estimate.cost))
+    if not estimate.fits:
+        table.add_row("fits", Text("no: no machine of the service has so much memory", "red"))
+    if deadline is not None:
+        surely = Text("yes", "green") if estimate.in_time else Text("not for sure", "red")
+        table.add_row(f"in {rounded(deadline)}", surely)
+    return table
+
+
+def alternative_table(alternatives: Sequence[Alternative]) -> Table:
+    """A line for each."""
+    table = columns("instead", "takes", "memory", "costs")
+    for one in alternatives:
+        cost = "" if one.cost is None else _money(one.cost)
+        memory = _gigabytes(one.peak_memory_bytes)
+        table.add_row(one.summary, _between(one.seconds), memory, cost)
+    return table
+
+
+def _means(estimate: Estimate) -> list[str]:
+    cost = [] if estimate.cost is None else [f"costs {_money(estimate.cost)}"]
+    return [_gigabytes(estimate.peak_memory_bytes), *cost]
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+def _money(cost: float) -> str:
+    """To the cent; of less than one, as much as matters."""
+    return f"{cost:.2f}" if cost >= 1 else f"{cost:.2g}"
+
+
 def facts() -> Table:
     """An empty list of names and what they stand for."""
     table = Table.grid(padding=(0, 2))
@@ -202,14 +254,14 @@ def _local(time: datetime | None) -> str:
 
 
 def _left(eta: Eta) -> str:
-    """The range in one unit, as in `3–5 s left`."""
-    size, unit = _unit(eta.high)
-    low, high = round(eta.low / size), round(eta.high / size)
-    if high == 0:
-        return "almost there"
-    if low in (0, high):
-        return f"up to {high} {unit} left"
-    return f"{low}–{high} {unit} left"
+    return "almost there" if round(eta.high) == 0 else f"{_between(eta)} left"
+
+
+def _between(seconds: Eta) -> str:
+    """The range in one unit, as in `3–5 s`."""
+    size, unit = _unit(seconds.high)
+    low, high = round(seconds.low / size), max(1, round(seconds.high / size))
+    return f"up to {high} {unit}" if low in (0, high) else f"{low}–{high} {unit}"
 
 
 def rounded(seconds: float) -> str:

@@ -1,4 +1,8 @@
-"""How long a clip takes: its work by stage, times what this host was seen to need for it."""
+"""How long a clip takes: its work, by what the machine was measured and then seen to do.
+
+What a machine computes per second (`Rates`) predicts the time of each stage; how far the jobs that
+finished were off (`Correction`) corrects it. As a factor, a correction holds for other sizes too.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +11,52 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Self
 
-from hunyuan_runner.catalogue import Model
+from hunyuan_runner.catalogue import Architecture, Model
+from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
 
-LATENT_FRAME = 4  # frames per latent frame
-TOKEN_SIDE = 16  # pixels per token side
 OBSERVATION_WEIGHT = 0.3  # of a new observation against the older ones
 MIN_SPREAD = 0.1
+MEASURED_SPREAD = 0.3
+GUESS_SPREAD = 1.5
+
+TEXT_TOKENS = 200  # of a prompt in the template that the text encoder reads it in
+ENCODE_SECONDS = 0.02  # however small the text encoder
+PUBLISH_SECONDS = 0.1  # however short the clip
+PUBLISH_PIXELS = 5.5e6  # per second: files are made by one thread, whatever the model
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one or more clips cost, in units that do not depend on the host."""
+    """What one or more clips of a model cost, in units that do not depend on the machine."""
 
     clips: float
+    evaluations: float  # of the transformer
     denoise_flops: float
+    attention_flops: float  # of these
     decode_flops: float
     pixels: float  # over all frames of the file
 
     @classmethod
     def of(cls, params: GenerationParams, model: Model) -> Self:
-        latent_frames = (params.num_frames - 1) // LATENT_FRAME + 1
-        tokens = (
-            latent_frames
-            * (params.generated_width // TOKEN_SIDE)
-            * (params.generated_height // TOKEN_SIDE)
-        )
-        step_flops = (
-            model.step_flops_per_token * tokens + model.step_flops_per_token_pair * tokens**2
-        )
+        architecture = model.architecture
         passes = 2 if params.negative_prompt and params.true_cfg_scale > 1 else 1
+        times = evaluations(params) * passes
+        attention = architecture.step_flops_per_token_pair * params.tokens**2 * times
         pixels = params.num_frames * params.generated_width * params.generated_height
         return cls(
             clips=1,
-            denoise_flops=step_flops * len(params.computed_steps) * passes,
-            decode_flops=model.decode_flops_per_pixel * pixels,
+            evaluations=times,
+            denoise_flops=architecture.step_flops_per_token * params.tokens * times + attention,
+            attention_flops=attention,
+            decode_flops=architecture.decode_flops_per_pixel * pixels,
             pixels=pixels,
         )
 
-    def units(self, stage: Stage) -> float:
-        return {
-            Stage.ENCODING: self.clips,
-            Stage.DENOISING: self.denoise_flops,
-            Stage.DECODING: self.decode_flops,
-            Stage.PUBLISHING: self.pixels,
-        }[stage]
+
+def evaluations(params: GenerationParams) -> int:
+    """How often the transformer is evaluated, for each prompt."""
+    return len(params.computed_steps)
 
 
 WORK_FIELDS = tuple(field.name for field in fields(Work))
@@ -59,33 +64,68 @@ TIMED_STAGES = (Stage.ENCODING, Stage.DENOISING, Stage.DECODING, Stage.PUBLISHIN
 
 
 @dataclass(frozen=True)
-class Rate:
-    """Seconds per unit of work of one stage, and how far off, as a factor above 1, it may be."""
+class Rates:
+    """What a machine computes of one model in one precision."""
 
-    seconds_per_unit: float
+    linears: float  # FLOP/s of a block but its attention
+    attention: float  # FLOP/s
+    convolutions: float  # FLOP/s of the VAE's decoder
+    block_seconds: float  # that a single block takes however few its tokens
+    decode_seconds: float  # that decoding takes however small the clip
+    spread: float  # how far off, as a factor above 1, what they predict may be
+
+    def predict(self, work: Work, model: Model) -> dict[Stage, float]:
+        """Seconds by stage."""
+        architecture = model.architecture
+        encode_flops = TEXT_TOKENS * architecture.text_encoder_bytes  # 2 FLOP for 2 bytes a weight
+        linear_flops = work.denoise_flops - work.attention_flops
+        return {
+            Stage.ENCODING: work.clips * (ENCODE_SECONDS + encode_flops / self.linears),
+            Stage.DENOISING: linear_flops / self.linears
+            + work.attention_flops / self.attention
+            + work.evaluations * _starts(architecture) * self.block_seconds,
+            Stage.DECODING: work.clips * self.decode_seconds
+            + work.decode_flops / self.convolutions,
+            Stage.PUBLISHING: work.clips * PUBLISH_SECONDS + work.pixels / PUBLISH_PIXELS,
+        }
+
+
+# GFLOP/s of a Zen4 core in linears, attention and convolutions.
+_CORE_GFLOPS = {
+    Precision.FP32: (60, 40, 30),
+    Precision.BF16: (150, 60, 70),
+    Precision.INT8: (300, 100, 70),
+}
+SMALL_WIDTH_SHARE = 0.25  # of a large model's speed
+
+
+def guess(model: Model, precision: Precision, threads: int) -> Rates:
+    """Before anything was measured: give or take a lot."""
+    share = 1.0 if model.architecture.width >= 1024 else SMALL_WIDTH_SHARE
+    linears, attention, convolutions = (
+        gflops * 1e9 * threads * share for gflops in _CORE_GFLOPS[precision]
+    )
+    return Rates(linears, attention, convolutions, 0.001, 0.0, spread=GUESS_SPREAD)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """By which factor a stage takes longer than predicted, and how far off that still may be."""
+
+    factor: float
     spread: float
 
-    def observe(self, seconds_per_unit: float) -> Rate:
-        """This rate, moved towards one more observation."""
-        surprise = abs(math.log(seconds_per_unit / self.seconds_per_unit))
-        return Rate(
-            _blend(self.seconds_per_unit, seconds_per_unit),
-            max(MIN_SPREAD, _blend(self.spread, surprise)),
-        )
+    def observe(self, factor: float, weight: float = OBSERVATION_WEIGHT) -> Correction:
+        """This correction, moved towards one more observation, in logarithms."""
+        ratio = factor / self.factor
+        spread = (1 - weight) * self.spread + weight * abs(math.log(ratio))
+        return Correction(self.factor * ratio**weight, max(MIN_SPREAD, spread))
 
 
-def first_rate(seconds_per_unit: float) -> Rate:
-    """A rate known from a single observation."""
-    return Rate(seconds_per_unit, spread=0.5)
-
-
-# Before anything was measured here: about what 2 Zen4 cores do in fp32, give or take a lot.
-UNMEASURED: Mapping[Stage, Rate] = {
-    Stage.ENCODING: Rate(0.2, 1.5),
-    Stage.DENOISING: Rate(1 / 100e9, 1.5),
-    Stage.DECODING: Rate(1 / 100e9, 1.5),
-    Stage.PUBLISHING: Rate(1 / 5e6, 1.5),
-}
+def first_correction(factor: float, spread: float) -> Correction:
+    """After the first observation: it counts the more the less sure the prediction was."""
+    weight = spread / (spread + MEASURED_SPREAD)
+    return Correction(1.0, spread).observe(factor, weight)
 
 
 @dataclass(frozen=True)
@@ -100,12 +140,28 @@ class Expectation:
         return sum(self.seconds.values())
 
 
-def expect(work: Work, rates: Mapping[Stage, Rate]) -> Expectation:
-    """The time `work` takes on a host with these rates; stages not measured yet use a guess."""
-    used = {stage: rates.get(stage, UNMEASURED[stage]) for stage in TIMED_STAGES}
-    seconds = {stage: rate.seconds_per_unit * work.units(stage) for stage, rate in used.items()}
+@dataclass(frozen=True)
+class Range:
+    """Seconds, and between which they should fall."""
+
+    low: float
+    expected: float
+    high: float
+
+    @classmethod
+    def about(cls, seconds: float, spread: float) -> Self:
+        return cls(seconds / (1 + spread), seconds, seconds * (1 + spread))
+
+
+def expect(
+    work: Work, model: Model, rates: Rates, corrections: Mapping[Stage, Correction]
+) -> Expectation:
+    """The time `work` takes on a machine with these rates, by how they had to be corrected."""
+    known = {stage: corrections.get(stage, Correction(1.0, rates.spread)) for stage in TIMED_STAGES}
+    predicted = rates.predict(work, model)
+    seconds = {stage: predicted[stage] * known[stage].factor for stage in TIMED_STAGES}
     longest = max(seconds, key=lambda stage: seconds[stage])
-    return Expectation(seconds, used[longest].spread)
+    return Expectation(seconds, known[longest].spread)
 
 
 def progress(
@@ -129,5 +185,7 @@ def progress(
     return min(done / expectation.total, 0.99)
 
 
-def _blend(old: float, new: float) -> float:
-    return (1 - OBSERVATION_WEIGHT) * old + OBSERVATION_WEIGHT * new
+def _starts(architecture: Architecture) -> int:
+    """As many single blocks begin as long as all that an evaluation consists of: a double block has
+    two streams, and around the blocks the text is refined and everything embedded."""
+    return 2 * architecture.double_blocks + architecture.single_blocks + 4

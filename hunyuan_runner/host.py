@@ -29,12 +29,20 @@ def _version(package: str) -> str | None:
 
 
 def cpu_name() -> str:
+    return _cpu_fact("model name") or platform.processor() or platform.machine()
+
+
+def cpu_flags() -> frozenset[str]:
+    """What instructions it has, in the kernel's words; none are known where this is not Linux."""
+    return frozenset(_cpu_fact("flags").split())
+
+
+def _cpu_fact(name: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def usable_cores() -> int:
@@ -76,16 +84,6 @@ def _unreclaimable_bytes() -> int:
     facts = {name: int(value) for name, value in (line.split() for line in lines)}
     used = int(Path("/sys/fs/cgroup/memory.current").read_text())
     return used - facts["active_file"] - facts["inactive_file"]
-
-
-def cpu_flags() -> frozenset[str]:
-    """The instruction sets that the CPU has, as Linux names them; elsewhere none are known."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    flags = [line.partition(":")[2].split() for line in lines if line.startswith("flags")]
-    return frozenset(flags[0]) if flags else frozenset()
 
 
 def cpp_compiler() -> str | None:

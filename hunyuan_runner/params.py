@@ -27,6 +27,7 @@ MIN_SIDE, MAX_SIDE = 64, 1280
 MAX_NUM_FRAMES = 257
 MAX_PIXEL_FRAMES = 1280 * 720 * 129
 SIZE_MULTIPLE = 16  # VAE ratio 8 times patch 2: what the pipeline can generate
+FRAME_MULTIPLE = 4  # frames per latent frame, behind the first
 DEFAULT_PRIORITY = 0
 MAX_URL_LENGTH = 2048
 NEGATIVE_PROMPT_CFG_SCALE = 3.0
@@ -34,9 +35,9 @@ NEGATIVE_PROMPT_CFG_SCALE = 3.0
 
 def _valid_num_frames(num_frames: int) -> int:
     """The VAE packs four frames into one latent frame, after a first one of its own."""
-    if num_frames % 4 != 1:
-        below = (num_frames - 1) // 4 * 4 + 1
-        nearest = " or ".join(str(n) for n in (below, below + 4) if n >= 1)
+    if num_frames % FRAME_MULTIPLE != 1:
+        below = (num_frames - 1) // FRAME_MULTIPLE * FRAME_MULTIPLE + 1
+        nearest = " or ".join(str(n) for n in (below, below + FRAME_MULTIPLE) if n >= 1)
         raise ValueError(f"must be 4k+1, such as {nearest}")
     return num_frames
 
@@ -140,6 +141,13 @@ class GenerationParams(BaseModel):
     def generated_height(self) -> int:
         return _next_multiple(self.height)
 
+    @property
+    def tokens(self) -> int:
+        """Of the video: what the transformer computes at each step."""
+        latent_frames = (self.num_frames - 1) // FRAME_MULTIPLE + 1
+        area = self.generated_width * self.generated_height
+        return latent_frames * area // SIZE_MULTIPLE**2
+
 
 class GenerationRequest(BaseModel):
     """What a client sends: a prompt, and whatever it does not want left to the preset."""
@@ -223,6 +231,18 @@ class GenerationRequest(BaseModel):
             **preset.__dict__,
         }
         return GenerationParams(**(defaults | chosen))
+
+
+class EstimateRequest(GenerationRequest):
+    """What a client wants to know the cost of; nothing is queued."""
+
+    prompt: Prompt = Field("A clip", description="As of a clip; it changes no cost.")
+    deadline_seconds: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="From now, its wait included: alternatives are there in time.",
+    )
 
 
 def _next_multiple(pixels: int) -> int:

@@ -113,6 +113,12 @@ class Settings(BaseSettings):
     precision: WantedPrecision = Field(
         "auto", description="fp32, bf16 or int8; auto: the best that the CPU and memory allow."
     )
+    calibrate: bool = Field(
+        True, description="Whether a runner's first start takes seconds to measure its machine."
+    )
+    cost_per_hour: float | None = Field(
+        None, gt=0, description="What an hour of rendering costs, in any currency, for estimates."
+    )
     max_attempts: int = Field(
         3, ge=1, description="Failed starts in a row without a new step before a job is given up."
     )
@@ -156,6 +162,20 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = Field("text", description="text, or json: an object per line.")
     log_prompts: bool = Field(False, description="Whether prompts may appear in logs.")
+
+    def has_model(self, model_id: str) -> bool:
+        """Whether the model's weights are on this machine."""
+        return (self.model_dir(model_id) / "model_index.json").is_file()
+
+    @property
+    def kernels_dir(self) -> Path:
+        """Where the engine builds its kernels."""
+        return self.data_dir.absolute() / "kernels"
+
+    @property
+    def prompts_dir(self) -> Path:
+        """Where the engine keeps what text encoders made of prompts."""
+        return self.data_dir.absolute() / "prompts"
 
     def model_dir(self, model_id: str) -> Path:
         """The folder of a model: below `models_dir`, or where it came with this project."""

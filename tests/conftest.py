@@ -172,6 +172,7 @@ def serve(folder: Path, entry: str, environment: dict[str, str]) -> Service:
     ours = {
         "HUNYUAN_DATA_DIR": str(data_dir),
         "HUNYUAN_THREADS": ENGINE_THREADS,
+        "HUNYUAN_CALIBRATE": "false",  # which takes seconds
         "BENTOML_HOME": str(folder / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
     }

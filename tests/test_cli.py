@@ -407,17 +407,43 @@ def test_deleting_need_not_ask(client: httpx.Client) -> None:
     assert {client.get(f"/api/status/{job}").status_code for job in jobs} == {404}
 
 
+def test_a_clip_is_estimated_before_it_is_asked_for() -> None:
+    printed = done("estimate", "A red circle", *QUICK[:-2])
+    assert "64x64, 5 frames" in printed
+    assert "GB" in printed
+    assert "instead" not in printed
+    estimate = json.loads(done("estimate", "--json", *QUICK[:-2]))
+    assert estimate["fits"]
+
+
+def test_what_would_be_there_in_time_is_proposed() -> None:
+    size = ["--width", "512", "--height", "512", "--num-frames", "129"]
+    whole = json.loads(done("estimate", *size, "--json"))
+    deadline = whole["queue_seconds"] * 2 + whole["seconds"]["high"] / 3
+    printed = done("estimate", *size, "--deadline", str(deadline))
+    assert "not for sure" in printed
+    assert "instead" in printed
+    assert " frames" in printed.partition("instead")[2]
+
+
+def test_generate_tells_what_it_takes_before_it_waits() -> None:
+    result = hunyuan("generate", "A red circle", "-o", "circle.mp4", *QUICK)
+    assert " takes " in result.stderr.splitlines()[0]
+
+
 def test_info_shows_the_models_and_their_presets() -> None:
     printed = done("info")
     assert "demo" in printed
     assert "192x128" in printed
     assert "not installed" in printed
+    assert "demo in fp32: demo is small" in printed
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         ["generate", "A cat"],
+        ["estimate", "A cat"],
         ["jobs"],
         ["status", "x"],
         ["cancel", "x"],

@@ -1,15 +1,39 @@
-"""Expected times: how they follow from the work, and what teaches them."""
+"""Expected times: how they follow from the work and the machine, and what corrects them."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
 from hunyuan_runner import estimate
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.estimate import TIMED_STAGES, Rate, Work, expect, progress
+from hunyuan_runner.engine.precision import Precision
+from hunyuan_runner.estimate import (
+    TIMED_STAGES,
+    Correction,
+    Expectation,
+    Rates,
+    Work,
+    expect,
+    first_correction,
+    guess,
+    progress,
+)
 from hunyuan_runner.params import GenerationRequest, Stage
+from hunyuan_runner.settings import BUNDLED_MODELS
 
 MODEL = MODELS["hunyuanvideo"]
+RATES = Rates(2e12, 1e12, 5e11, block_seconds=0, decode_seconds=0, spread=0.3)
+TEN_SECONDS = Expectation(
+    {
+        Stage.ENCODING: 1,
+        Stage.DENOISING: 6,
+        Stage.DECODING: 2,
+        Stage.PUBLISHING: 1,
+    },
+    spread=0.1,
+)
 
 
 def work(**fields: object) -> Work:
@@ -18,14 +42,35 @@ def work(**fields: object) -> Work:
 
 
 def test_the_13b_model_costs_what_was_counted() -> None:
-    """640x480x61 is 19,200 tokens: 543 TFLOP a step, 331 TFLOP to decode (docs of the model)."""
+    """640x480x61 is 19,200 tokens, and 256 of text: 543 TFLOP a step, 331 TFLOP to decode."""
     clip = work(width=640, height=480, num_frames=61, num_inference_steps=30, step_cache="off")
-    assert clip.denoise_flops / 30 == pytest.approx(543e12, rel=0.01)
+    assert clip.denoise_flops / 30 == pytest.approx(543e12, rel=0.03)
+    assert clip.attention_flops / 30 == pytest.approx(279e12, rel=0.03)
     assert clip.decode_flops == pytest.approx(331e12, rel=0.01)
 
 
+def test_the_demo_model_is_what_its_configurations_say() -> None:
+    demo, folder = MODELS["demo"].architecture, BUNDLED_MODELS / "demo"
+    transformer = json.loads((folder / "transformer" / "config.json").read_text())
+    vae = json.loads((folder / "vae" / "config.json").read_text())
+    assert demo.double_blocks == transformer["num_layers"]
+    assert demo.single_blocks == transformer["num_single_layers"]
+    assert demo.heads == transformer["num_attention_heads"]
+    assert demo.width == demo.heads * transformer["attention_head_dim"]
+    assert demo.mlp_ratio == transformer["mlp_ratio"]
+    assert demo.vae_channels == tuple(vae["block_out_channels"])
+    assert demo.vae_attention == vae["mid_block_add_attention"]
+    encoders = ("text_encoder", "text_encoder_2")
+    on_disk = sum((folder / name / "model.safetensors").stat().st_size for name in encoders)
+    assert demo.text_encoder_bytes == pytest.approx(on_disk, rel=0.05)
+    on_disk = (folder / "vae" / "diffusion_pytorch_model.safetensors").stat().st_size
+    assert demo.vae_bytes == pytest.approx(on_disk, rel=0.05)
+
+
 def test_a_negative_prompt_doubles_the_denoising() -> None:
-    assert work(negative_prompt="a dog").denoise_flops == 2 * work().denoise_flops
+    twice = work(negative_prompt="a dog")
+    assert twice.denoise_flops == 2 * work().denoise_flops
+    assert twice.evaluations == 2 * work().evaluations
 
 
 def test_twice_the_pixels_cost_more_than_twice_the_denoising() -> None:
@@ -34,38 +79,88 @@ def test_twice_the_pixels_cost_more_than_twice_the_denoising() -> None:
     assert whole.decode_flops == pytest.approx(2 * half.decode_flops)
 
 
-def test_one_observation_after_the_other_moves_a_rate_towards_the_truth() -> None:
-    rate = Rate(1.0, 1.5)
+def test_each_kind_of_work_takes_its_own_time() -> None:
+    clip = Work(1, 10, denoise_flops=6e12, attention_flops=2e12, decode_flops=1e12, pixels=0)
+    seconds = RATES.predict(clip, MODEL)
+    assert seconds[Stage.DENOISING] == pytest.approx(2 + 2)
+    assert seconds[Stage.DECODING] == pytest.approx(2)
+
+
+def test_small_clips_are_not_quicker_than_their_blocks_can_begin() -> None:
+    rates = Rates(1e15, 1e15, 1e15, block_seconds=0.001, decode_seconds=0.5, spread=0.3)
+    clip = work(width=64, height=64, num_frames=1, num_inference_steps=50, step_cache="off")
+    assert rates.predict(clip, MODEL)[Stage.DECODING] == pytest.approx(0.5, rel=0.01)
+    assert rates.predict(clip, MODEL)[Stage.DENOISING] == pytest.approx(
+        50 * (2 * 20 + 40 + 4) * 0.001, rel=0.01
+    )
+
+
+def test_the_work_of_several_clips_takes_as_long_as_they_one_by_one() -> None:
+    small, large = work(width=320, height=240), work(negative_prompt="a dog")
+    both = Work(*(getattr(small, name) + getattr(large, name) for name in estimate.WORK_FIELDS))
+    one_by_one = [expect(clip, MODEL, RATES, {}).total for clip in (small, large)]
+    assert expect(both, MODEL, RATES, {}).total == pytest.approx(sum(one_by_one))
+
+
+def test_a_correction_holds_for_clips_of_other_sizes() -> None:
+    small, large = work(width=320, height=240), work(width=640, height=480)
+    known = {Stage.DENOISING: Correction(2.0, 0.1)}
+    for clip in (small, large):
+        before, after = (expect(clip, MODEL, RATES, c).seconds for c in ({}, known))
+        assert after[Stage.DENOISING] == 2 * before[Stage.DENOISING]
+        assert after[Stage.DECODING] == before[Stage.DECODING]
+
+
+def test_one_observation_after_the_other_moves_a_correction_towards_the_truth() -> None:
+    correction = Correction(1.0, 0.3)
     for _ in range(20):
-        rate = rate.observe(3.0)
-    assert rate.seconds_per_unit == pytest.approx(3.0, rel=0.01)
-    assert rate.spread == pytest.approx(estimate.MIN_SPREAD, abs=0.02)
+        correction = correction.observe(3.0)
+    assert correction.factor == pytest.approx(3.0, rel=0.01)
+    assert correction.spread == pytest.approx(estimate.MIN_SPREAD, abs=0.02)
+
+
+def test_the_first_clip_corrects_a_guess_more_than_what_was_measured() -> None:
+    measured = first_correction(4.0, estimate.MEASURED_SPREAD)
+    guessed = first_correction(4.0, estimate.GUESS_SPREAD)
+    assert measured.factor == pytest.approx(2.0)  # half-way, as factors go
+    assert 2.0 < guessed.factor < 4.0
+
+
+def test_what_was_measured_is_surer_than_a_guess() -> None:
+    guessed = guess(MODEL, Precision.FP32, threads=8)
+    assert expect(work(), MODEL, guessed, {}).spread > expect(work(), MODEL, RATES, {}).spread
+
+
+def test_a_guess_is_faster_with_more_threads_and_fewer_bits() -> None:
+    speeds = [
+        guess(MODEL, precision, threads).linears
+        for precision in (Precision.FP32, Precision.BF16, Precision.INT8)
+        for threads in (2, 3)
+    ]
+    assert speeds == sorted(speeds)
+    assert len(set(speeds)) == len(speeds)
 
 
 def test_progress_grows_from_nothing_to_all_but_the_end() -> None:
-    rates = {stage: Rate(1.0, 0.1) for stage in TIMED_STAGES}
-    expectation = expect(Work(clips=1, denoise_flops=6, decode_flops=2, pixels=1), rates)
     points = [
-        progress(expectation, None, 0, 3, 0),
-        progress(expectation, Stage.LOADING, 0, 1, 9),
-        progress(expectation, Stage.ENCODING, 0, 1, 0.5),
-        progress(expectation, Stage.DENOISING, 0, 3, 0),
-        progress(expectation, Stage.DENOISING, 0, 3, 1),
-        progress(expectation, Stage.DENOISING, 2, 3, 0),
-        progress(expectation, Stage.DECODING, 0, 1, 0),
-        progress(expectation, Stage.DECODING, 1, 4, 0),
-        progress(expectation, Stage.DECODING, 1, 4, 0.25),
-        progress(expectation, Stage.DECODING, 2, 4, 99),
-        progress(expectation, Stage.PUBLISHING, 0, 1, 99),
+        progress(TEN_SECONDS, None, 0, 3, 0),
+        progress(TEN_SECONDS, Stage.LOADING, 0, 1, 9),
+        progress(TEN_SECONDS, Stage.ENCODING, 0, 1, 0.5),
+        progress(TEN_SECONDS, Stage.DENOISING, 0, 3, 0),
+        progress(TEN_SECONDS, Stage.DENOISING, 0, 3, 1),
+        progress(TEN_SECONDS, Stage.DENOISING, 2, 3, 0),
+        progress(TEN_SECONDS, Stage.DECODING, 0, 1, 0),
+        progress(TEN_SECONDS, Stage.DECODING, 1, 4, 0),
+        progress(TEN_SECONDS, Stage.DECODING, 1, 4, 0.25),
+        progress(TEN_SECONDS, Stage.DECODING, 2, 4, 99),
+        progress(TEN_SECONDS, Stage.PUBLISHING, 0, 1, 99),
     ]
     assert points == pytest.approx([0, 0, 0.05, 0.1, 0.2, 0.5, 0.7, 0.75, 0.775, 0.85, 0.99])
 
 
 def test_a_step_that_takes_longer_than_expected_does_not_run_ahead() -> None:
-    rates = {stage: Rate(1.0, 0.1) for stage in TIMED_STAGES}
-    expectation = expect(Work(clips=1, denoise_flops=6, decode_flops=2, pixels=1), rates)
-    assert progress(expectation, Stage.DENOISING, 1, 3, 1000) == progress(
-        expectation, Stage.DENOISING, 2, 3, 0
+    assert progress(TEN_SECONDS, Stage.DENOISING, 1, 3, 1000) == progress(
+        TEN_SECONDS, Stage.DENOISING, 2, 3, 0
     )
 
 
@@ -73,3 +168,7 @@ def test_steps_that_are_predicted_cost_nothing() -> None:
     off, balanced = work(step_cache="off"), work(step_cache="balanced")
     assert off.denoise_flops >= 1.8 * balanced.denoise_flops
     assert off.decode_flops == balanced.decode_flops
+
+
+def test_every_timed_stage_is_predicted() -> None:
+    assert set(RATES.predict(work(), MODEL)) == set(TIMED_STAGES)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -12,15 +14,20 @@ from fastapi import Depends, Request
 
 from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.engine.precision import SMALL_PARAMETERS
+from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.job import Job, Webhook
 from hunyuan_runner.jobs.store import Jobs, Submission
+from hunyuan_runner.memory import available_bytes
 from hunyuan_runner.network import is_public, literal_address
 from hunyuan_runner.params import (
     MAX_PIXEL_FRAMES,
     WEBHOOK_EVENTS,
+    EstimateRequest,
     GenerationParams,
     GenerationRequest,
 )
+from hunyuan_runner.quotes import Alternative, Estimate, Terms, alternatives, in_time
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import Storage, open_storage
 
@@ -40,7 +47,7 @@ class Backend:
         return cls(settings, Jobs(settings), open_storage(settings))
 
     def is_installed(self, model: Model) -> bool:
-        return (self.settings.model_dir(model.id) / "model_index.json").is_file()
+        return self.settings.has_model(model.id)
 
     def submit(
         self,
@@ -53,22 +60,77 @@ class Backend:
 
         Raises ApiError, ValidationError, KeyReused or QueueFull, and then queues nothing.
         """
-        model = self.installed_model(request.model)
-        params = request.resolve(model.id, model.presets)
-        _refuse_too_many_pixels(params)
-        _require_steps_behind_draft(request.draft_steps, params)
+        model, params = self._resolve(request)
+        webhook = self._webhook(request)
+        self._refuse_what_does_not_fit(request, model, params)
         job = self.jobs.submit(
             params,
             priority=request.priority,
             metadata=request.metadata,
             draft_steps=request.draft_steps,
             remixed_from=remixed_from,
-            webhook=self._webhook(request),
+            webhook=webhook,
             submission=_submission(idempotency_key, request, remixed_from),
         )
         if self.settings.log_prompts:
             log.info("job %s: %s", job.id, ascii(params.prompt), extra={"job_id": job.id})
         return job
+
+    def estimate(self, request: EstimateRequest) -> Estimate:
+        """What the clip asked for would cost now. Raises what submit() does, but for its size."""
+        model, params = self._resolve(request)
+        self._webhook(request)
+        terms = self._terms()
+        queue_seconds = self.jobs.queue_seconds(request.priority)
+        seconds_left = (request.deadline_seconds or math.inf) - queue_seconds
+        quote = terms.quote(params, model)
+        instead: Sequence[Alternative] = ()
+        if not (quote.fits and in_time(quote, seconds_left)):
+            instead = alternatives(request, params, self._models(model), terms, seconds_left)
+        return Estimate(quote, queue_seconds, instead)
+
+    def _resolve(self, request: GenerationRequest) -> tuple[Model, GenerationParams]:
+        """The clip in full. Raises ApiError or ValidationError."""
+        model = self.installed_model(request.model)
+        params = request.resolve(model.id, model.presets)
+        _refuse_too_many_pixels(params)
+        _require_steps_behind_draft(request.draft_steps, params)
+        return model, params
+
+    def _refuse_what_does_not_fit(
+        self, request: GenerationRequest, model: Model, params: GenerationParams
+    ) -> None:
+        """Raises ApiError where no machine has the memory: it would be killed after hours."""
+        if model.parameters < SMALL_PARAMETERS:
+            return
+        terms = self._terms()
+        quote = terms.quote(params, model)
+        if not quote.fits:
+            available = available_bytes(terms.machine.memory_bytes)
+            instead = alternatives(request, params, self._models(model), terms)
+            hint = f"; it would fit with {instead[0].summary}" if instead else ""
+            raise ApiError(
+                422,
+                "does_not_fit",
+                f"This clip needs {quote.peak_memory_bytes / 1e9:.1f} GB of memory, and "
+                f"{available / 1e9:.1f} GB is all that a machine here has for it{hint}.",
+                alternatives=instead,
+            )
+
+    def _terms(self) -> Terms:
+        forecast = self.jobs.forecast()
+        return Terms(
+            machine=forecast.largest,
+            expect=lambda params: forecast.expect(
+                Work.of(params, MODELS[params.model]), params.model
+            ),
+            cost_per_hour=self.settings.cost_per_hour,
+        )
+
+    def _models(self, first: Model) -> list[Model]:
+        """Those installed, from this one on."""
+        others = (model for model in MODELS.values() if model != first)
+        return [first, *filter(self.is_installed, others)]
 
     def _webhook(self, request: GenerationRequest) -> Webhook | None:
         """Raises ApiError if it is on an address of this network."""

@@ -16,9 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from hunyuan_runner.api.document import reference, schema_of
+from hunyuan_runner.api.views import AlternativeView, RangeView
 from hunyuan_runner.jobs.deliveries import DeliveryNotFound
 from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
 from hunyuan_runner.params import GenerationRequest
+from hunyuan_runner.quotes import Alternative
 from hunyuan_runner.storage import ObjectNotFound
 
 TASK_ROUTE = "/generate"
@@ -38,9 +40,15 @@ class ErrorBody(BaseModel):
     """The body of every answer with a status of 400 or above."""
 
     error: ErrorDetail
+    alternatives: list[AlternativeView] = Field(
+        default=[], description="With does_not_fit alone: what would fit, the nearest first."
+    )
 
 
-ERROR_SCHEMAS = {model.__name__: schema_of(model) for model in (ErrorDetail, ErrorBody)}
+ERROR_SCHEMAS = {
+    model.__name__: schema_of(model)
+    for model in (ErrorDetail, ErrorBody, AlternativeView, RangeView)
+}
 
 
 class ApiError(Exception):
@@ -54,6 +62,7 @@ class ApiError(Exception):
         *,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        alternatives: Sequence[Alternative] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -61,12 +70,15 @@ class ApiError(Exception):
         self.message = message
         self.param = param
         self.headers = headers
+        self.alternatives = alternatives
 
-    def body(self) -> ErrorBody:
+    def body(self) -> dict[str, Any]:
         kind = "invalid_request_error" if self.status < 500 else "server_error"
-        return ErrorBody(
-            error=ErrorDetail(code=self.code, message=self.message, param=self.param, type=kind)
-        )
+        error = ErrorDetail(code=self.code, message=self.message, param=self.param, type=kind)
+        if self.alternatives is None:
+            return ErrorBody(error=error).model_dump(exclude_unset=True)
+        views = [AlternativeView.of(alternative) for alternative in self.alternatives]
+        return ErrorBody(error=error, alternatives=views).model_dump()
 
 
 INTERNAL = ApiError(
@@ -117,6 +129,10 @@ CODES: Mapping[str, tuple[Sequence[int], str]] = {
         (422,),
         "The webhook is on a private network, or on the service's machine.",
     ),
+    "does_not_fit": (
+        (422,),
+        "No machine has the memory it needs; `alternatives` beside the error says what would fit.",
+    ),
     "unknown_model": ((422,), "There is no such model, or it is not installed."),
     "unauthorized": ((401,), "The API key is missing or not known."),
     "keys_not_set": ((403,), "The service has no keys, so it answers its own machine only."),
@@ -151,7 +167,7 @@ def refusals(*statuses: int, open_to_all: bool = False) -> dict[int | str, dict[
             "content": {
                 "application/json": {
                     "schema": reference(ErrorBody),
-                    "example": example.body().model_dump(),
+                    "example": example.body(),
                 }
             },
         }
@@ -195,7 +211,7 @@ def as_api_error(error: Exception) -> ApiError:
 def error_response(error: ApiError, path: str) -> JSONResponse:
     """The answer to a refused request; BentoML's client expects a shape of its own."""
     on_task_route = path == TASK_ROUTE or path.startswith(TASK_ROUTE + "/")
-    content = {"error": error.message} if on_task_route else error.body().model_dump()
+    content = {"error": error.message} if on_task_route else error.body()
     return JSONResponse(content, error.status, error.headers)
 
 

@@ -32,6 +32,7 @@ from hunyuan_runner.api.requests import (
 )
 from hunyuan_runner.api.tail import Tail
 from hunyuan_runner.api.views import (
+    EstimateView,
     Health,
     HostView,
     Info,
@@ -42,12 +43,13 @@ from hunyuan_runner.api.views import (
     PresetView,
     QueueView,
     Ready,
+    RunnerView,
 )
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.host import cpu_name, memory_bytes, package_versions, usable_cores
 from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.manifest import PublishedManifest
-from hunyuan_runner.params import MAX_PIXEL_FRAMES, GenerationRequest, Stage
+from hunyuan_runner.params import MAX_PIXEL_FRAMES, EstimateRequest, GenerationRequest, Stage
 from hunyuan_runner.storage import manifest_key, preview_key
 
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength")
@@ -140,6 +142,18 @@ def submit_job(
     job = backend.submit(wanted, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/api/status/{job.id}"
     return JobView.of(job)
+
+
+@router.post(
+    "/api/estimate",
+    tags=["jobs"],
+    operation_id="estimate",
+    dependencies=[Depends(require_json)],
+    responses=refusals(400, 413, 415, 422, 503),
+)
+def estimate(wanted: EstimateRequest, backend: FromBackend) -> EstimateView:
+    """What a clip would take: seconds, memory, money; and what to ask for if that is too much."""
+    return EstimateView.of(backend.estimate(wanted), wanted.deadline_seconds)
 
 
 @router.get(
@@ -293,7 +307,7 @@ def list_models(backend: FromBackend) -> ModelList:
     return ModelList(models=[_model_view(backend, model) for model in MODELS.values()])
 
 
-@router.get("/api/info", tags=["service"], operation_id="get_info", responses=refusals())
+@router.get("/api/info", tags=["service"], operation_id="get_info", responses=refusals(503))
 def get_info(backend: FromBackend) -> Info:
     """What this service is, what it can do and where it runs."""
     settings = backend.settings
@@ -310,6 +324,7 @@ def get_info(backend: FromBackend) -> Info:
             threads=settings.threads or usable_cores(),
             memory_bytes=memory_bytes(),
         ),
+        runners=[RunnerView.of(machine) for machine in backend.jobs.forecast().machines.values()],
     )
 
 

@@ -16,7 +16,7 @@ from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.errors import TASK_ROUTE, ApiError
 from hunyuan_runner.api.files import VIDEO, answers_with, file_response
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, require_json
-from hunyuan_runner.api.views import EtaView
+from hunyuan_runner.api.views import RangeView
 from hunyuan_runner.jobs.job import Job, JobState
 from hunyuan_runner.params import GenerationRequest, Stage
 
@@ -48,7 +48,7 @@ class TaskStatus(BaseModel):
     progress: float
     stage: Stage | None
     queue_position: int | None
-    eta_seconds: EtaView | None
+    eta_seconds: RangeView | None
 
     @classmethod
     def of(cls, job: Job) -> TaskStatus:
@@ -60,7 +60,7 @@ class TaskStatus(BaseModel):
             progress=round(job.progress, 4),
             stage=job.stage,
             queue_position=job.queue_position,
-            eta_seconds=EtaView.of(job.eta) if job.eta else None,
+            eta_seconds=RangeView.of(job.eta) if job.eta else None,
         )
 
 

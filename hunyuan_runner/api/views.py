@@ -2,28 +2,92 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hunyuan_runner.jobs.job import Eta, Job, JobState
+from hunyuan_runner.engine.precision import Precision
+from hunyuan_runner.estimate import Range
+from hunyuan_runner.jobs.job import Job, JobState
 from hunyuan_runner.jobs.store import Page
 from hunyuan_runner.params import GenerationParams, PresetName, Stage
+from hunyuan_runner.profile import Profile
+from hunyuan_runner.quotes import Alternative, Estimate, Quote, in_time
 from hunyuan_runner.schedule import StepCache
 
 
-class EtaView(BaseModel):
-    """Seconds until the clip is there, counted from now, with the range it should fall in."""
+class RangeView(BaseModel):
+    """Seconds, with the range they should fall in."""
 
     low: float
     expected: float
     high: float
 
     @classmethod
-    def of(cls, eta: Eta) -> Self:
-        return cls(low=round(eta.low, 1), expected=round(eta.expected, 1), high=round(eta.high, 1))
+    def of(cls, seconds: Range) -> Self:
+        return cls(**{name: round(value, 1) for name, value in asdict(seconds).items()})
+
+
+class QuoteView(BaseModel):
+    """What a clip costs by itself."""
+
+    seconds: RangeView = Field(description="From its start to the finished file.")
+    peak_memory_bytes: int
+    cost: float | None = Field(description="By HUNYUAN_COST_PER_HOUR; null where that is not set.")
+
+
+class AlternativeView(QuoteView):
+    """What to ask for instead."""
+
+    changes: dict[str, int | float | str] = Field(
+        description="The fields to put into the request; the others stay."
+    )
+    summary: str = Field(description="The same, for people.")
+
+    @classmethod
+    def of(cls, alternative: Alternative) -> Self:
+        return cls(
+            **_costs(alternative.quote),
+            changes=dict(alternative.changes),
+            summary=alternative.summary,
+        )
+
+
+class EstimateView(QuoteView):
+    """What there is to know before a clip is queued."""
+
+    fits: bool = Field(description="Whether a machine has the memory; if not, it is refused.")
+    queue_seconds: float = Field(description="Until its turn would come, if it were queued now.")
+    in_time: bool | None = Field(
+        description="Whether it is there by deadline_seconds even if it takes long; null without."
+    )
+    params: GenerationParams = Field(description="The clip in full, as it would be queued.")
+    alternatives: list[AlternativeView] = Field(
+        description="What fits and is there in time, the nearest first; empty where this does."
+    )
+
+    @classmethod
+    def of(cls, estimate: Estimate, deadline_seconds: float | None) -> Self:
+        quote, wait = estimate.quote, estimate.queue_seconds
+        return cls(
+            **_costs(quote),
+            fits=quote.fits,
+            queue_seconds=round(wait, 1),
+            in_time=None if deadline_seconds is None else in_time(quote, deadline_seconds - wait),
+            params=quote.params,
+            alternatives=[AlternativeView.of(one) for one in estimate.alternatives],
+        )
+
+
+def _costs(quote: Quote) -> dict[str, Any]:
+    return {
+        "seconds": RangeView.of(quote.seconds),
+        "peak_memory_bytes": quote.peak_memory_bytes,
+        "cost": None if quote.cost is None else round(quote.cost, 4),
+    }
 
 
 class JobErrorView(BaseModel):
@@ -44,7 +108,7 @@ class JobView(BaseModel):
     num_inference_steps: int
     pausing: bool = Field(description="It will be paused behind the step under way.")
     queue_position: int | None = Field(description="1 is next; null while it is not in the queue.")
-    eta_seconds: EtaView | None
+    eta_seconds: RangeView | None
     attempts: int = Field(description="How often a worker began it.")
     resumed_from_step: int | None = Field(
         description="The checkpoint the last attempt went on from."
@@ -80,7 +144,7 @@ class JobView(BaseModel):
             num_inference_steps=job.params.num_inference_steps,
             pausing=job.pausing,
             queue_position=job.queue_position,
-            eta_seconds=EtaView.of(job.eta) if job.eta else None,
+            eta_seconds=RangeView.of(job.eta) if job.eta else None,
             attempts=job.attempts,
             resumed_from_step=job.resumed_from_step,
             created_at=job.created_at,
@@ -120,7 +184,7 @@ class ProgressView(BaseModel):
     step: int
     num_inference_steps: int
     progress: float
-    eta_seconds: EtaView | None
+    eta_seconds: RangeView | None
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -206,6 +270,35 @@ class Ready(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class PrecisionView(BaseModel):
+    """What a model is computed in, and why."""
+
+    precision: Precision
+    reason: str
+
+
+class RunnerView(BaseModel):
+    """The machine of a live worker."""
+
+    cpu: str
+    threads: int
+    memory_bytes: int
+    models: dict[str, PrecisionView] = Field(description="By id: those it has the weights of.")
+
+    @classmethod
+    def of(cls, machine: Profile) -> Self:
+        return cls(
+            cpu=machine.cpu,
+            threads=machine.threads,
+            memory_bytes=machine.memory_bytes,
+            models={
+                model_id: PrecisionView(precision=ability.precision, reason=ability.reason)
+                for model_id, ability in machine.models.items()
+                if ability.installed
+            },
+        )
+
+
 class HostView(BaseModel):
     """The machine that answers; workers may run on others."""
 
@@ -227,3 +320,4 @@ class Info(BaseModel):
     max_pixel_frames: int = Field(description="The most that width x height x num_frames may be.")
     retention_hours: float = Field(description="How long ended jobs and their files are kept.")
     host: HostView
+    runners: list[RunnerView] = Field(description="Where clips are rendered.")

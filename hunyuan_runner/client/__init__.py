@@ -20,6 +20,8 @@ from hunyuan_runner.client.errors import (
 )
 from hunyuan_runner.client.protocol import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_URL, Retry
 from hunyuan_runner.client.views import (
+    Alternative,
+    Estimate,
     Eta,
     Event,
     FinalEvent,
@@ -37,9 +39,11 @@ __all__ = [
     "DEFAULT_HOST",
     "DEFAULT_PORT",
     "DEFAULT_URL",
+    "Alternative",
     "ApiError",
     "AsyncHunyuanClient",
     "AsyncJobHandle",
+    "Estimate",
     "Eta",
     "Event",
     "FinalEvent",

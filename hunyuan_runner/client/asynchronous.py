@@ -25,7 +25,7 @@ from hunyuan_runner.client.protocol import (
     Send,
     Step,
 )
-from hunyuan_runner.client.views import Event, Info, Job, JobPage, Status
+from hunyuan_runner.client.views import Estimate, Event, Info, Job, JobPage, Status
 from hunyuan_runner.manifest import PublishedManifest
 
 T = TypeVar("T")
@@ -67,6 +67,15 @@ class AsyncHunyuanClient:
         """Queue a clip. `params` are the fields of GenerationRequest; None leaves one out."""
         call = calls.submit_job(prompt, params, idempotency_key)
         return AsyncJobHandle(self, await self._ask(call))
+
+    async def estimate(
+        self, prompt: str | None = None, *, deadline_seconds: float | None = None, **params: Any
+    ) -> Estimate:
+        """What a clip would take, and what to ask for if that is too much. Queues nothing.
+
+        With `deadline_seconds`, counted from now, what is proposed is there in time.
+        """
+        return await self._ask(calls.estimate(prompt, deadline_seconds, params))
 
     async def job(self, job_id: str) -> AsyncJobHandle:
         """A job that was submitted before. Raises ApiError if there is none."""

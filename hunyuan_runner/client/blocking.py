@@ -24,7 +24,7 @@ from hunyuan_runner.client.protocol import (
     Send,
     Step,
 )
-from hunyuan_runner.client.views import Event, Info, Job, JobPage, Status
+from hunyuan_runner.client.views import Estimate, Event, Info, Job, JobPage, Status
 from hunyuan_runner.manifest import PublishedManifest
 
 T = TypeVar("T")
@@ -71,6 +71,15 @@ class HunyuanClient:
         """Queue a clip. `params` are the fields of GenerationRequest; None leaves one out."""
         call = calls.submit_job(prompt, params, idempotency_key)
         return JobHandle(self, self._ask(call))
+
+    def estimate(
+        self, prompt: str | None = None, *, deadline_seconds: float | None = None, **params: Any
+    ) -> Estimate:
+        """What a clip would take, and what to ask for if that is too much. Queues nothing.
+
+        With `deadline_seconds`, counted from now, what is proposed is there in time.
+        """
+        return self._ask(calls.estimate(prompt, deadline_seconds, params))
 
     def job(self, job_id: str) -> JobHandle:
         """A job that was submitted before. Raises ApiError if there is none."""

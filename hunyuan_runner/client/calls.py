@@ -12,7 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from hunyuan_runner.client.errors import unexpected
-from hunyuan_runner.client.views import Info, Job, JobPage, Status
+from hunyuan_runner.client.views import Estimate, Info, Job, JobPage, Status
 from hunyuan_runner.manifest import PublishedManifest
 
 T = TypeVar("T")
@@ -65,6 +65,14 @@ def submit_job(
     headers = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(18)}
     body = {"prompt": prompt, **chosen}
     return Call(Request("POST", "/api/generate", body=body, headers=headers), _reading(Job))
+
+
+def estimate(
+    prompt: str | None, deadline_seconds: float | None, params: Mapping[str, Any]
+) -> Call[Estimate]:
+    given = {"prompt": prompt, "deadline_seconds": deadline_seconds, **params}
+    body = {name: value for name, value in given.items() if value is not None}
+    return Call(Request("POST", "/api/estimate", body=body), _reading(Estimate))
 
 
 def get_job(job_id: str) -> Call[Job]:

@@ -11,11 +11,12 @@ HunyuanError
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import httpx
 from pydantic import ValidationError
 
-from hunyuan_runner.client.views import ErrorBody, Job
+from hunyuan_runner.client.views import Alternative, ErrorBody, Job
 
 HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
@@ -34,14 +35,25 @@ class ServiceUnavailable(HunyuanError):
 
 
 class ApiError(HunyuanError):
-    """The service refused: `code` is for programs, `param` names the field at fault if any."""
+    """The service refused: `code` is for programs, `param` names the field at fault if any.
 
-    def __init__(self, status: int, code: str, message: str, param: str | None) -> None:
+    What does not fit into its memory has the code `does_not_fit`, and `alternatives` that do.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        param: str | None,
+        alternatives: Sequence[Alternative] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.param = param
+        self.alternatives = alternatives
         self.temporary = status == 429
 
 
@@ -78,7 +90,8 @@ def no_answer(base_url: str, cause: Exception) -> ServiceUnavailable:
 def refusal(response: httpx.Response) -> HunyuanError:
     """The error that an answer with a status of 400 or above stands for."""
     try:
-        told = ErrorBody.model_validate_json(response.content).error
+        body = ErrorBody.model_validate_json(response.content)
+        told = body.error
     except ValidationError:
         told = None
     error: HunyuanError
@@ -86,7 +99,9 @@ def refusal(response: httpx.Response) -> HunyuanError:
         reason = told.message if told else response.reason_phrase
         error = ServiceUnavailable(f"{response.url.host} cannot answer for now ({reason})")
     elif told:
-        error = ApiError(response.status_code, told.code, told.message, told.param)
+        error = ApiError(
+            response.status_code, told.code, told.message, told.param, body.alternatives
+        )
     else:
         error = unexpected(response)
     error.retry_after = _seconds(response.headers.get("Retry-After", ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,7 +25,7 @@ class Params(GenerationParams):
 
 
 class Eta(View):
-    """Seconds until the clip is there."""
+    """Seconds, with the range they should fall in."""
 
     low: float
     expected: float
@@ -136,6 +136,31 @@ class JobPage(View):
     next: str | None
 
 
+class Quote(View):
+    """What a clip costs by itself."""
+
+    seconds: Eta
+    peak_memory_bytes: int
+    cost: float | None  # where the service knows what an hour costs
+
+
+class Alternative(Quote):
+    """What to ask for instead: the same with `changes`."""
+
+    changes: dict[str, Any]
+    summary: str
+
+
+class Estimate(Quote):
+    """What there is to know before a clip is queued."""
+
+    fits: bool
+    queue_seconds: float
+    in_time: bool | None  # None where no deadline was given
+    params: Params
+    alternatives: tuple[Alternative, ...]
+
+
 class Model(View):
     """A model the service knows; only an installed one can be asked for."""
 
@@ -156,6 +181,22 @@ class Host(View):
     memory_bytes: int
 
 
+class Precision(View):
+    """What a model is computed in, and why."""
+
+    precision: str
+    reason: str
+
+
+class Runner(View):
+    """A machine that renders."""
+
+    cpu: str
+    threads: int
+    memory_bytes: int
+    models: dict[str, Precision]
+
+
 class Info(View):
     """What the service is, what it can do and where it runs."""
 
@@ -164,6 +205,7 @@ class Info(View):
     models: tuple[Model, ...]
     retention_hours: float
     host: Host
+    runners: tuple[Runner, ...] = ()
 
 
 class Refusal(View):
@@ -174,3 +216,4 @@ class Refusal(View):
 
 class ErrorBody(View):
     error: Refusal
+    alternatives: tuple[Alternative, ...] = ()

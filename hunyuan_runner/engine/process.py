@@ -230,8 +230,7 @@ class EngineProcess:
     def _start_child(self) -> _Child:
         ours, theirs = multiprocessing.Pipe()
         threads = self._settings.threads or usable_cores()
-        data_dir = self._settings.data_dir.absolute()
-        folders = (data_dir / "kernels", data_dir / "prompts")
+        folders = (self._settings.kernels_dir, self._settings.prompts_dir)
         log = (self._settings.log_level, self._settings.log_format)
         arguments = [theirs.fileno(), threads, *folders, *log]
         with theirs:

@@ -57,7 +57,9 @@ jobs = sa.Table(
     sa.Column("error_message", sa.Text),
     # estimate.Work, so that the queue's remaining work is one sum
     sa.Column("clips", sa.Float, nullable=False),
+    sa.Column("evaluations", sa.Float, nullable=False, server_default="0"),
     sa.Column("denoise_flops", sa.Float, nullable=False),
+    sa.Column("attention_flops", sa.Float, nullable=False, server_default="0"),
     sa.Column("decode_flops", sa.Float, nullable=False),
     sa.Column("pixels", sa.Float, nullable=False),
     sa.Index("hunyuan_jobs_turn", "state", "turn", "id"),
@@ -133,14 +135,18 @@ workers = sa.Table(
     _metadata,
     sa.Column("executor_id", sa.Text, primary_key=True),
     sa.Column("beat_at", sa.BigInteger, nullable=False),
+    sa.Column("profile", sa.JSON(none_as_null=True)),  # profile.Profile of its machine
 )
 
-rates = sa.Table(
-    "hunyuan_rates",
+# By how much predicted times were off; see estimate.Correction.
+corrections = sa.Table(
+    "hunyuan_corrections",
     _metadata,
+    sa.Column("basis", sa.Text, primary_key=True),  # of the prediction: profile.Ability
     sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("precision", sa.Text, primary_key=True),
     sa.Column("stage", sa.Text, primary_key=True),
-    sa.Column("seconds_per_unit", sa.Float, nullable=False),
+    sa.Column("factor", sa.Float, nullable=False),
     sa.Column("spread", sa.Float, nullable=False),
 )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from hunyuan_runner.estimate import Range
 from hunyuan_runner.params import GenerationParams, Stage, WebhookEvent
 
 
@@ -51,15 +52,6 @@ class Webhook:
 
 
 @dataclass(frozen=True)
-class Eta:
-    """Seconds until the clip is there, counted from now."""
-
-    low: float
-    expected: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Job:
     """A row of the store, with what follows from the rows around it."""
 
@@ -85,4 +77,4 @@ class Job:
     pausing: bool  # it will wait behind the step under way
     queue_position: int | None  # 1 is next; None once it left the queue
     progress: float  # 0-1, over all stages by expected time
-    eta: Eta | None
+    eta: Range | None  # seconds until the clip is there, from now

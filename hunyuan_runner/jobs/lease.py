@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from hunyuan_runner.jobs.database import clock, jobs, workers
 from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.turns import HANDED_BACK, RUNNING
+from hunyuan_runner.profile import Profile
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +25,13 @@ class Lease:
         # Fresh at every start: what an earlier process of this host left behind is not ours.
         self.executor_id = f"{socket.gethostname()}-{secrets.token_hex(6)}"
 
-    def renew(self) -> None:
+    def renew(self, profile: Profile) -> None:
+        """Be alive, on the machine that `profile` describes."""
         renewed = sa.update(workers).where(workers.c.executor_id == self.executor_id)
-        now = clock(self._engine)
+        row = {"beat_at": clock(self._engine), "profile": profile.as_json()}
         with self._engine.begin() as connection:
-            if connection.execute(renewed.values(beat_at=now)).rowcount == 0:
-                connection.execute(
-                    sa.insert(workers).values(executor_id=self.executor_id, beat_at=now)
-                )
+            if connection.execute(renewed.values(row)).rowcount == 0:
+                connection.execute(sa.insert(workers).values(executor_id=self.executor_id, **row))
 
     def release(self) -> None:
         """Let the others take over at once what this worker had begun."""

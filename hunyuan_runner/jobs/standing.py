@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
 from hunyuan_runner import estimate
-from hunyuan_runner.estimate import Expectation, Rate, Work
-from hunyuan_runner.jobs.database import clock, jobs, now_ms, rates, time_of, workers
-from hunyuan_runner.jobs.job import ENDED, Eta, Job, JobError, JobState, Webhook
+from hunyuan_runner.estimate import Expectation, Range, Work
+from hunyuan_runner.jobs.database import clock, jobs, now_ms, time_of, workers
+from hunyuan_runner.jobs.forecast import Forecast
+from hunyuan_runner.jobs.job import ENDED, Job, JobError, JobState, Webhook
 from hunyuan_runner.jobs.turns import RUNNING, WAITING
 from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.profile import Profile
+from hunyuan_runner.settings import Settings
 
 BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
 
@@ -28,15 +32,14 @@ _AHEAD = (
     .group_by(jobs.c.model)
 )
 _RENDERED = sa.select(jobs).where(RUNNING)
-_RATES = sa.select(rates).where(rates.c.model == sa.bindparam("model"))
 
 
 class Standing:
     """Describes jobs by their rows and by those around them."""
 
-    def __init__(self, engine: sa.Engine, lease_seconds: float) -> None:
-        oldest = clock(engine) - int(lease_seconds * 1000)
-        self._alive = sa.select(sa.func.count()).where(workers.c.beat_at >= oldest)
+    def __init__(self, engine: sa.Engine, settings: Settings) -> None:
+        self._settings = settings
+        self._alive = workers.c.beat_at >= clock(engine) - int(settings.lease_seconds * 1000)
 
     def view(self, connection: sa.Connection, row: sa.Row[Any]) -> Job:
         """The job of this row of `hunyuan_jobs`."""
@@ -44,14 +47,14 @@ class Standing:
         share = 1.0 if row.state == JobState.COMPLETED else 0.0
         paused = row.stage == Stage.PAUSED
         if row.state not in ENDED:
-            expectation = estimate.expect(work_of(row), load_rates(connection, row.model))
+            forecast = self.forecast(connection)
+            expectation = forecast.expect(work_of(row), row.model, row.executor_id)
             share = _progress(row, expectation)
             wait = 0.0
             if row.state == JobState.PENDING and not paused:
-                position, wait = self._queue_ahead(connection, row)
+                position, wait = self.queue_ahead(connection, forecast, row.turn, row.id)
             remaining = wait + expectation.total * (1 - share)
-            factor = 1 + expectation.spread
-            eta = None if paused else Eta(remaining / factor, remaining, remaining * factor)
+            eta = None if paused else Range.about(remaining, expectation.spread)
         return Job(
             id=row.id,
             state=JobState(row.state),
@@ -80,28 +83,32 @@ class Standing:
             eta=eta,
         )
 
-    def _queue_ahead(self, connection: sa.Connection, row: sa.Row[Any]) -> tuple[int, float]:
-        """The job's place in the queue, and the seconds until its turn."""
-        ahead = connection.execute(_AHEAD, {"turn": row.turn, "job_id": row.id}).all()
+    def forecast(self, connection: sa.Connection) -> Forecast:
+        return Forecast.load(connection, self._alive, lambda: self._this_machine)
+
+    @cached_property
+    def _this_machine(self) -> Profile:
+        return Profile.of_this_machine(self._settings)
+
+    def queue_ahead(
+        self, connection: sa.Connection, forecast: Forecast, turn: int, job_id: str
+    ) -> tuple[int, float]:
+        """The place in the queue of a job with this turn, and the seconds until that comes."""
+        ahead = connection.execute(_AHEAD, {"turn": turn, "job_id": job_id}).all()
         running = connection.execute(_RENDERED).all()
         seconds = 0.0
         for group in ahead:
-            seconds += estimate.expect(work_of(group), load_rates(connection, group.model)).total
+            seconds += forecast.expect(work_of(group), group.model).total
         for other in running:
-            expectation = estimate.expect(work_of(other), load_rates(connection, other.model))
+            expectation = forecast.expect(work_of(other), other.model, other.executor_id)
             seconds += expectation.total * (1 - _progress(other, expectation))
         position = 1 + sum(group.jobs_ahead for group in ahead)
         return position, seconds / max(self.live_workers(connection), 1)
 
     def live_workers(self, connection: sa.Connection) -> int:
         """How many workers showed themselves within the lease."""
-        return int(connection.execute(self._alive).scalar_one())
-
-
-def load_rates(connection: sa.Connection, model: str) -> dict[Stage, Rate]:
-    """What this service was seen to need for each stage of `model`."""
-    found = connection.execute(_RATES, {"model": model})
-    return {Stage(row.stage): Rate(row.seconds_per_unit, row.spread) for row in found}
+        count = sa.select(sa.func.count()).where(self._alive)
+        return int(connection.execute(count).scalar_one())
 
 
 def work_of(row: sa.Row[Any]) -> Work:

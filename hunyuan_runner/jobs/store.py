@@ -27,6 +27,7 @@ from hunyuan_runner.jobs.database import (
     open_database,
     submissions,
 )
+from hunyuan_runner.jobs.forecast import Forecast
 from hunyuan_runner.jobs.job import ENDED, Caller, Job, JobState, Webhook
 from hunyuan_runner.jobs.journal import (
     Change,
@@ -109,6 +110,10 @@ _OVERTAKEN = (
     sa.select(jobs.c.id).where(WAITING, _OF_OWNER, jobs.c.priority < sa.bindparam("below")).limit(1)
 )
 
+_TAKEN_OVER = sa.select(sa.func.min(jobs.c.turn)).where(
+    WAITING, _OF_OWNER, jobs.c.priority < sa.bindparam("below")
+)
+
 
 class Jobs:
     """Submit, look up and steer jobs. Thread-safe; every process opens its own."""
@@ -117,7 +122,7 @@ class Jobs:
         self._settings = settings
         self._caller = Caller("", sees_all=True)
         self.engine = open_database(settings)
-        self._standing = Standing(self.engine, settings.lease_seconds)
+        self._standing = Standing(self.engine, settings)
         self._storage = open_storage(settings)
 
     def seen_by(self, caller: Caller) -> Self:
@@ -350,6 +355,22 @@ class Jobs:
         with self.engine.connect() as connection:
             found = {row.state: row.number for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in (*JobState, Stage.PAUSED)}
+
+    def forecast(self) -> Forecast:
+        """How long clips take on the machines there are."""
+        with self.engine.connect() as connection:
+            return self._standing.forecast(connection)
+
+    def queue_seconds(self, priority: int) -> float:
+        """How long a job that the caller queues now waits for its turn."""
+        of = {"owner": self._caller.name, "below": priority}
+        with self.engine.connect() as connection:
+            turn, before = connection.execute(_TAKEN_OVER, of).scalar(), ""
+            if turn is None:
+                turn, before = next_turn(connection, self._caller.name), _new_job_id()
+            forecast = self._standing.forecast(connection)
+            _, seconds = self._standing.queue_ahead(connection, forecast, turn, before)
+        return seconds
 
     def live_workers(self) -> int:
         """How many workers showed themselves within the lease."""

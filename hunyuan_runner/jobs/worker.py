@@ -7,17 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 
-import sqlalchemy as sa
-
-from hunyuan_runner import estimate
 from hunyuan_runner.engine.process import GenerationFailed, Stopped
+from hunyuan_runner.jobs.calibration import calibrate
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
-from hunyuan_runner.jobs.database import rates
+from hunyuan_runner.jobs.forecast import learn
 from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
-from hunyuan_runner.jobs.standing import load_rates
 from hunyuan_runner.jobs.store import Jobs, expiry_ms
+from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import checkpoint_key, draft_key, open_storage, preview_key
 
@@ -38,6 +36,7 @@ class Worker:
         self._engine = self._jobs.engine
         self._storage = open_storage(settings)
         self._lease = Lease(self._engine, settings.lease_seconds)
+        self._profile = Profile.of_this_machine(settings)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._hands = threading.Thread(target=self._work, name="work", daemon=True)
@@ -45,7 +44,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin to take jobs, and to look after those that dead workers left."""
-        self._lease.renew()
+        self._lease.renew(self._profile)
         self._heart.start()
         self._hands.start()
         logger.info("worker %s takes jobs", self._lease.executor_id)
@@ -69,6 +68,9 @@ class Worker:
 
     def _work(self) -> None:
         """Until stopping: see one job after the other through."""
+        if self._settings.calibrate:  # before the first, which would be in its way
+            calibrate(self._settings, self._stopping)
+            self._profile = Profile.of_this_machine(self._settings)
         while not self._stopping.is_set():
             try:
                 claim = Claim.next(self._engine, self._lease.executor_id)
@@ -120,25 +122,11 @@ class Worker:
             logger.info("job %s is no longer this worker's", claim.job_id)
 
     def _learn(self, rendering: Rendering, claim: Claim) -> None:
-        """Correct this host's rates by what the job took."""
-        model = claim.params.model
+        """Correct this machine's times by what the job took."""
+        model_id = claim.params.model
+        ability = self._profile.models[model_id]
         with self._engine.begin() as connection:
-            known = load_rates(connection, model)
-            for stage in estimate.TIMED_STAGES:
-                if (seconds := rendering.seconds_by_stage.get(stage)) is None:
-                    continue
-                observed = seconds / claim.work.units(stage)
-                rate = (
-                    known[stage].observe(observed)
-                    if stage in known
-                    else estimate.first_rate(observed)
-                )
-                values = {"seconds_per_unit": rate.seconds_per_unit, "spread": rate.spread}
-                if stage in known:
-                    here = (rates.c.model == model, rates.c.stage == stage)
-                    connection.execute(sa.update(rates).where(*here).values(**values))
-                else:
-                    connection.execute(sa.insert(rates).values(model=model, stage=stage, **values))
+            learn(connection, model_id, ability, claim.work, rendering.seconds_by_stage)
 
     def _beat(self) -> None:
         """Until stopped: be alive in the others' eyes, take over from the dead, sweep."""
@@ -146,7 +134,7 @@ class Worker:
         interval = self._settings.lease_seconds / HEARTBEATS_PER_LEASE
         while not self._stopped.is_set():
             try:
-                self._lease.renew()
+                self._lease.renew(self._profile)
                 self._lease.take_over()
                 if time.monotonic() - swept_at > SWEEP_SECONDS:
                     swept_at = time.monotonic()

@@ -214,3 +214,27 @@ def test_client_and_command_line_import_neither_models_nor_server() -> None:
         "sys.exit(str(heavy & sys.modules.keys()) if heavy & sys.modules.keys() else 0)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_clip_is_estimated_without_queueing_it(hunyuan: Any) -> None:
+    before = hunyuan.list(limit=1)
+    estimate = hunyuan.estimate(**SHORT)
+    assert estimate.fits
+    assert estimate.in_time is None
+    assert estimate.alternatives == ()
+    assert 0 < estimate.seconds.low < estimate.seconds.expected < estimate.seconds.high
+    assert estimate.params.num_inference_steps == SHORT["num_inference_steps"]
+    assert hunyuan.list(limit=1) == before
+
+
+def test_what_is_proposed_for_a_deadline_can_be_asked_for_as_it_is(hunyuan: Any) -> None:
+    asked = {"width": 512, "height": 512, "num_frames": 129}
+    whole = hunyuan.estimate(**asked)
+    deadline = whole.queue_seconds * 2 + whole.seconds.high / 3
+    late = hunyuan.estimate(deadline_seconds=deadline, **asked)
+    assert late.in_time is False
+    for alternative in late.alternatives:
+        better = hunyuan.estimate(deadline_seconds=deadline, **asked | alternative.changes)
+        assert better.in_time
+        assert better.alternatives == ()
+    assert late.alternatives

@@ -45,6 +45,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         database_url=database_url,
         lease_seconds=LEASE_SECONDS,
         poll_seconds=0.05,
+        calibrate=False,
     )
 
 
@@ -148,6 +149,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "HUNYUAN_DATA_DIR": str(settings.data_dir),
         "HUNYUAN_LEASE_SECONDS": str(settings.lease_seconds),
         "HUNYUAN_POLL_SECONDS": str(settings.poll_seconds),
+        "HUNYUAN_CALIBRATE": str(settings.calibrate),
     }
     if settings.database_url is not None:
         values["HUNYUAN_DATABASE_URL"] = settings.database_url.get_secret_value()

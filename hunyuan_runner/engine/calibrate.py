@@ -1,0 +1,220 @@
+"""A short benchmark: what this machine computes per second of each kind of work of a model.
+
+    python -m hunyuan_runner.engine.calibrate THREADS KERNELS MODEL:PRECISION:FOLDER …
+
+prints estimate.Rates by MODEL:PRECISION, as JSON. What is timed are the engine's own parts, one of
+each and with no weights to load: a transformer block, attention, and the VAE's decoder. KERNELS is
+the folder where those of int8 are built.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLHunyuanVideo
+from diffusers.models.transformers.transformer_hunyuan_video import (
+    HunyuanVideoSingleTransformerBlock,
+)
+from torch.nn import functional
+
+from hunyuan_runner.catalogue import MODELS, Architecture
+from hunyuan_runner.engine.blocks import Int8Blocks, Modulation, SingleBlock
+from hunyuan_runner.engine.decoder import Decoder, dtype_here
+from hunyuan_runner.engine.kernels import (
+    BF16_DEPTH,
+    Kernels,
+    KernelsUnavailable,
+    PackedHeads,
+    load_kernels,
+)
+from hunyuan_runner.engine.precision import Precision
+from hunyuan_runner.engine.quantize import pack_linear
+from hunyuan_runner.engine.transformer import DTYPES, UnmaskedAttention
+from hunyuan_runner.estimate import MEASURED_SPREAD, Rates
+from hunyuan_runner.host import cpp_compiler
+
+NICENESS = 10  # as the engine's
+ENOUGH_SECONDS = 0.2  # of timing one thing
+LEAST_SHARE = 0.1  # of the time that grows with the work
+FEW_TOKENS, TOKENS, ATTENDED_TOKENS = 32, 544, 2048
+TEXT_TOKENS = 16  # of each of these
+LARGE_CHANNELS = 64
+SMALL_LATENTS, LATENTS = (3, 12, 16), (9, 16, 24)  # T, H, W, of a small model's VAE
+SMALL_LARGE_LATENTS, LARGE_LATENTS = (1, 10, 10), (3, 12, 12)  # and of a large one's
+
+Run = Callable[[], object]
+
+
+class Bench:
+    """Runs the parts of one model, whose configurations are in `folder`, in one precision."""
+
+    def __init__(
+        self, architecture: Architecture, folder: Path, kernels: Kernels | None, dtype: torch.dtype
+    ) -> None:
+        """`kernels` are those of int8; without them, blocks are plain ones in `dtype`."""
+        self._architecture = architecture
+        self._folder = folder
+        self._kernels = kernels
+        self._dtype = dtype
+
+    def measure(self) -> Rates:
+        """Takes some seconds."""
+        architecture = self._architecture
+        flops_per_token = architecture.step_flops_per_token / architecture.blocks
+        flops_per_pair = architecture.step_flops_per_token_pair / architecture.blocks
+        attention_seconds = best_seconds(self.attention(ATTENDED_TOKENS))
+        attention_rate = flops_per_pair * ATTENDED_TOKENS**2 / attention_seconds
+        block = self.block()
+        few, many = (
+            best_seconds(block(tokens)) - flops_per_pair * tokens**2 / attention_rate
+            for tokens in (FEW_TOKENS, TOKENS)
+        )
+        token_seconds, block_seconds = _line(FEW_TOKENS, few, TOKENS, many)
+        flop_seconds, decode_seconds = self._decoding()
+        return Rates(
+            linears=flops_per_token / token_seconds,
+            attention=attention_rate,
+            convolutions=1 / flop_seconds,
+            block_seconds=block_seconds,
+            decode_seconds=decode_seconds,
+            spread=MEASURED_SPREAD,
+        )
+
+    def block(self) -> Callable[[int], Run]:
+        """A single block of the transformer, by how many tokens there are in all."""
+        heads, width = self._architecture.heads, self._architecture.width
+        module = self._int8_block() if self._kernels is not None else self._plain_block()
+        dtype = torch.float32 if self._kernels is not None else self._dtype
+
+        def run(tokens: int) -> Run:
+            video = torch.randn(1, tokens - TEXT_TOKENS, width, dtype=dtype)
+            text = torch.randn(1, TEXT_TOKENS, width, dtype=dtype)
+            temb = torch.randn(1, width, dtype=dtype)
+            rotary = torch.randn(2, tokens - TEXT_TOKENS, width // heads).unbind()
+            return lambda: module(video, text, temb, None, rotary)
+
+        return run
+
+    def attention(self, tokens: int) -> Run:
+        """Of all tokens to all tokens, as in a block."""
+        heads = self._architecture.heads
+        width = self._architecture.width // heads
+        if (kernels := self._kernels) is None:
+            shape = (3, 1, tokens, heads, width)
+            query, key, value = torch.randn(shape, dtype=self._dtype).transpose(2, 3)
+            return lambda: functional.scaled_dot_product_attention(query, key, value)
+        padded = -(-width // BF16_DEPTH) * BF16_DEPTH
+        packed = PackedHeads(
+            *(torch.randn(heads, tokens, padded).bfloat16() for _ in range(3)),
+        )
+        out = torch.empty(tokens, heads * width, dtype=torch.bfloat16)
+        return lambda: kernels.attention(packed, tokens, width, out)
+
+    def _plain_block(self) -> torch.nn.Module:
+        heads, width = self._architecture.heads, self._architecture.width
+        with torch.device("meta"):
+            module = HunyuanVideoSingleTransformerBlock(
+                heads, width // heads, self._architecture.mlp_ratio
+            )
+        module.attn.set_processor(UnmaskedAttention())
+        return _filled(module.to(self._dtype))
+
+    def _int8_block(self) -> torch.nn.Module:
+        assert self._kernels is not None
+        width, heads = self._architecture.width, self._architecture.heads
+        mlp = int(width * self._architecture.mlp_ratio)
+        ones = torch.ones(width // heads)
+        square = pack_linear(torch.full((width, width), 0.01), torch.zeros(width))
+        block = SingleBlock(
+            to_qkv=pack_linear(torch.full((3 * width, width), 0.01), torch.zeros(3 * width)),
+            norm_q=ones,
+            norm_k=ones,
+            mlp_in=pack_linear(torch.full((mlp, width), 0.01), torch.zeros(mlp)),
+            attention_out=square,
+            mlp_out=pack_linear(torch.full((width, mlp), 0.01), None),
+        )
+        modulation = (torch.full((3 * width, width), 0.01), torch.zeros(3 * width))
+        return Int8Blocks(self._kernels, [], [block], Modulation([lambda: modulation]), heads)
+
+    def _decoding(self) -> tuple[float, float]:
+        """Seconds per FLOP, and for a clip however small."""
+        config = AutoencoderKLHunyuanVideo.load_config(self._folder / "vae")
+        with torch.device("meta"):
+            vae = AutoencoderKLHunyuanVideo.from_config(config)
+        del vae.encoder
+        decoder = Decoder(_filled(vae.to(dtype_here())))
+        large = self._architecture.vae_channels[0] >= LARGE_CHANNELS
+        shapes = (SMALL_LARGE_LATENTS, LARGE_LATENTS) if large else (SMALL_LATENTS, LATENTS)
+
+        def flops(shape: tuple[int, int, int]) -> float:
+            frames, height, width = shape
+            pixels = (4 * (frames - 1) + 1) * 8 * height * 8 * width
+            return self._architecture.decode_flops_per_pixel * pixels
+
+        def run(shape: tuple[int, int, int]) -> Run:
+            latents = torch.randn(config["latent_channels"], *shape)
+            return lambda: decoder(latents)
+
+        few, many = (best_seconds(run(shape)) for shape in shapes)
+        return _line(flops(shapes[0]), few, flops(shapes[1]), many)
+
+
+def best_seconds(run: Run) -> float:
+    """The quickest of a few runs, or of the first two where they take long."""
+    run()
+    times: list[float] = []
+    while sum(times) < ENOUGH_SECONDS:
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _line(little: float, little_seconds: float, much: float, seconds: float) -> tuple[float, float]:
+    """Seconds per unit of work, and however little of it there is; neither less than nothing."""
+    slope = (seconds - little_seconds) / (much - little)
+    slope = max(slope, LEAST_SHARE * abs(seconds) / much)  # what is timed is noisy
+    return slope, max(0.0, little_seconds - slope * little)
+
+
+def _filled(module: torch.nn.Module) -> torch.nn.Module:
+    """A module that was made without memory for its weights, with some."""
+    module = module.to_empty(device="cpu")
+    for parameter in module.parameters():
+        parameter.fill_(0.01)
+    return module
+
+
+def measure(model: str, precision: Precision, folder: Path, threads: int, kernels: Path) -> Rates:
+    """What this machine computes of a model whose files are in `folder`."""
+    architecture = MODELS[model].architecture
+    if precision is not Precision.INT8:
+        return Bench(architecture, folder, None, DTYPES[precision]).measure()
+    try:
+        loaded = load_kernels(kernels, cpp_compiler() or "c++", threads)
+    except KernelsUnavailable:  # the engine goes on in fp32 then, and so does this
+        return Bench(architecture, folder, None, torch.float32).measure()
+    return Bench(architecture, folder, loaded, torch.float32).measure()
+
+
+@torch.no_grad()
+def main(threads: str, kernels: str, *wanted: str) -> None:
+    os.nice(NICENESS)
+    torch.set_num_threads(int(threads))
+    measured = {}
+    for subject in wanted:
+        model, precision, folder = subject.split(":", 2)
+        rates = measure(model, Precision(precision), Path(folder), int(threads), Path(kernels))
+        measured[f"{model}:{precision}"] = asdict(rates)
+    print(json.dumps(measured))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,114 @@
+"""How long clips take on the machines there are, by their profiles and by what jobs took."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.estimate import Correction, Expectation, Work, expect, first_correction
+from hunyuan_runner.jobs.database import corrections, workers
+from hunyuan_runner.params import Stage
+from hunyuan_runner.profile import Ability, Profile
+
+_CORRECTIONS = sa.select(corrections)
+Subject = tuple[str, str, str]  # what a correction is of: basis, model and precision
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is known now: by the id of its executor, the machine of each live worker."""
+
+    machines: Mapping[str, Profile]
+    corrections: Mapping[Subject, Mapping[Stage, Correction]]
+    otherwise: Callable[[], Profile]  # the machine to go by while no worker is there
+
+    @classmethod
+    def load(
+        cls,
+        connection: sa.Connection,
+        alive: sa.ColumnElement[bool],
+        otherwise: Callable[[], Profile],
+    ) -> Self:
+        live = connection.execute(
+            sa.select(workers.c.executor_id, workers.c.profile).where(
+                alive, workers.c.profile.is_not(None)
+            )
+        )
+        machines = {row.executor_id: _profile(row.profile) for row in live}
+        return cls(
+            {executor_id: profile for executor_id, profile in machines.items() if profile},
+            _load_corrections(connection),
+            otherwise,
+        )
+
+    @cached_property
+    def largest(self) -> Profile:
+        """The machine with the most memory: what does not fit there fits nowhere."""
+        if not self.machines:
+            return self.otherwise()
+        return max(self.machines.values(), key=lambda machine: machine.memory_bytes)
+
+    def expect(self, work: Work, model_id: str, executor_id: str | None = None) -> Expectation:
+        """On the machine of that worker, or where it would most likely be rendered."""
+        machine = self.machines.get(executor_id or "", self.largest)
+        ability = machine.models[model_id]
+        known = self.corrections.get(_subject(model_id, ability), {})
+        return expect(work, MODELS[model_id], ability.rates, known)
+
+
+def learn(
+    connection: sa.Connection,
+    model_id: str,
+    ability: Ability,
+    work: Work,
+    seconds: Mapping[Stage, float],
+) -> None:
+    """Correct what is predicted with this ability by what the stages of a job took."""
+    basis, _, precision = subject = _subject(model_id, ability)
+    known = _load_corrections(connection).get(subject, {})
+    predicted = ability.rates.predict(work, MODELS[model_id])
+    for stage in predicted.keys() & seconds.keys():  # how long loading takes is not predicted
+        factor = seconds[stage] / predicted[stage]
+        correction = (
+            known[stage].observe(factor)
+            if stage in known
+            else first_correction(factor, ability.rates.spread)
+        )
+        values = {"factor": correction.factor, "spread": correction.spread}
+        key = {"basis": basis, "model": model_id, "precision": precision, "stage": stage}
+        if stage in known:
+            here = (corrections.c[name] == value for name, value in key.items())
+            connection.execute(sa.update(corrections).where(*here).values(values))
+        else:
+            connection.execute(sa.insert(corrections).values(key | values))
+
+
+def _load_corrections(connection: sa.Connection) -> Mapping[Subject, dict[Stage, Correction]]:
+    found: defaultdict[Subject, dict[Stage, Correction]] = defaultdict(dict)
+    for row in connection.execute(_CORRECTIONS):
+        found[row.basis, row.model, row.precision][Stage(row.stage)] = Correction(
+            row.factor, row.spread
+        )
+    return found
+
+
+def _subject(model_id: str, ability: Ability) -> Subject:
+    return ability.basis, model_id, ability.precision
+
+
+def _profile(value: Any) -> Profile | None:
+    try:
+        return Profile.of_json(value)
+    except ValidationError:  # of a worker of another version, while they are being replaced
+        logger.debug("a worker's profile cannot be read", exc_info=True)
+        return None

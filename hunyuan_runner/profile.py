@@ -1,0 +1,112 @@
+"""What a runner's machine is and can, as it tells the others through the job database."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.engine.precision import Cpu, Precision, choose
+from hunyuan_runner.estimate import Rates, guess
+from hunyuan_runner.host import cpu_name, package_versions, usable_cores
+from hunyuan_runner.settings import Settings
+
+BENCHMARK_VERSION = 1  # of engine/calibrate.py: what an earlier one measured is not comparable
+MEASURED_FILE = "calibration.json"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ability:
+    """How a machine computes a model."""
+
+    installed: bool
+    precision: Precision
+    reason: str  # for the precision
+    rates: Rates
+    basis: str  # of the rates: corrections of the same basis, model and precision are comparable
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A runner's machine."""
+
+    cpu: str
+    threads: int
+    memory_bytes: int
+    models: Mapping[str, Ability]  # by id, installed or not
+
+    @classmethod
+    def of_this_machine(cls, settings: Settings) -> Self:
+        """With what was measured here before, as far as something was."""
+        threads = settings.threads or usable_cores()
+        cpu = Cpu.here()
+        measured = load_measured(settings)
+
+        def ability(model: Model) -> Ability:
+            choice = choose(settings.precision, model.parameters, cpu)
+            rates = measured.get(measured_key(model, choice.precision))
+            return Ability(
+                installed=settings.has_model(model.id),
+                precision=choice.precision,
+                reason=choice.reason,
+                rates=rates or guess(model, choice.precision, threads),
+                basis=machine_key(threads) if rates else f"a guess for {threads} threads",
+            )
+
+        abilities = {model.id: ability(model) for model in MODELS.values()}
+        return cls(cpu_name(), threads, cpu.memory_bytes, abilities)
+
+    @classmethod
+    def of_json(cls, value: Any) -> Self:
+        """As as_json() gave it. Raises ValidationError where a newer version did."""
+        profile: Self = TypeAdapter(cls).validate_python(value)
+        return profile
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def machine_key(threads: int) -> str:
+    """What has to be the same for something that was measured to hold still."""
+    torch = package_versions()["torch"]
+    return f"{cpu_name()}, {threads} threads, torch {torch}, benchmark {BENCHMARK_VERSION}"
+
+
+def measured_key(model: Model, precision: Precision) -> str:
+    """By which the rates of a model are kept; models of one architecture share them."""
+    architecture = model.architecture
+    return f"{architecture.width}/{architecture.vae_channels[0]} in {precision}"
+
+
+def load_measured(settings: Settings) -> dict[str, Rates]:
+    """By measured_key(): what was measured on this machine, with as many threads."""
+    try:
+        kept = json.loads(_file(settings).read_text())
+        if kept["machine"] != machine_key(settings.threads or usable_cores()):
+            return {}
+        return TypeAdapter(dict[str, Rates]).validate_python(kept["rates"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, ValidationError):
+        logger.warning("%s cannot be read; it is measured anew", _file(settings), exc_info=True)
+        return {}
+
+
+def keep_measured(settings: Settings, rates: Mapping[str, Rates]) -> None:
+    kept = {
+        "machine": machine_key(settings.threads or usable_cores()),
+        "rates": {key: asdict(rate) for key, rate in rates.items()},
+    }
+    _file(settings).write_text(json.dumps(kept, indent=1))
+
+
+def _file(settings: Settings) -> Path:
+    return settings.data_dir / MEASURED_FILE

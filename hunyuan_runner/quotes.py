@@ -1,0 +1,255 @@
+"""What a clip would cost, told before it is rendered, and what to ask for instead.
+
+The search for alternatives tries fewer frames, fewer steps and a smaller picture, alone and
+together, quicker presets and other models, and keeps what is nearest to what was asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import Any, get_args
+
+from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.estimate import Expectation, Range
+from hunyuan_runner.memory import fits, peak_bytes
+from hunyuan_runner.params import (
+    FRAME_MULTIPLE,
+    MIN_SIDE,
+    SIZE_MULTIPLE,
+    GenerationParams,
+    GenerationRequest,
+    PresetName,
+)
+from hunyuan_runner.profile import Profile
+
+MAX_ALTERNATIVES = 4
+SHAPE = ("width", "height", "num_frames")
+COSTLY = (*SHAPE, "num_inference_steps")
+MIN_NUM_FRAMES = 5  # below, it is a picture
+SHAPE_TOLERANCE = 0.03  # of the logarithm of its aspect ratio
+LEVELS = 48  # of how much less of a clip there is, down to SMALLEST
+SMALLEST = 1 / 64
+# What a change is worth on top of how far it goes, which is measured in logarithms of ratios: one
+# field changed by a half is nearer than two changed by a third.
+FIELD_DISTANCE = 0.25
+MODEL_DISTANCE = 0.5
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What a clip costs by itself, without its wait in the queue."""
+
+    params: GenerationParams
+    seconds: Range
+    peak_memory_bytes: int
+    fits: bool
+    cost: float | None  # in the unit of HUNYUAN_COST_PER_HOUR
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A quote for something else: the request with `changes`."""
+
+    changes: Mapping[str, Any]
+    quote: Quote
+
+    @property
+    def summary(self) -> str:
+        """In words, as in `320x240, 33 frames`."""
+        params = self.quote.params
+        told = {
+            "model": f"model {params.model}",
+            "width": f"{params.width}x{params.height}",
+            "num_frames": f"{params.num_frames} frames",
+            "num_inference_steps": f"{params.num_inference_steps} steps",
+        }
+        return ", ".join(words for name, words in told.items() if name in self.changes)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What there is to know before a clip is queued."""
+
+    quote: Quote
+    queue_seconds: float  # until its turn would come
+    alternatives: Sequence[Alternative]  # none are needed where it fits and is there in time
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What quotes go by: the machine, how long clips take on it, and what its time costs."""
+
+    machine: Profile
+    expect: Callable[[GenerationParams], Expectation]
+    cost_per_hour: float | None
+
+    def quote(self, params: GenerationParams, model: Model) -> Quote:
+        expectation = self.expect(params)
+        needed = peak_bytes(params, model, self.machine.models[model.id].precision)
+        seconds = expectation.total
+        return Quote(
+            params=params,
+            seconds=Range.about(seconds, expectation.spread),
+            peak_memory_bytes=needed,
+            fits=fits(model, needed, self.machine.memory_bytes),
+            cost=None if self.cost_per_hour is None else self.cost_per_hour * seconds / 3600,
+        )
+
+
+def in_time(quote: Quote, seconds: float) -> bool:
+    """Whether the clip should be there within so many seconds of its start, at the latest."""
+    return quote.seconds.high <= seconds
+
+
+def alternatives(
+    request: GenerationRequest,
+    asked: GenerationParams,
+    models: Sequence[Model],
+    terms: Terms,
+    within_seconds: float = math.inf,
+) -> list[Alternative]:
+    """What fits and is there in time, the nearest to what was `asked` first.
+
+    `asked` is the request resolved with the first of `models`, which are those there are.
+    """
+
+    def is_good(candidate: Candidate) -> bool:
+        params, model = candidate
+        enough_steps = params.num_inference_steps > (request.draft_steps or 0)
+        quote = terms.quote(params, model)
+        return enough_steps and quote.fits and in_time(quote, within_seconds)
+
+    def distance(candidate: Candidate) -> float:
+        params, model = candidate
+        return _distance(asked, params) + _model_distance(models[0], model)
+
+    # What comes behind the first good candidate of a way is farther.
+    firsts = (next(filter(is_good, way), None) for way in _ways(request, asked, models))
+    nearest: list[Candidate] = []
+    for candidate in sorted(filter(None, firsts), key=distance):
+        if not any(_is_less(candidate[0], nearer) for nearer, _ in nearest):
+            nearest.append(candidate)
+    return [
+        Alternative(_changes(asked, params), terms.quote(params, model))
+        for params, model in nearest[:MAX_ALTERNATIVES]
+    ]
+
+
+Candidate = tuple[GenerationParams, Model]
+Changes = dict[str, int]
+
+
+def _ways(
+    request: GenerationRequest, asked: GenerationParams, models: Sequence[Model]
+) -> Iterator[Iterator[Candidate]]:
+    """Ways to go from what was asked, each a little farther with every candidate."""
+    model, *others = models
+    for number in range(1, len(_AXES) + 1):
+        for axes in combinations(_AXES, number):
+            yield _less(asked, model, axes)
+    for name in get_args(PresetName):
+        yield _preset(request, asked, model, name)
+    for other in others:
+        as_asked = _with_model(request, asked, other)
+        yield chain([(as_asked, other)], _less(as_asked, other, (_frames, _picture)))
+
+
+def _less(
+    asked: GenerationParams, model: Model, axes: Sequence[Callable[..., Changes | None]]
+) -> Iterator[Candidate]:
+    """Less and less of what is asked for, along all `axes` alike."""
+    for level in range(1, LEVELS + 1):
+        share = SMALLEST ** (level / LEVELS / len(axes))
+        changes: Changes = {}
+        for axis in axes:
+            changed = axis(asked, model, share)
+            if changed is None:
+                return
+            changes |= changed
+        yield asked.model_copy(update=changes), model
+
+
+def _frames(asked: GenerationParams, _: Model, share: float) -> Changes:
+    latent_frames = math.floor((asked.num_frames * share - 1) / FRAME_MULTIPLE)
+    fewest = min(asked.num_frames, MIN_NUM_FRAMES)
+    return {"num_frames": max(fewest, latent_frames * FRAME_MULTIPLE + 1)}
+
+
+def _steps(asked: GenerationParams, model: Model, share: float) -> Changes:
+    """No fewer than the fast preset's, with which the model is known to work."""
+    fewest = min(asked.num_inference_steps, model.presets["fast"].num_inference_steps)
+    return {"num_inference_steps": max(fewest, math.floor(asked.num_inference_steps * share))}
+
+
+def _picture(asked: GenerationParams, _: Model, share: float) -> Changes | None:
+    """Of the same shape, with sides that need no cropping; None where there is none so small."""
+    largest = math.floor(asked.width * math.sqrt(share) / SIZE_MULTIPLE) * SIZE_MULTIPLE
+    for width in range(largest, MIN_SIDE - 1, -SIZE_MULTIPLE):
+        height = round(asked.height * width / asked.width / SIZE_MULTIPLE) * SIZE_MULTIPLE
+        if height < MIN_SIDE:
+            return None
+        if abs(math.log(width / height * asked.height / asked.width)) <= SHAPE_TOLERANCE:
+            return {"width": width, "height": height}
+    return None
+
+
+_AXES = (_steps, _frames, _picture)
+
+
+def _preset(
+    request: GenerationRequest, asked: GenerationParams, model: Model, name: PresetName
+) -> Iterator[Candidate]:
+    """Another preset, for a request that left to the preset what a clip costs."""
+    if any(getattr(request, field) is not None for field in COSTLY):
+        return
+    changed = request.model_copy(update={"preset": name, "seed": asked.seed})
+    params = changed.resolve(model.id, model.presets)
+    steps = params.num_inference_steps
+    if params != asked and params.tokens <= asked.tokens and steps <= asked.num_inference_steps:
+        yield params, model
+
+
+def _with_model(
+    request: GenerationRequest, asked: GenerationParams, model: Model
+) -> GenerationParams:
+    """What was asked of another model, which has steps, guidance and shift of its own, and unless
+    it is the same model otherwise trained, sizes."""
+    own = dict.fromkeys(("num_inference_steps", "guidance_scale", "flow_shift", *SHAPE))
+    kept = {"seed": asked.seed}
+    if model.architecture == MODELS[asked.model].architecture:
+        kept |= {name: getattr(asked, name) for name in SHAPE}
+    return request.model_copy(update=own | kept).resolve(model.id, model.presets)
+
+
+def _is_less(params: GenerationParams, than: GenerationParams) -> bool:
+    """Whether of the same model it is less in every way, or the same."""
+    less = all(getattr(params, name) <= getattr(than, name) for name in COSTLY)
+    return less and params.model == than.model
+
+
+def _changes(asked: GenerationParams, params: GenerationParams) -> dict[str, Any]:
+    """The fields to put into the request; a size is told as a whole."""
+    told = params.model_dump()
+    changed = {name for name, value in told.items() if value != getattr(asked, name)}
+    if changed & {"width", "height"}:
+        changed |= {"width", "height"}
+    return {name: value for name, value in told.items() if name in changed}
+
+
+def _distance(asked: GenerationParams, params: GenerationParams) -> float:
+    ratios = [
+        asked.width * asked.height / (params.width * params.height),
+        asked.num_frames / params.num_frames,
+    ]
+    if asked.model == params.model:  # another's steps are not fewer of the same
+        ratios.append(asked.num_inference_steps / params.num_inference_steps)
+    return sum(FIELD_DISTANCE + abs(math.log(ratio)) for ratio in ratios if ratio != 1)
+
+
+def _model_distance(asked: Model, model: Model) -> float:
+    if asked.id == model.id:
+        return 0.0
+    return MODEL_DISTANCE + abs(math.log(asked.parameters / model.parameters))

@@ -1,0 +1,62 @@
+"""What is expected of the machines there are, and what finished jobs teach."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.estimate import Work
+from hunyuan_runner.jobs.forecast import learn
+from hunyuan_runner.jobs.lease import Lease
+from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.params import Stage
+from hunyuan_runner.profile import Profile
+from hunyuan_runner.settings import Settings
+from tests.jobs.conftest import clip
+
+WORK = Work.of(clip(), MODELS["demo"])
+
+
+def test_without_a_worker_this_machine_is_gone_by(jobs: Jobs, settings: Settings) -> None:
+    forecast = jobs.forecast()
+    assert forecast.machines == {}
+    assert forecast.largest == Profile.of_this_machine(settings)
+
+
+def test_the_largest_machine_is_gone_by_and_each_worker_by_its_own(
+    jobs: Jobs, settings: Settings
+) -> None:
+    here = Profile.of_this_machine(settings)
+    fast = replace(here.models["demo"].rates, linears=1e15, attention=1e15, convolutions=1e15)
+    small = replace(here, memory_bytes=1, models={"demo": replace(here.models["demo"], rates=fast)})
+    leases = [Lease(jobs.engine, settings.lease_seconds) for _ in range(2)]
+    for lease, profile in zip(leases, (here, small), strict=True):
+        lease.renew(profile)
+    forecast = jobs.forecast()
+    assert forecast.largest == here
+    slow, quick = (forecast.expect(WORK, "demo", lease.executor_id).total for lease in leases)
+    assert slow == forecast.expect(WORK, "demo").total
+    assert quick < slow
+
+
+def test_what_a_job_took_corrects_the_next_ones_and_its_loading_does_not(
+    jobs: Jobs, settings: Settings
+) -> None:
+    ability = Profile.of_this_machine(settings).models["demo"]
+    before = jobs.forecast().expect(WORK, "demo")
+    took = {stage: 3 * seconds for stage, seconds in before.seconds.items()}
+    for _ in range(12):
+        with jobs.engine.begin() as connection:
+            learn(connection, "demo", ability, WORK, {Stage.LOADING: 9.0, **took})
+    after = jobs.forecast().expect(WORK, "demo")
+    assert after.total == pytest.approx(3 * before.total, rel=0.05)
+    assert after.spread < before.spread
+
+
+def test_the_queue_of_another_priority_is_another(jobs: Jobs) -> None:
+    assert jobs.queue_seconds(priority=0) == 0
+    jobs.submit(clip())
+    assert jobs.queue_seconds(priority=0) > 0
+    assert jobs.queue_seconds(priority=1) == 0
