@@ -129,7 +129,9 @@ def _event_schema(name: str, description: str, data: dict[str, Any]) -> dict[str
 JOB = reference(JobView)
 EVENTS = [
     _event_schema("state", "The job is in another state, or how it is as a stream begins.", JOB),
-    _event_schema("progress", "It is at another stage or step.", schema_of(ProgressView)),
+    _event_schema(
+        "progress", "It is at another stage, or a step or a tile further.", schema_of(ProgressView)
+    ),
     _event_schema("preview", "There is a new picture of it.", schema_of(PreviewView)),
     _event_schema("final", "It ended; the last event of its stream.", JOB),
 ]

@@ -106,7 +106,7 @@ class FinalEvent(StateEvent):
 
 
 class ProgressEvent(View):
-    """The job is at another stage or step."""
+    """The job is at another stage, or a step or a tile further."""
 
     id: str = ""
     job_id: str

@@ -71,6 +71,20 @@ def test_events_tell_how_the_job_was_when_they_happened(jobs: Jobs, render: Rend
     assert (page.number, page.has_more) == (numbers[-1], False)
 
 
+def test_progress_moves_with_the_tiles_that_are_decoded(jobs: Jobs) -> None:
+    large = {"width": 512, "height": 512, "num_frames": 61}
+    job = jobs.submit(clip().model_copy(update=large))
+    claim = Claim.next(jobs.engine, "a worker")
+    assert claim is not None
+    claim.enter(Stage.DECODING)
+    for tile in (1, 2, 3, 4):
+        claim.finish_part(tile, 4)
+    claim.enter(Stage.PUBLISHING)
+    page = jobs.events_after(0, job.id)
+    *_, entered, first, second, third, fourth, left = (event.job.progress for event in page.events)
+    assert entered < first < second < third < fourth == left < 1
+
+
 def test_what_follows_a_number_is_told_and_nothing_else(jobs: Jobs, render: Render) -> None:
     first, second = jobs.submit(clip(steps=3)), jobs.submit(clip(steps=3))
     render(first)
