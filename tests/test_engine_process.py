@@ -351,13 +351,13 @@ def test_what_the_listener_raises_ends_the_child_and_comes_through(
     render(engine, tiny.params())
 
 
-def test_each_death_while_decoding_asks_for_smaller_tiles(
+def test_each_further_death_while_decoding_asks_for_smaller_tiles(
     engine: EngineProcess, models_dir: Path
 ) -> None:
     params = tiny.params(num_frames=37)
     witness = Witness()
     whole = render(engine, params, on_event=witness)
-    for _ in range(2):
+    for _ in range(3):
         killer = Witness(at_stage(Stage.DECODING), send_signal(engine, signal.SIGKILL))
         with pytest.raises(EngineDied):
             render(engine, params, witness.checkpoint, killer)

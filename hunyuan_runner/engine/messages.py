@@ -15,8 +15,8 @@ class Generate:
     """Parent to child: render a clip into `frames`, going on from `checkpoint` if there is one.
 
     With `draft_after`, stop behind that step, and render what the clip is then expected to become.
-    `decode_attempt` counts the children that died decoding this checkpoint: each one more asks for
-    smaller tiles.
+    `decode_attempt` counts the children that died decoding this checkpoint, but for the first: each
+    one more asks for smaller tiles.
     """
 
     number: int

@@ -103,7 +103,7 @@ class EngineProcess:
         self._number = 0
         self._stage: Stage | None = None
         self._checkpoint: bytes | None = None
-        self._decode_attempt = 0  # how many children died decoding self._checkpoint
+        self._decode_deaths = 0  # how many children died decoding self._checkpoint
 
         scratch.mkdir(parents=True, exist_ok=True)
         _delete_abandoned_frames(scratch)
@@ -160,7 +160,8 @@ class EngineProcess:
             precision=self._precision(params.model),
             checkpoint=checkpoint,
             draft_after=draft_after,
-            decode_attempt=self._decode_attempt,
+            # The first death may have had any cause: with the same tiles the clip is the same.
+            decode_attempt=max(0, self._decode_deaths - 1),
             frames=self._scratch / f"frames-{os.getpid()}-{id(self):x}-{self._number}.npy",
         )
 
@@ -173,7 +174,7 @@ class EngineProcess:
     def _remember(self, checkpoint: bytes | None) -> None:
         if checkpoint != self._checkpoint:
             self._checkpoint = checkpoint
-            self._decode_attempt = 0
+            self._decode_deaths = 0
 
     def _render(
         self,
@@ -211,7 +212,7 @@ class EngineProcess:
             if stopping:
                 raise Stopped from None
             if self._stage is Stage.DECODING:
-                self._decode_attempt += 1
+                self._decode_deaths += 1
             raise EngineDied(exit_code, self._stage) from None
 
     def _note(self, event: Event) -> None:

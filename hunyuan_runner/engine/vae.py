@@ -12,12 +12,12 @@ from typing import Self
 import torch
 
 from hunyuan_runner.engine.decoder import PIECE_BYTES, Decoder
-from hunyuan_runner.host import available_memory_bytes
+from hunyuan_runner.host import memory_bytes
 
 logger = logging.getLogger(__name__)
 
 MOST_BYTES = 5e9  # more would save few FLOPs
-SPARED_BYTES = 0.5e9  # of what is available, for everybody else
+SPARED_BYTES = 2e9  # of the machine's memory, for the engine with its VAE and for everybody else
 OVERLAPS = (2, 4, 4)  # of neighbours along T, H and W, in latents
 SHORTEST = (4, 10, 10)  # tiles along T, H and W, in latents
 # At the decoder's peak there are so many feature maps of full size and of the fewest channels, and
@@ -59,8 +59,8 @@ def decode(
 ) -> torch.Tensor:
     """Decode the pipeline's latents (NCTHW, N = 1) into pixels in -1..1 (NCTHW).
 
-    Takes the tiles with the fewest FLOPs in the memory at hand, half as large ones for every
-    `attempt` made before, and goes on to smaller ones where memory runs out. `report` is told how
+    Takes the tiles with the fewest FLOPs in the machine's memory, half as large ones for every
+    `attempt` that it was too little for, and goes on to smaller ones where memory runs out. `report` is told how
     many tiles of how many are done.
     """
     latents = latents[0] / decoder.config.scaling_factor
@@ -90,8 +90,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def memory_budget(decoder: Decoder, shape: torch.Size) -> float:
-    """The bytes that a tile of latents (THW) may take here and now, beside the clip's pixels."""
-    total = min(MOST_BYTES, available_memory_bytes() - SPARED_BYTES)
+    """The bytes that a tile of latents (THW) may take here, beside the clip's pixels.
+
+    The same at any time, whatever else is in memory: other tiles would give other last bits.
+    """
+    total = min(MOST_BYTES, memory_bytes() - SPARED_BYTES)
     return total - PIXEL_BYTES * _pixels(decoder, shape)
 
 
