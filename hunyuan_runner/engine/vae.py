@@ -60,8 +60,8 @@ def decode(
     """Decode the pipeline's latents (NCTHW, N = 1) into pixels in -1..1 (NCTHW).
 
     Takes the tiles with the fewest FLOPs in the machine's memory, half as large ones for every
-    `attempt` that it was too little for, and goes on to smaller ones where memory runs out. `report` is told how
-    many tiles of how many are done.
+    `attempt` that it was too little for, and goes on to smaller ones where memory runs out.
+    `report` is told how many tiles of how many are done.
     """
     latents = latents[0] / decoder.config.scaling_factor
     shape = latents.shape[1:]
