@@ -3,6 +3,7 @@
 python download_models.py --list
 python download_models.py hunyuanvideo --accept-licence
 python download_models.py hunyuanvideo --verify
+python download_models.py hunyuanvideo --quantise int8
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import httpx2  # what huggingface_hub speaks HTTP with: its errors come through
 import typer
 from rich.console import Console
 from rich.filesize import decimal
+from rich.progress import Progress
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
-from hunyuan_runner.catalogue import HUNYUAN_LICENCE, MODELS, Model
+from hunyuan_runner.catalogue import (
+    HUNYUAN_LICENCE,
+    MODELS,
+    QUANTIZED_TRANSFORMER,
+    TRANSFORMER,
+    Model,
+)
 from hunyuan_runner.manifest import DOWNLOAD_NOTE, file_sha256
 from hunyuan_runner.settings import Settings, get_settings
 
@@ -76,11 +84,15 @@ def main(
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You read the licence and accept it.")
     ] = False,
+    quantise: Annotated[
+        Literal["int8"] | None,
+        typer.Option(help="Keep the transformer in int8 too: a start takes less time and memory."),
+    ] = None,
     models_dir: Annotated[
         Path | None, typer.Option(help="Where models go; default: HUNYUAN_MODELS_DIR.")
     ] = None,
 ) -> None:
-    """Fetch, check and list models. A download that broke off goes on where it stopped."""
+    """Fetch, check, quantise and list models. A download cut off goes on where it stopped."""
     settings = get_settings()
     if models_dir is not None:
         settings = settings.model_copy(update={"models_dir": models_dir})
@@ -92,8 +104,11 @@ def main(
     model = MODELS[model_id]
     if verify:
         _verify(model, settings.model_dir(model.id))
-    else:
+        return
+    if model.repo is not None or quantise is None:
         _install(model, settings.models_dir, accept_licence)
+    if quantise is not None:
+        _quantise(settings.model_dir(model.id))
 
 
 def _list(settings: Settings) -> None:
@@ -145,6 +160,27 @@ def _install(model: Model, models_dir: Path, accept_licence: bool) -> None:
     out.print(f"{model.id} is installed: {folder}")
 
 
+def _quantise(folder: Path) -> None:
+    if (folder / QUANTIZED_TRANSFORMER).exists():
+        out.print(f"{folder.name} is in int8 already: {folder / QUANTIZED_TRANSFORMER}")
+        return
+    from hunyuan_runner.engine.quantize import quantize
+
+    size = _bytes_in(folder / TRANSFORMER)
+    try:
+        _require_space(folder, size)
+        with Progress(console=err) as progress:
+            task = progress.add_task("quantising", total=None)
+            quantize(folder, lambda done, of: progress.update(task, completed=done, total=of))
+    except (OSError, SafetensorError) as error:
+        _fail(f"{folder.name} could not be quantised: {error}")
+    out.print(
+        f"{folder.name} is in int8, too: {folder / QUANTIZED_TRANSFORMER}. "
+        f"If you want no other precision, {folder / TRANSFORMER} may be deleted.",
+        soft_wrap=True,
+    )
+
+
 def _download(repo: str, revision: str | None, folder: Path) -> None:
     """Bring `folder` to hold what the pipeline needs of the repository."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the hub is imported
@@ -162,7 +198,7 @@ def _download(repo: str, revision: str | None, folder: Path) -> None:
     fetch(files[INDEX])
     components = _components(folder)
     wanted = [file for file in files.values() if _is_wanted(file.path, components)]
-    _require_space(folder, sum(file.size for file in wanted))
+    _require_space(folder, sum(file.size for file in wanted) - _bytes_in(folder))
     manifest = {"repo": repo, "commit": commit, "files": [asdict(file) for file in wanted]}
     (folder / DOWNLOAD_NOTE).write_text(json.dumps(manifest, indent=2))
     for file in wanted:
@@ -209,12 +245,11 @@ def _fetch(url: str, file: File, folder: Path) -> None:
     incomplete.replace(target)
 
 
-def _require_space(folder: Path, size: int) -> None:
-    missing = size - _bytes_in(folder)
+def _require_space(folder: Path, missing: int) -> None:
     free = shutil.disk_usage(folder).free
     if missing > free:
         raise OSError(
-            f"{decimal(missing)} are still to fetch, but {folder.parent} has room "
+            f"{decimal(missing)} are still to come, but {folder.parent} has room "
             f"for {decimal(free)} only"
         )
 
@@ -237,6 +272,8 @@ def _altered(folder: Path) -> Iterator[tuple[str, str]]:
         return
     for file in json.loads((folder / DOWNLOAD_NOTE).read_text())["files"]:
         path = folder / file["path"]
+        if path.parent.name == TRANSFORMER and _stands_in(folder, TRANSFORMER):
+            continue
         if not path.is_file():
             yield file["path"], "is missing"
         elif (size := path.stat().st_size) != file["size"]:
@@ -247,6 +284,7 @@ def _altered(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _unusable(folder: Path, component: str) -> Iterator[tuple[str, str]]:
     """Files of one part of the pipeline that are missing, or are not what they should be."""
+    component = _stands_in(folder, component) or component
     names = {path.name for path in (folder / component).glob("*")}
     if not names & CONFIGS:
         yield component, "has no configuration"
@@ -265,6 +303,13 @@ def _unusable(folder: Path, component: str) -> Iterator[tuple[str, str]]:
     for shard, tensors in shards.items():
         if problem := _shard_problem(folder / component / shard, tensors):
             yield f"{component}/{shard}", problem
+
+
+def _stands_in(folder: Path, component: str) -> str | None:
+    """The int8 form, where it is there and the original is gone."""
+    if component != TRANSFORMER or (folder / TRANSFORMER).exists():
+        return None
+    return QUANTIZED_TRANSFORMER if (folder / QUANTIZED_TRANSFORMER).exists() else None
 
 
 def _shard_problem(path: Path, tensors: set[str]) -> str | None:

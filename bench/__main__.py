@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import clips, front, load, quality
+from bench import blocks, clips, front, load, quality, vae
 from hunyuan_runner.host import cpu_name
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -20,6 +20,8 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "front": front.run,
     "clips": clips.run,
     "load": load.run,
+    "blocks": blocks.run,
+    "vae": vae.run,
     "quality": quality.run,
 }
 

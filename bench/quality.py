@@ -35,6 +35,7 @@ from demo_model.evaluate import (
 from demo_model.scenes import Array, Scene
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.messages import Generate
+from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.host import usable_cores
@@ -108,7 +109,8 @@ def render(variant: Variant, asked: Sequence[Prompt], steps: int) -> list[Frames
     clips = []
     with tempfile.TemporaryDirectory() as folder:
         kernels, kept = Path(folder) / "kernels", Path(folder) / "prompts"
-        pipeline = VideoPipeline.load(MODEL_DIR, variant.precision, usable_cores(), kernels, kept)
+        parts = Parts(MODEL_DIR, variant.precision, usable_cores(), kernels)
+        pipeline = VideoPipeline(parts, kept)
         for number, prompt in enumerate(asked, 1):
             start = time.monotonic()
             params = prompt.params(variant.step_cache, steps)

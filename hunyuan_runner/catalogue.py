@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hunyuan_runner.params import Preset, PresetName
 from hunyuan_runner.schedule import StepCache
 
+TRANSFORMER, QUANTIZED_TRANSFORMER = "transformer", "transformer_int8"  # in a model's folder
 HUNYUAN_LICENCE = "Tencent Hunyuan Community License"
 
 

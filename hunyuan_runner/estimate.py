@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -111,27 +111,21 @@ def expect(work: Work, rates: Mapping[Stage, Rate]) -> Expectation:
 def progress(
     expectation: Expectation,
     stage: Stage | None,
-    step: int,
-    computed_steps: Sequence[int],
+    part: int,
+    parts: int,
     elapsed: float,
 ) -> float:
     """The share, 0 to 1, of the expected time that lies behind a job at `stage`.
 
-    `step` steps are done, and `computed_steps` are those that take their time. `elapsed` is the
-    seconds since the stage, or while denoising the last step, began; it counts only as far as the
-    stage or step was expected to take.
+    `part` of the stage's equal `parts` is done: steps while denoising, else what the engine told.
+    `elapsed` is the seconds since then; it counts only as far as a part was expected to take.
     """
     if stage not in TIMED_STAGES:
         return 0.0
     before = TIMED_STAGES.index(stage)
     done = sum(expectation.seconds[earlier] for earlier in TIMED_STAGES[:before])
-    expected = expectation.seconds[stage]
-    if stage is Stage.DENOISING:
-        step_seconds = expected / len(computed_steps)
-        done += sum(computed < step for computed in computed_steps) * step_seconds
-        done += min(elapsed, step_seconds) if step in computed_steps else 0
-    else:
-        done += min(elapsed, expected)
+    part_seconds = expectation.seconds[stage] / parts
+    done += part * part_seconds + min(elapsed, part_seconds)
     return min(done / expectation.total, 0.99)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -54,6 +55,27 @@ def memory_bytes() -> int:
     except OSError:
         return physical
     return physical if limit == "max" else min(physical, int(limit))
+
+
+def available_memory_bytes() -> int:
+    """What this process may still take before the machine or its container runs out."""
+    found = [memory_bytes()]
+    with contextlib.suppress(OSError):  # not Linux
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        facts = {name: value for name, _, value in (line.partition(":") for line in lines)}
+        found.append(int(facts["MemAvailable"].removesuffix("kB")) * 1024)
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        found.append(limit - _unreclaimable_bytes())
+    return max(0, min(found))
+
+
+def _unreclaimable_bytes() -> int:
+    """What this container takes, less the files it only caches."""
+    lines = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
+    facts = {name: int(value) for name, value in (line.split() for line in lines)}
+    used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    return used - facts["active_file"] - facts["inactive_file"]
 
 
 def cpu_flags() -> frozenset[str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pytest
 from safetensors.numpy import save
 
 from hunyuan_runner.catalogue import MODELS
+from tests import tiny
 from tests.stub_server import reply, serving
 
 SCRIPT = Path(__file__).parent.parent / "download_models.py"
@@ -322,6 +324,31 @@ def test_the_list_tells_which_models_are_installed(hub: Hub, models: Path) -> No
     assert "25.2 MB" in lines["hunyuanvideo"]
     assert "not installed" in lines["fasthunyuan"]
     assert all(model.licence in lines[model.id] for model in MODELS.values())
+
+
+def test_a_model_in_int8_is_complete_without_the_original(models: Path) -> None:
+    folder = models / "hunyuanvideo"
+    tiny.save_model(folder)
+    result = download_models("hunyuanvideo", "--quantise", "int8")
+    assert result.returncode == 0, result.stderr
+    assert f"{folder / 'transformer'} may be deleted" in result.stdout
+    assert "already" in download_models("hunyuanvideo", "--quantise", "int8").stdout
+    shutil.rmtree(folder / "transformer")
+    assert download_models("hunyuanvideo", "--verify").returncode == 0
+    cut_short(folder / "transformer_int8" / "block-000.safetensors")
+    result = download_models("hunyuanvideo", "--verify")
+    assert result.returncode == 1
+    assert "transformer_int8/block-000.safetensors is broken" in result.stderr
+
+
+def test_a_broken_original_is_not_quantised(models: Path) -> None:
+    folder = models / "hunyuanvideo"
+    tiny.save_model(folder)
+    cut_short(folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    result = download_models("hunyuanvideo", "--quantise", "int8")
+    assert result.returncode == 1
+    assert "Error: hunyuanvideo could not be quantised" in result.stderr
+    assert not (folder / "transformer_int8").exists()
 
 
 def test_the_bundled_model_is_not_downloaded(models: Path) -> None:

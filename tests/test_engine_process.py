@@ -25,7 +25,15 @@ from diffusers import AutoencoderKLHunyuanVideo
 from PIL import Image
 
 from hunyuan_runner.engine import vae
-from hunyuan_runner.engine.events import Event, Preview, Resumed, StageStarted, StepFinished
+from hunyuan_runner.engine.decoder import Decoder, dtype_here
+from hunyuan_runner.engine.events import (
+    Event,
+    PartFinished,
+    Preview,
+    Resumed,
+    StageStarted,
+    StepFinished,
+)
 from hunyuan_runner.engine.frames import crop_frames
 from hunyuan_runner.engine.process import EngineDied, EngineProcess, GenerationFailed, Stopped
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
@@ -222,6 +230,7 @@ def test_events_come_in_the_order_of_the_work(engine: EngineProcess) -> None:
         StageStarted(Stage.DENOISING),
         *[1, 2, 3, 4],
         StageStarted(Stage.DECODING),
+        PartFinished(1, 1),
     ]
 
 
@@ -363,9 +372,8 @@ def decode(model_dir: Path, checkpoint: bytes | None, attempt: int) -> Frames:
     """The frames of a finished checkpoint, decoded here."""
     assert checkpoint is not None
     latents = safetensors.torch.load(checkpoint[:-DIGEST_BYTES])["latents"]
-    pixels = vae.decode(
-        AutoencoderKLHunyuanVideo.from_pretrained(model_dir / "vae"), latents, attempt
-    )
+    autoencoder = AutoencoderKLHunyuanVideo.from_pretrained(model_dir / "vae").to(dtype_here())
+    pixels = vae.decode(Decoder(autoencoder), latents, attempt)
     return np.stack([*crop_frames(pixels, pixels.shape[4], pixels.shape[3])])
 
 

@@ -4,10 +4,12 @@ AMX; skipped where no int8 kernels run."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from diffusers import HunyuanVideoTransformer3DModel
+from diffusers.models.embeddings import apply_rotary_emb
 from torch.nn import functional as F
 
 from hunyuan_runner.engine.blocks import Int8Blocks
@@ -25,6 +27,7 @@ from hunyuan_runner.settings import BUNDLED_MODELS
 from tests import tiny
 
 OBSTACLE = Cpu.here().obstacle(Precision.INT8)
+TEXT_ROWS = 3
 needs_int8 = pytest.mark.skipif(OBSTACLE is not None, reason=str(OBSTACLE))
 
 
@@ -103,14 +106,16 @@ def attend(
     qkv: torch.Tensor,
     norms: tuple[torch.Tensor, torch.Tensor],
     rotary: tuple[torch.Tensor, torch.Tensor] | None,
+    text_rows: int = TEXT_ROWS,
 ) -> torch.Tensor:
-    """Attention of qkv ([rows, 3, heads, width]); the last three rows are packed apart, as text."""
+    """Attention of qkv ([rows, 3, heads, width]); the last rows are packed apart, as text."""
     rows, _, heads, width = qkv.shape
     shape = (heads, -(-rows // 32) * 32, -(-width // 32) * 32)
     packed = PackedHeads(*(torch.zeros(shape, dtype=torch.bfloat16) for _ in range(3)))
     flat = qkv.flatten(1)
-    kernels.pack_qkv(flat[:-3], heads, *norms, rotary, 0, packed)
-    kernels.pack_qkv(flat[-3:], heads, *norms, None, rows - 3, packed)
+    video_rows = rows - text_rows
+    kernels.pack_qkv(flat[:video_rows], heads, *norms, rotary, 0, packed)
+    kernels.pack_qkv(flat[video_rows:], heads, *norms, None, video_rows, packed)
     out = torch.empty(rows, heads * width, dtype=torch.bfloat16)
     kernels.attention(packed, rows, width, out)
     return out.view(rows, heads, width)
@@ -120,13 +125,13 @@ def attend_in_float32(
     qkv: torch.Tensor,
     norms: tuple[torch.Tensor, torch.Tensor],
     rotary: tuple[torch.Tensor, torch.Tensor] | None,
+    text_rows: int = TEXT_ROWS,
 ) -> torch.Tensor:
-    from diffusers.models.embeddings import apply_rotary_emb
-
     def turned(x: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
         x = F.rms_norm(x, (x.shape[-1],), norm, eps=1e-6)[None]
         if rotary is not None:
-            x = torch.cat([apply_rotary_emb(x[:, :-3], rotary, sequence_dim=1), x[:, -3:]], dim=1)
+            video, text = x.split([len(qkv) - text_rows, text_rows], dim=1)
+            x = torch.cat([apply_rotary_emb(video, rotary, sequence_dim=1), text], dim=1)
         return x.transpose(1, 2)
 
     query, key, value = qkv.float().unbind(1)
@@ -147,10 +152,36 @@ def test_attention_is_within_one_percent_of_float32(
     torch.manual_seed(rows)
     qkv = torch.randn(rows, 3, heads, width).bfloat16()
     norms = ((torch.rand(width) + 0.5) * sharpness, torch.rand(width) + 0.5)
-    angles = torch.rand(rows - 3, width // 2).repeat_interleave(2, dim=1) * 6
+    angles = torch.rand(rows - TEXT_ROWS, width // 2).repeat_interleave(2, dim=1) * 6
     rotary = (angles.cos(), angles.sin())
     expected = attend_in_float32(qkv, norms, rotary)
     assert relative_error(attend(kernels, qkv, norms, rotary), expected) < 0.01
+
+
+@needs_int8
+def test_attention_of_the_trained_model_is_within_one_percent_of_float32(kernels: Kernels) -> None:
+    transformer = HunyuanVideoTransformer3DModel.from_pretrained(
+        BUNDLED_MODELS / "demo" / "transformer", torch_dtype=torch.float32
+    )
+    seen: list[tuple[Any, dict[str, Any]]] = []
+    for block in transformer.single_transformer_blocks:
+        block.attn.register_forward_pre_hook(
+            lambda module, _, inputs: seen.append((module, inputs)), with_kwargs=True
+        )
+    inputs = transformer_inputs(transformer)
+    with torch.no_grad():
+        transformer(**inputs)
+        for attn, given in seen:
+            text = given["encoder_hidden_states"]
+            x = torch.cat([given["hidden_states"], text], dim=1)[0]
+            qkv = torch.stack([attn.to_q(x), attn.to_k(x), attn.to_v(x)], dim=1)
+            qkv = qkv.unflatten(2, (attn.heads, -1)).bfloat16()
+            norms = (attn.norm_q.weight, attn.norm_k.weight)
+            rotary = given["image_rotary_emb"]
+            expected = attend_in_float32(qkv, norms, rotary, text.shape[1])
+            got = attend(kernels, qkv, norms, rotary, text.shape[1])
+            assert relative_error(got, expected) < 0.01
+    assert len(seen) == 4
 
 
 @needs_int8

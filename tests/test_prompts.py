@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from diffusers import HunyuanVideoPipeline
 
 from hunyuan_runner.engine.checkpoint import Conditioning
 from hunyuan_runner.engine.messages import Generate
+from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.prompts import PromptCache
@@ -28,17 +28,16 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pipeline(model_dir: Path) -> HunyuanVideoPipeline:
-    pipeline = HunyuanVideoPipeline.from_pretrained(model_dir)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+def parts(model_dir: Path) -> Parts:
+    return Parts(model_dir, Precision.FP32, threads=1, kernels=model_dir)
 
 
 @pytest.fixture
-def encoded(pipeline: HunyuanVideoPipeline) -> Iterator[list[object]]:
+def encoded(parts: Parts) -> Iterator[list[object]]:
     """Something for each run of the text encoder."""
     runs: list[object] = []
-    hook = pipeline.text_encoder.register_forward_hook(lambda *_: runs.append(None))
+    encoder = parts.encoding(lambda: None).text_encoder
+    hook = encoder.register_forward_hook(lambda *_: runs.append(None))
     yield runs
     hook.remove()
 
@@ -47,15 +46,14 @@ Render = Callable[[Path], npt.NDArray[np.uint8]]
 
 
 @pytest.fixture
-def render(model_dir: Path, pipeline: HunyuanVideoPipeline, tmp_path: Path) -> Render:
+def render(model_dir: Path, parts: Parts, tmp_path: Path) -> Render:
     """Renders a clip with a negative prompt, keeping what was encoded in a folder."""
     params = tiny.params(negative_prompt="a dog", true_cfg_scale=3.0, num_frames=5)
 
     def render(prompts: Path) -> npt.NDArray[np.uint8]:
         frames = tmp_path / "frames.npy"
         request = Generate(1, params, model_dir, Precision.FP32, None, None, 0, frames)
-        video = VideoPipeline(model_dir, pipeline, Precision.FP32, prompts)
-        video.generate(request, lambda event: None)
+        VideoPipeline(parts, prompts).generate(request, lambda event: None)
         clip: npt.NDArray[np.uint8] = np.load(frames)
         return clip
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from diffusers import HunyuanVideoPipeline
 
 from hunyuan_runner.engine.checkpoint import Checkpoint
 from hunyuan_runner.engine.events import Event, StepFinished
 from hunyuan_runner.engine.messages import Generate
+from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
@@ -38,8 +38,8 @@ def params(step_cache: str = "balanced", **changes: object) -> GenerationParams:
 def test_the_blocks_run_at_the_computed_steps_alone(
     model_dir: Path, tmp_path: Path, step_cache: str, guidance: dict[str, object], passes: int
 ) -> None:
-    pipeline = HunyuanVideoPipeline.from_pretrained(model_dir)
-    pipeline.set_progress_bar_config(disable=True)
+    parts = Parts(model_dir, Precision.FP32, threads=1, kernels=tmp_path)
+    transformer = parts.denoising(lambda: None).transformer
     evaluations, steps = 0, []
 
     def count(*_: object) -> None:
@@ -50,12 +50,11 @@ def test_the_blocks_run_at_the_computed_steps_alone(
         if isinstance(event, StepFinished):
             steps.append((event.step - 1, evaluations))
 
-    pipeline.transformer.transformer_blocks[0].register_forward_hook(count)
+    transformer.transformer_blocks[0].register_forward_hook(count)
     clip = params(step_cache, true_cfg_scale=3.0 if guidance else 1.0, **guidance)
     frames = tmp_path / "frames.npy"
     request = Generate(1, clip, model_dir, Precision.FP32, None, None, 0, frames)
-    video = VideoPipeline(model_dir, pipeline, Precision.FP32, tmp_path / "prompts")
-    video.generate(request, report)
+    VideoPipeline(parts, tmp_path / "prompts").generate(request, report)
 
     computed = clip.computed_steps
     assert steps == [(n, passes * sum(at <= n for at in computed)) for n in range(12)]

@@ -19,8 +19,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError
-
 from hunyuan_runner.engine.events import Event, Failed, StageStarted
 from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
 from hunyuan_runner.logs import configure_logging
@@ -39,10 +37,6 @@ MAX_MESSAGE_LENGTH = 300
 
 class Halt(Exception):
     """The parent asked to leave the generation at hand."""
-
-
-class ModelUnavailable(Exception):
-    """The model's folder is missing or incomplete."""
 
 
 class Child:
@@ -87,35 +81,32 @@ class Child:
             self._connection.send(Report(request.number, Halted()))
         except Exception as error:
             logger.exception("The generation failed")
-            self._connection.send(Report(request.number, describe_failure(error)))
+            self._connection.send(Report(request.number, describe_failure(error, request)))
 
     def _load(self, request: Generate, report: Callable[[Event], None]) -> VideoPipeline:
         """The pipeline of the request's model: the one at hand, or loaded in its place."""
         if self._pipeline is None or self._pipeline.model_dir != request.model_dir:
             self._pipeline = None  # its memory is needed for the next
             report(StageStarted(Stage.LOADING))
+            from hunyuan_runner.engine.parts import Parts
             from hunyuan_runner.engine.pipeline import VideoPipeline
 
-            try:
-                self._pipeline = VideoPipeline.load(
-                    request.model_dir,
-                    request.precision,
-                    self._threads,
-                    self._kernels,
-                    self._prompts,
-                )
-            except (OSError, ValueError, SafetensorError) as error:
-                raise ModelUnavailable(
-                    f"The model {request.params.model} is missing or incomplete; "
-                    f"fetch it with: python download_models.py {request.params.model}"
-                ) from error
+            parts = Parts(request.model_dir, request.precision, self._threads, self._kernels)
+            self._pipeline = VideoPipeline(parts, self._prompts)
         return self._pipeline
 
 
-def describe_failure(error: Exception) -> Failed:
+def describe_failure(error: Exception, request: Generate) -> Failed:
     """What the client is told; the traceback is in the log."""
-    if isinstance(error, ModelUnavailable):
-        return Failed("model_unavailable", str(error))
+    from hunyuan_runner.engine.parts import ModelIncomplete
+
+    if isinstance(error, ModelIncomplete):
+        model = request.params.model
+        return Failed(
+            "model_unavailable",
+            f"The model {model} is missing or incomplete; "
+            f"fetch it with: python download_models.py {model}",
+        )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failed("disk_full", "There is no space left on the disk for the frames.")
     first_line = str(error).partition("\n")[0]

@@ -31,6 +31,14 @@ class StepFinished:
 
 
 @dataclass(frozen=True)
+class PartFinished:
+    """`part` of the equal `parts` of the stage under way is done: while decoding, a tile."""
+
+    part: int
+    parts: int
+
+
+@dataclass(frozen=True)
 class Preview:
     """A JPEG of what the clip is becoming."""
 
@@ -55,4 +63,4 @@ class Failed:
     message: str
 
 
-Event = StageStarted | Resumed | StepFinished | Preview | Finished | Failed
+Event = StageStarted | Resumed | StepFinished | PartFinished | Preview | Finished | Failed

@@ -8,10 +8,10 @@ import math
 import time
 
 import torch
-from diffusers import AutoencoderKLHunyuanVideo
 from PIL import Image
 
-from hunyuan_runner.engine import vae as vae_decoding
+from hunyuan_runner.engine import vae
+from hunyuan_runner.engine.decoder import Decoder
 from hunyuan_runner.engine.frames import crop_frames
 
 logger = logging.getLogger(__name__)
@@ -23,10 +23,8 @@ JPEG_QUALITY = 85
 class Previews:
     """Makes a preview after a step if that costs little against the time since the last one."""
 
-    def __init__(
-        self, vae: AutoencoderKLHunyuanVideo, latents: torch.Tensor, width: int, height: int
-    ) -> None:
-        self._vae = vae
+    def __init__(self, decoder: Decoder, latents: torch.Tensor, width: int, height: int) -> None:
+        self._decoder = decoder
         self._latents = _middle_frame(latents)
         self._width = width
         self._height = height
@@ -46,7 +44,7 @@ class Previews:
     def _jpeg(self, latents: torch.Tensor) -> bytes | None:
         started = time.monotonic()
         try:
-            pixels = vae_decoding.decode(self._vae, latents)
+            pixels = vae.decode(self._decoder, latents)
             (frame,) = crop_frames(pixels, self._width, self._height)
             buffer = io.BytesIO()
             Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)

@@ -16,7 +16,6 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +24,7 @@ from diffusers import HunyuanVideoTransformer3DModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.engine.blocks import (
     DoubleBlock,
     Int8Blocks,
@@ -36,7 +36,6 @@ from hunyuan_runner.engine.blocks import (
 from hunyuan_runner.engine.kernels import INT8_DEPTH, ROWS, Kernels, PackedLinear
 
 FORMAT = "hunyuan-runner int8 1"
-ORIGINAL, QUANTIZED = "transformer", "transformer_int8"  # folders of a model
 CONFIG, REST, MODULATION = "config.json", "rest.safetensors", "modulation.safetensors"
 LEVELS = 127  # of an int8 weight, each way
 LEAST = 1e-20  # what a row of zeros is taken to hold, instead of dividing by zero
@@ -56,16 +55,17 @@ class StoredWeights:
 
     def __init__(self, folder: Path) -> None:
         """Raises FileNotFoundError if there are none, SafetensorError if one is broken."""
-        self._files = ExitStack()
-        self._file_of: dict[str, Any] = {}
+        self._file_of: dict[str, Path] = {}
         for path in sorted(folder.glob("*.safetensors")):
-            file = self._files.enter_context(safe_open(path, framework="pt"))
-            self._file_of |= dict.fromkeys(file.keys(), file)
+            with safe_open(path, framework="pt") as file:
+                self._file_of |= dict.fromkeys(file.keys(), path)
         if not self._file_of:
             raise FileNotFoundError(f"{folder} has no weights")
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        tensor: torch.Tensor = self._file_of[name].get_tensor(name)
+        # Opened anew, because what was read of an open file stays in memory.
+        with safe_open(self._file_of[name], framework="pt") as file:
+            tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
     def __iter__(self) -> Iterator[str]:
@@ -119,9 +119,9 @@ def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
     `on_block` hears how many blocks are done, and of how many. Raises OSError, or SafetensorError
     where the original is broken; nothing half-done is left where a model would be looked for.
     """
-    weights = StoredWeights(folder / ORIGINAL)
-    config = json.loads((folder / ORIGINAL / CONFIG).read_text())
-    unfinished = folder / f"{QUANTIZED}.partial"
+    weights = StoredWeights(folder / TRANSFORMER)
+    config = json.loads((folder / TRANSFORMER / CONFIG).read_text())
+    unfinished = folder / f"{QUANTIZED_TRANSFORMER}.partial"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     count = config["num_layers"] + config["num_single_layers"]
@@ -139,8 +139,8 @@ def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
     )
     save_file(_rest(weights), unfinished / REST)
     (unfinished / CONFIG).write_text(json.dumps(config | {"quantized": FORMAT}, indent=2))
-    shutil.rmtree(folder / QUANTIZED, ignore_errors=True)
-    unfinished.rename(folder / QUANTIZED)
+    shutil.rmtree(folder / QUANTIZED_TRANSFORMER, ignore_errors=True)
+    unfinished.rename(folder / QUANTIZED_TRANSFORMER)
 
 
 def load_transformer(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3DModel:
@@ -148,10 +148,10 @@ def load_transformer(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3
 
     Raises OSError, ValueError or SafetensorError where neither is complete.
     """
-    if (folder / QUANTIZED / CONFIG).exists():
-        return _load_quantized(folder / QUANTIZED, kernels)
-    config = json.loads((folder / ORIGINAL / CONFIG).read_text())
-    weights = StoredWeights(folder / ORIGINAL)
+    if (folder / QUANTIZED_TRANSFORMER / CONFIG).exists():
+        return _load_quantized(folder / QUANTIZED_TRANSFORMER, kernels)
+    config = json.loads((folder / TRANSFORMER / CONFIG).read_text())
+    weights = StoredWeights(folder / TRANSFORMER)
     return _assemble(config, weights, quantized_blocks(weights, config), _rest(weights), kernels)
 
 

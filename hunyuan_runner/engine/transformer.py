@@ -10,10 +10,11 @@ import torch
 from diffusers import HunyuanVideoTransformer3DModel
 from diffusers.models.transformers.transformer_hunyuan_video import HunyuanVideoAttnProcessor2_0
 
+from hunyuan_runner.catalogue import TRANSFORMER
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
 from hunyuan_runner.engine.kernels import KernelsUnavailable, load_kernels
 from hunyuan_runner.engine.precision import Precision
-from hunyuan_runner.engine.quantize import ORIGINAL, load_transformer
+from hunyuan_runner.engine.quantize import load_transformer
 from hunyuan_runner.host import cpp_compiler
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def _load_int8(model_dir: Path, threads: int, kernels: Path) -> HunyuanVideoTran
 
 def _load_plain(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoTransformer3DModel:
     transformer = HunyuanVideoTransformer3DModel.from_pretrained(
-        model_dir / ORIGINAL, torch_dtype=dtype, local_files_only=True
+        model_dir / TRANSFORMER, torch_dtype=dtype, local_files_only=True
     )
     for block in (*transformer.transformer_blocks, *transformer.single_transformer_blocks):
         block.attn.set_processor(UnmaskedAttention())

@@ -1,60 +1,87 @@
-"""Latents to pixels, in tiles where the whole would not fit in memory."""
+"""Latents to pixels, in as few tiles as memory allows."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
-from diffusers import AutoencoderKLHunyuanVideo
+
+from hunyuan_runner.engine.decoder import PIECE_BYTES, Decoder
+from hunyuan_runner.host import available_memory_bytes
 
 logger = logging.getLogger(__name__)
 
-MEMORY_BUDGET = 6e9  # bytes the decoder may take for one tile
-FEATURE_MAPS = 10  # full-size feature maps alive at the decoder's peak
-ATTENTION_BYTES = 9  # per pair of positions in the middle block's causal mask, at its peak
-OVERLAP = 4  # latent pixels, each way
-OVERLAP_FRAMES = 1  # latent frames
+MOST_BYTES = 5e9  # more would save few FLOPs
+SPARED_BYTES = 0.5e9  # of what is available, for everybody else
+OVERLAPS = (2, 4, 4)  # of neighbours along T, H and W, in latents
+SHORTEST = (4, 10, 10)  # tiles along T, H and W, in latents
+# At the decoder's peak there are so many feature maps of full size and of the fewest channels, and
+# pieces of decoder.PIECE_BYTES; measured with 128 channels in bf16, it was up to 24 % less.
+FEATURE_MAPS = 3
+PIECES = 7
+PIXEL_BYTES = 3 * 4
+
+
+def _nothing(part: int, parts: int) -> None:
+    pass
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """The most pixels, each way, and frames a tile may advance by; its overlap comes on top."""
+    """How many tiles there are along T, H and W of the latents, and how large each of them is."""
 
-    pixels: float
-    frames: float
+    parts: tuple[int, int, int]
+    size: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, shape: torch.Size, parts: tuple[int, int, int]) -> Self:
+        """Latents (THW) cut into so many parts along each axis."""
+        frames, height, width = map(_size, shape, parts, OVERLAPS)
+        return cls(parts, (frames, height, width))
+
+    @property
+    def decoded(self) -> int:
+        """Latent positions to decode, those where tiles overlap once for each."""
+        return math.prod(self.parts) * math.prod(self.size)
 
 
-# At 640x480, tiles that advance by 320x240 pixels cost 12 % more than the whole would; diffusers'
-# default tiles, which overlap more and leave narrow rests, cost 120 % more.
-TILINGS = (
-    Tiling(math.inf, math.inf),
-    Tiling(320, math.inf),
-    Tiling(320, 32),
-    Tiling(320, 16),
-    Tiling(160, 16),
-    Tiling(80, 8),
-)
+@torch.no_grad()
+def decode(
+    decoder: Decoder,
+    latents: torch.Tensor,
+    attempt: int = 0,
+    report: Callable[[int, int], None] = _nothing,
+) -> torch.Tensor:
+    """Decode the pipeline's latents (NCTHW, N = 1) into pixels in -1..1 (NCTHW).
 
-
-def decode(vae: AutoencoderKLHunyuanVideo, latents: torch.Tensor, attempt: int = 0) -> torch.Tensor:
-    """Decode the pipeline's latents (NCTHW) into pixels in -1..1 (NCTHW).
-
-    Begins with the largest tiles that should fit in memory, or `attempt` sizes below them, and goes
-    on to smaller ones where memory runs out.
+    Takes the tiles with the fewest FLOPs in the memory at hand, half as large ones for every
+    `attempt` made before, and goes on to smaller ones where memory runs out. `report` is told how
+    many tiles of how many are done.
     """
-    latents = latents.to(vae.dtype) / vae.config.scaling_factor
-    smallest = len(TILINGS) - 1
-    first = min(_largest_fitting(vae, latents.shape) + attempt, smallest)
-    for tiling in TILINGS[first:smallest]:
+    latents = latents[0] / decoder.config.scaling_factor
+    shape = latents.shape[1:]
+    tiling = choose_tiling(decoder, shape, memory_budget(decoder, shape))
+    for _ in range(attempt):
+        tiling = _smaller(decoder, shape, tiling)
+    while True:
         try:
-            return _decode(vae, latents, tiling)
+            return decode_tiles(decoder, latents, tiling, report)[None]
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+            smaller = _smaller(decoder, shape, tiling)
+            if not is_out_of_memory(error) or smaller == tiling:
                 raise
-            logger.warning("Out of memory decoding with %s: going on with smaller tiles", tiling)
-    return _decode(vae, latents, TILINGS[smallest])
+            logger.warning("Out of memory decoding with %s: going on with %s", tiling, smaller)
+            tiling = smaller
+
+
+def _smaller(decoder: Decoder, shape: torch.Size, tiling: Tiling) -> Tiling:
+    """The tiling in half the memory, or as little as there can be."""
+    return choose_tiling(decoder, shape, tile_bytes(decoder, tiling) / 2)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -62,53 +89,115 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
-def _decode(vae: AutoencoderKLHunyuanVideo, latents: torch.Tensor, tiling: Tiling) -> torch.Tensor:
-    frames, height, width = _strides(vae, latents.shape, tiling)
-    spatial, temporal = vae.spatial_compression_ratio, vae.temporal_compression_ratio
-    vae.use_framewise_decoding = frames < latents.shape[2]
-    vae.enable_tiling(
-        tile_sample_min_height=(height + OVERLAP) * spatial,
-        tile_sample_min_width=(width + OVERLAP) * spatial,
-        tile_sample_min_num_frames=(frames + OVERLAP_FRAMES) * temporal,
-        tile_sample_stride_height=height * spatial,
-        tile_sample_stride_width=width * spatial,
-        tile_sample_stride_num_frames=frames * temporal,
+def memory_budget(decoder: Decoder, shape: torch.Size) -> float:
+    """The bytes that a tile of latents (THW) may take here and now, beside the clip's pixels."""
+    total = min(MOST_BYTES, available_memory_bytes() - SPARED_BYTES)
+    return total - PIXEL_BYTES * _pixels(decoder, shape)
+
+
+def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
+    """The tiling of latents (THW) that decodes least in tiles of at most `budget` bytes.
+
+    Where there is none, the one that takes least memory.
+    """
+    tilings = [
+        Tiling.of(shape, (t, h, w))
+        for t, h, w in itertools.product(*map(_possible_parts, shape, SHORTEST, OVERLAPS))
+    ]
+    size = {tiling: tile_bytes(decoder, tiling) for tiling in tilings}
+    fitting = [tiling for tiling in tilings if size[tiling] <= budget]
+    if not fitting:
+        return min(tilings, key=lambda tiling: (size[tiling], tiling.decoded))
+    return min(fitting, key=lambda tiling: (tiling.decoded, size[tiling]))
+
+
+def tile_bytes(decoder: Decoder, tiling: Tiling) -> float:
+    """What decoding a tile takes at its peak, beyond the weights."""
+    pixels = _pixels(decoder, tiling.size)
+    maps: int = FEATURE_MAPS * decoder.config.block_out_channels[0] * decoder.dtype.itemsize
+    return (maps + PIXEL_BYTES) * pixels + min(PIECES * PIECE_BYTES, maps * pixels)
+
+
+def _pixels(decoder: Decoder, size: tuple[int, ...]) -> int:
+    return math.prod(
+        length * scale - lost for length, (scale, lost) in zip(size, _scales(decoder), strict=True)
     )
-    pixels: torch.Tensor = vae.decode(latents, return_dict=False)[0]
+
+
+def _scales(decoder: Decoder) -> tuple[tuple[int, int], ...]:
+    """Pixels per latent along T, H and W, and how many fewer the first latent frame stands for."""
+    frames, side = (
+        decoder.config.temporal_compression_ratio,
+        decoder.config.spatial_compression_ratio,
+    )
+    return (frames, frames - 1), (side, 0), (side, 0)
+
+
+def _possible_parts(length: int, shortest: int, overlap: int) -> list[int]:
+    """In how many tiles an axis can be cut."""
+    several = range(2, length)
+    return [1, *(parts for parts in several if _size(length, parts, overlap) >= shortest)]
+
+
+def _size(length: int, parts: int, overlap: int) -> int:
+    """Of tiles that cover an axis and overlap their neighbours so far."""
+    return math.ceil((length + (parts - 1) * overlap) / parts)
+
+
+def decode_tiles(
+    decoder: Decoder,
+    latents: torch.Tensor,
+    tiling: Tiling,
+    report: Callable[[int, int], None] = _nothing,
+) -> torch.Tensor:
+    """The pixels (CTHW) of latents (CTHW); where tiles overlap, one fades into the next."""
+    scales = _scales(decoder)
+    size = [
+        length * scale - lost
+        for length, (scale, lost) in zip(latents.shape[1:], scales, strict=True)
+    ]
+    pixels = torch.zeros(decoder.config.out_channels, *size)
+    axes = map(_segments, latents.shape[1:], tiling.parts, tiling.size, scales)
+    for done, (t, h, w) in enumerate(itertools.product(*axes), start=1):
+        tile = decoder(latents[:, t.latents, h.latents, w.latents]).float()
+        tile *= t.weights[:, None, None] * h.weights[:, None] * w.weights
+        pixels[:, t.pixels, h.pixels, w.pixels] += tile
+        report(done, math.prod(tiling.parts))
     return pixels
 
 
-def _largest_fitting(vae: AutoencoderKLHunyuanVideo, shape: torch.Size) -> int:
-    """The index of the first of TILINGS whose tiles should stay within the memory budget."""
-    sizes = (_peak_bytes(vae, shape, tiling) for tiling in TILINGS)
-    return next((i for i, size in enumerate(sizes) if size <= MEMORY_BUDGET), len(TILINGS))
+@dataclass(frozen=True)
+class _Segment:
+    """What a tile takes up of one axis, and how much it counts at each pixel there."""
+
+    latents: slice
+    pixels: slice
+    weights: torch.Tensor
 
 
-def _peak_bytes(vae: AutoencoderKLHunyuanVideo, shape: torch.Size, tiling: Tiling) -> float:
-    strides = _strides(vae, shape, tiling)
-    # diffusers gives all tiles but the first one latent frame more, to drop what it decodes to
-    overlaps = (OVERLAP_FRAMES + 1, OVERLAP, OVERLAP)
-    frames, height, width = map(min, shape[2:], map(sum, zip(strides, overlaps, strict=True)))
-    positions = frames * height * width
-    pixel_frames = positions * vae.temporal_compression_ratio * vae.spatial_compression_ratio**2
-    features = FEATURE_MAPS * vae.config.block_out_channels[0] * vae.dtype.itemsize * pixel_frames
-    attention = ATTENTION_BYTES * positions**2 if vae.config.mid_block_add_attention else 0
-    return float(features + attention)
+def _segments(length: int, parts: int, size: int, scales: tuple[int, int]) -> list[_Segment]:
+    """Tiles spread evenly over an axis of `length` latents.
 
-
-def _strides(
-    vae: AutoencoderKLHunyuanVideo, shape: torch.Size, tiling: Tiling
-) -> tuple[int, int, int]:
-    """How far a tile advances along T, H and W of the latents: in equal parts, or at once."""
-    frames, height, width = shape[2:]
-    pixels = tiling.pixels / vae.spatial_compression_ratio
-    return (
-        _equal_part(frames, tiling.frames / vae.temporal_compression_ratio),
-        _equal_part(height, pixels),
-        _equal_part(width, pixels),
+    A tile counts the less the closer it comes to an edge inside the clip, where it lacks what lies
+    beyond, and not at all in its outermost latent there; at each pixel all of them add up to 1.
+    """
+    scale, lost = scales
+    starts = [(length - size) * i // max(parts - 1, 1) for i in range(parts)]
+    spans = [slice(scale * start, scale * (start + size) - lost) for start in starts]
+    end, outermost = spans[-1].stop, scale - lost
+    places = torch.arange(end)
+    unlimited = torch.full_like(places, end)
+    weights = torch.stack(
+        [
+            torch.minimum(
+                places - span.start + 1 - outermost if span.start > 0 else unlimited,
+                span.stop - places - outermost if span.stop < end else unlimited,
+            ).clamp(min=0)
+            for span in spans
+        ]
     )
-
-
-def _equal_part(length: int, largest: float) -> int:
-    parts = max(1, math.ceil(length / largest))
-    return math.ceil(length / parts)
+    weights = weights / weights.sum(0)
+    return [
+        _Segment(slice(start, start + size), span, row[span])
+        for start, span, row in zip(starts, spans, weights, strict=True)
+    ]

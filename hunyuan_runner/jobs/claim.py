@@ -94,7 +94,7 @@ class Claim:
         )
 
     def enter(self, stage: Stage) -> None:
-        self._write(Change.PROGRESS, stage=stage, progressed_at=now_ms())
+        self._write(Change.PROGRESS, stage=stage, part=0, parts=1, progressed_at=now_ms())
 
     def resume_from(self, step: int) -> None:
         self._write(Change.PROGRESS, step=step, resumed_from_step=step)
@@ -104,6 +104,9 @@ class Claim:
 
     def finish_step(self, step: int) -> None:
         self._write(Change.PROGRESS, step=step, failed_starts=0, progressed_at=now_ms())
+
+    def finish_part(self, part: int, parts: int) -> None:
+        self._write(Change.PROGRESS, part=part, parts=parts, progressed_at=now_ms())
 
     def count_failed_start(self) -> int:
         """How often in a row a start has now ended before its next step."""

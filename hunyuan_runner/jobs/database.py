@@ -44,6 +44,9 @@ jobs = sa.Table(
     sa.Column("resumed_from_step", sa.Integer),
     sa.Column("stage", sa.Text),
     sa.Column("step", sa.Integer, nullable=False, default=0),
+    # How much of its stage is done, where that is told and not counted in steps.
+    sa.Column("part", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("parts", sa.Integer, nullable=False, server_default="1"),
     sa.Column("progressed_at", sa.BigInteger),
     sa.Column("has_preview", sa.Boolean, nullable=False, default=False),
     sa.Column("draft_steps", sa.Integer),  # behind which to wait, with a draft, for a resume
@@ -76,6 +79,8 @@ events = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("stage", sa.Text),
     sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("part", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("parts", sa.Integer, nullable=False, server_default="1"),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Index("hunyuan_events_job", "job_id", "number"),
     sqlite_autoincrement=True,  # a number is never given twice

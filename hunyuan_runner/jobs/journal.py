@@ -28,6 +28,8 @@ _THEN: dict[str, sa.ColumnElement[Any]] = {
     "state": events.c.state,
     "stage": events.c.stage,
     "step": events.c.step,
+    "part": events.c.part,
+    "parts": events.c.parts,
     "progressed_at": sa.null().label("progressed_at"),  # at that very moment
 } | {
     # How a job ended is known of its last run alone.
@@ -52,7 +54,7 @@ class Change(StrEnum):
     """What kind of thing happened."""
 
     STATE = "state"  # the job moved to another state
-    PROGRESS = "progress"  # another stage, or a step more
+    PROGRESS = "progress"  # another stage, or a step or a part of it more
     PREVIEW = "preview"  # there is a new one to look at
 
 
@@ -101,6 +103,8 @@ def record(connection: sa.Connection, row: sa.Row[Any], change: Change) -> None:
         "state": row.state,
         "stage": row.stage,
         "step": row.step,
+        "part": row.part,
+        "parts": row.parts,
         "at": now_ms(),
     }
     connection.execute(_NOTE, values)

@@ -16,6 +16,7 @@ from hunyuan_runner import media
 from hunyuan_runner.engine.events import (
     Event,
     Finished,
+    PartFinished,
     Preview,
     Resumed,
     StageStarted,
@@ -162,7 +163,7 @@ class Rendering:
     def _note(self, event: Event) -> None:
         job_id = self._claim.job_id
         match event:
-            case StageStarted(Stage.DECODING) if self._claim.draft_after is not None:
+            case StageStarted(Stage.DECODING) | PartFinished() if self._claim.draft_after:
                 pass  # of the draft: the clip itself is still being denoised
             case StageStarted(stage):
                 self._enter(stage)
@@ -173,6 +174,8 @@ class Rendering:
                 self._keep(checkpoint_key(job_id), checkpoint)
                 self._claim.finish_step(step)
                 self._stopwatch.finish_step(step)
+            case PartFinished(part, parts):
+                self._claim.finish_part(part, parts)
             case Preview(image):
                 self._keep(preview_key(job_id), image)
                 self._claim.show_preview()

@@ -115,4 +115,8 @@ def _progress(row: sa.Row[Any], expectation: Expectation) -> float:
     stage = Stage(row.stage) if row.stage else None
     if stage in BEFORE_WORK and row.step > 0:  # what was done before it waited still is
         stage, elapsed = Stage.DENOISING, 0.0
-    return estimate.progress(expectation, stage, row.step, computed_steps, max(elapsed, 0.0))
+    part, parts = row.part, row.parts
+    if stage is Stage.DENOISING:
+        part, parts = sum(step < row.step for step in computed_steps), len(computed_steps)
+        elapsed = elapsed if row.step in computed_steps else 0.0  # what is predicted takes no time
+    return estimate.progress(expectation, stage, part, parts, max(elapsed, 0.0))

@@ -1,0 +1,268 @@
+"""HunyuanVideo's VAE decoder for CPUs: the function of diffusers' decoder, computed in other steps.
+
+What it does otherwise, and why:
+
+- Feature maps lie in memory as THWC, the layout of oneDNN's fastest convolutions: nothing is
+  reordered before and behind each of them.
+- Normalisation, activation and padding are done piece by piece, just before the convolution of the
+  piece, so that beside the feature maps themselves there is little in memory.
+- Upsampling and the convolution behind it are one: of the 27 weights of its kernel, those that
+  meet copies of the same value are summed before. 8 to 12 products are left, and no large map.
+- The middle block attends frame by frame to those so far, instead of masking all the later ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLHunyuanVideo
+from torch import nn
+from torch.nn import functional
+
+from hunyuan_runner.engine.precision import Precision, vae_precision
+from hunyuan_runner.host import cpu_flags
+
+PIECE_BYTES = 24e6  # malloc maps larger ones afresh each time, and the page faults cost more
+PIECE_FRAMES = 4
+STATISTICS_ROWS = 4096
+
+Block = Any  # of diffusers, which does not say what is in it
+
+# Takes rows of one frame (HWC), and writes them, activated, into another tensor.
+Activate = Callable[[torch.Tensor, torch.Tensor], None]
+
+
+def dtype_here() -> torch.dtype:
+    """What to compute the VAE in on this CPU."""
+    return {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[
+        vae_precision(cpu_flags())
+    ]
+
+
+class Decoder:
+    """Decodes latents in the precision of `vae`, whose weights it uses."""
+
+    def __init__(self, vae: AutoencoderKLHunyuanVideo) -> None:
+        self.config = vae.config
+        self.dtype: torch.dtype = vae.dtype
+        self._post_quant_conv = vae.post_quant_conv
+        self._network = vae.decoder.to(memory_format=torch.channels_last_3d)  # for its weights
+        self._upsamplers = [
+            _Upsampler(block.upsamplers[0]) if block.upsamplers else None
+            for block in vae.decoder.up_blocks
+        ]
+
+    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
+        """The pixels (CTHW, about -1..1) of one clip's latents (CTHW)."""
+        network = self._network
+        x = latents.to(self.dtype).permute(1, 2, 3, 0).contiguous()
+        x = _pointwise(x, self._post_quant_conv)
+        x = _convolved(x, _copy, network.conv_in)
+        x = _resnet(x, network.mid_block.resnets[0])
+        for attention, resnet in zip(
+            network.mid_block.attentions, network.mid_block.resnets[1:], strict=True
+        ):
+            if attention is not None:
+                x += _attended(x, attention)
+            x = _resnet(x, resnet)
+        for block, upsampler in zip(network.up_blocks, self._upsamplers, strict=True):
+            for resnet in block.resnets:
+                x = _resnet(x, resnet)
+            if upsampler is not None:
+                x = upsampler(x)
+        x = _convolved(x, _normed_silu(x, network.conv_norm_out), network.conv_out)
+        return x.permute(3, 0, 1, 2)
+
+
+class _Upsampler:
+    """Nearest-neighbour upsampling and the causal convolution behind it.
+
+    All frames but the first become two if the upsampling is temporal.
+    """
+
+    def __init__(self, upsampler: Block) -> None:
+        self._frames = int(upsampler.upsample_factor[0])  # that one frame becomes
+        conv = upsampler.conv.conv
+        self._bias = conv.bias.repeat(self._frames)
+        self._weights = {
+            (y, x): self._fold(_fold(_fold(conv.weight.float(), 3, y), 4, x))
+            .to(conv.weight.dtype)
+            .contiguous(memory_format=torch.channels_last_3d)
+            for y in (0, 1)
+            for x in (0, 1)
+        }
+
+    def _fold(self, weight: torch.Tensor) -> torch.Tensor:
+        """The weights for the earlier and the later of two frames, side by side."""
+        if self._frames == 1:
+            return weight
+        return torch.cat([_fold(weight, 2, 1), _fold(weight, 2, 0)])
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        frames, height, width, channels = x.shape
+        out = x.new_empty(1 + (frames - 1) * self._frames, 2 * height, 2 * width, channels)
+        for start, top, window in _windows(x, _copy):
+            window = window[self._frames - 1 :]
+            rows = window.shape[1] - 2
+            for (row, column), weight in self._weights.items():
+                seen = window[:, row : row + rows + 1, column : column + width + 1]
+                made = _conv(seen, weight, self._bias).unflatten(-1, (self._frames, channels))
+                target = out[:, 2 * top + row : 2 * (top + rows) : 2, column::2]
+                for phase, part in enumerate(made.unbind(-2)):
+                    first = self._frames * (start - 1) + 1 + phase
+                    skipped = first < 0  # the first frame is not doubled
+                    first += skipped * self._frames
+                    last = first + self._frames * (len(part) - skipped)
+                    target[first : last : self._frames] = part[skipped:]
+        return out
+
+
+def _fold(weight: torch.Tensor, axis: int, phase: int) -> torch.Tensor:
+    """A kernel of three along `axis` over doubled values, as one of two over the values.
+
+    Phase 0 stands on the first copy of a value, and sees the value before it and twice its own.
+    """
+    first, middle, last = weight.split(1, dim=axis)
+    pair = (first, middle + last) if phase == 0 else (first + middle, last)
+    return torch.cat(pair, dim=axis)
+
+
+def _resnet(x: torch.Tensor, block: Block) -> torch.Tensor:
+    """The block's output; `x` may be overwritten with it."""
+    hidden = _convolved(x, _normed_silu(x, block.norm1), block.conv1)
+    if block.conv_shortcut is not None:
+        x = _pointwise_in_place(x, block.conv_shortcut.conv)
+    conv = block.conv2.conv
+    for start, top, window in _windows(hidden, _normed_silu(hidden, block.norm2)):
+        made = _conv(window, conv.weight, conv.bias)
+        x[start : start + len(made), top : top + made.shape[1]] += made
+    return x
+
+
+def _convolved(x: torch.Tensor, activate: Activate, causal_conv: Block) -> torch.Tensor:
+    conv = causal_conv.conv
+    out = x.new_empty(*x.shape[:3], conv.out_channels)
+    for start, top, window in _windows(x, activate):
+        made = _conv(window, conv.weight, conv.bias)
+        out[start : start + len(made), top : top + made.shape[1]] = made
+    return out
+
+
+def _windows(x: torch.Tensor, activate: Activate) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """Piece by piece, what a causal 3x3x3 kernel sees of `x` (THWC) once it is activated.
+
+    That is two frames before the piece, and one row and one column on each side of it; beyond the
+    edges of `x`, its outermost values. With each comes the first frame and row of its piece.
+    """
+    frames, height, width, channels = x.shape
+    row_bytes = (PIECE_FRAMES + 2) * (width + 2) * channels * x.element_size()
+    rows = min(height, max(1, int(PIECE_BYTES / row_bytes) - 2))
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        first, last = max(top - 1, 0), min(bottom + 1, height)
+        window = x.new_empty(PIECE_FRAMES + 2, bottom - top + 2, width + 2, channels)
+        inner = slice(first - top + 1, last - top + 1)
+        for start in range(0, frames, PIECE_FRAMES):
+            count = min(PIECE_FRAMES, frames - start)
+            for frame, target in zip(x[start : start + count], window[2:], strict=False):
+                activate(frame[first:last], target[inner, 1:-1])
+                if top == 0:
+                    target[0] = target[1]
+                if bottom == height:
+                    target[-1] = target[-2]
+                target[:, 0] = target[:, 1]
+                target[:, -1] = target[:, -2]
+            if start == 0:
+                window[:2] = window[2]
+            yield start, top, window[: count + 2]
+            window[0] = window[count]
+            window[1] = window[count + 1]
+
+
+def _conv(window: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Unpadded convolution of THWC."""
+    made = functional.conv3d(window.permute(3, 0, 1, 2)[None], weight, bias)
+    return made[0].permute(1, 2, 3, 0)
+
+
+def _pointwise(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
+    """Convolution of THWC with a kernel of 1x1x1."""
+    return functional.linear(x, conv.weight.flatten(1), conv.bias)
+
+
+def _pointwise_in_place(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
+    """The same to no more channels than there are, in the memory of `x`."""
+    frames, height, width, _ = x.shape
+    size = frames * height * width * conv.out_channels
+    out = x.view(-1)[:size].view(frames, height, width, conv.out_channels)
+    for frame, target in zip(x, out, strict=True):  # which begins no later than its frame
+        target.copy_(_pointwise(frame, conv))
+    return out
+
+
+def _copy(source: torch.Tensor, target: torch.Tensor) -> None:
+    target.copy_(source)
+
+
+def _normed_silu(x: torch.Tensor, norm: nn.GroupNorm) -> Activate:
+    normed = _normed(x, norm)
+
+    def activate(source: torch.Tensor, target: torch.Tensor) -> None:
+        torch.ops.aten.silu.out(normed(source), out=target)
+
+    return activate
+
+
+def _normed(x: torch.Tensor, norm: nn.GroupNorm) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Group normalisation by the statistics of `x`, for parts of it (both with channels last).
+
+    With these at hand it is what a trained batch normalisation does, which torch is quick at.
+    """
+    channels = x.shape[-1]
+    mean, variance = _moments(x.view(-1, channels), norm.num_groups)
+    weight, bias = norm.weight.float(), norm.bias.float()
+
+    def apply(part: torch.Tensor) -> torch.Tensor:
+        flat = part.view(-1, channels)
+        normed = functional.batch_norm(flat, mean, variance, weight, bias, eps=norm.eps)
+        return normed.view(part.shape)
+
+    return apply
+
+
+def _moments(x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean and the variance of each channel's group in `x` (NC).
+
+    torch adds float32 up one by one, which is exact enough over some thousand values only.
+    """
+    channels = x.shape[1]
+    sums = torch.zeros(2, channels, dtype=torch.float64)
+    for rows in x.split(STATISTICS_ROWS):
+        unset = torch.zeros(channels)
+        mean, variance = torch.batch_norm_update_stats(rows, unset, unset.clone(), 1.0)
+        sums += len(rows) * torch.stack((mean, variance + mean**2))
+    by_group = (sums / len(x)).view(2, groups, -1).mean(2)
+    mean, square = by_group.repeat_interleave(channels // groups, dim=1)
+    return mean.float(), (square - mean**2).float()
+
+
+def _attended(x: torch.Tensor, attention: Block) -> torch.Tensor:
+    """What each position (THWC) gathers from those of its own and all earlier frames."""
+    normed = _normed(x, attention.group_norm)(x).flatten(1, 2)  # TLC
+    query, key, value = (
+        project(normed) for project in (attention.to_q, attention.to_k, attention.to_v)
+    )
+    gathered = torch.cat(
+        [
+            functional.scaled_dot_product_attention(
+                query[None, t : t + 1],
+                key[: t + 1].flatten(0, 1)[None, None],
+                value[: t + 1].flatten(0, 1)[None, None],
+            )[0]
+            for t in range(len(query))
+        ]
+    )
+    made: torch.Tensor = attention.to_out[0](gathered).view(x.shape)
+    return made

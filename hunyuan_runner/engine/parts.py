@@ -1,0 +1,184 @@
+"""The parts of a model: in memory while they are needed, and after that as long as there is room.
+
+Text encoders, transformer and VAE work one after the other, and with the 13B models they are 16, 10
+and half a GB. A machine that holds all of them keeps all of them; on a smaller one whatever is
+needed next displaces what is not.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import diffusers
+import torch
+import transformers
+from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoPipeline
+from safetensors import SafetensorError, safe_open
+
+from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
+from hunyuan_runner.engine import transformer
+from hunyuan_runner.engine.decoder import Decoder, dtype_here
+from hunyuan_runner.engine.precision import BYTES_PER_PARAMETER, SMALL_PARAMETERS, Precision
+from hunyuan_runner.host import available_memory_bytes
+
+logger = logging.getLogger(__name__)
+
+WORKING_BYTES = 2e9  # that a step, or an encoder, takes beside the weights, and others meanwhile
+NOTICED_BYTES = 1e9  # what takes longer to load than people would think
+
+Loading = Callable[[], None]
+
+
+class ModelIncomplete(Exception):
+    """The model's folder lacks files, or holds some that are broken."""
+
+
+class Parts:
+    """What renders clips with the model in `model_dir`."""
+
+    def __init__(self, model_dir: Path, precision: Precision, threads: int, kernels: Path) -> None:
+        """Loads the VAE, and all the rest too if there is room for it.
+
+        `precision` is the transformer's, see transformer.load. Raises ModelIncomplete.
+        """
+        _hush_libraries()
+        torch.set_num_threads(threads)
+        self.precision = precision
+        self.model_dir = model_dir
+        self._threads = threads
+        self._kernels = kernels
+        self._encoding: HunyuanVideoPipeline | None = None
+        self._denoising: HunyuanVideoPipeline | None = None
+        with _reading():
+            _require_configs(model_dir)
+            vae = AutoencoderKLHunyuanVideo.from_pretrained(
+                model_dir / "vae", local_files_only=True, torch_dtype=dtype_here()
+            )
+            del vae.encoder
+            self.decoder = Decoder(vae)
+            needed = self._encoders_bytes() + self._transformer_bytes()
+        if needed + WORKING_BYTES < available_memory_bytes():
+            self.encoding(_say_nothing)
+            self.denoising(_say_nothing)
+
+    def encoding(self, on_loading: Loading) -> HunyuanVideoPipeline:
+        """The pipeline with the text encoders. `on_loading` is called before a wait.
+
+        Raises ModelIncomplete.
+        """
+        if self._encoding is None:
+            self._make_room(self._encoders_bytes(), on_loading)
+            with _reading():
+                self._encoding = self._pipeline(
+                    dtype=self._encoders_dtype(), transformer=None, vae=None
+                )
+        return self._encoding
+
+    def denoising(self, on_loading: Loading) -> HunyuanVideoPipeline:
+        """The pipeline with transformer and scheduler. `on_loading` is called before a wait.
+
+        Raises ModelIncomplete.
+        """
+        if self._denoising is None:
+            self._make_room(self._transformer_bytes(), on_loading)
+            with _reading():
+                loaded, self.precision = transformer.load(
+                    self.model_dir, self.precision, self._threads, self._kernels
+                )
+                self._denoising = self._pipeline(
+                    transformer=loaded,
+                    vae=None,
+                    text_encoder=None,
+                    text_encoder_2=None,
+                    tokenizer=None,
+                    tokenizer_2=None,
+                )
+        return self._denoising
+
+    def make_room_for_decoding(self, wanted: float) -> None:
+        """Let go of what is not needed for it, if decoding would else have less than `wanted`."""
+        self._release_until(wanted)
+
+    def _make_room(self, needed: float, on_loading: Loading) -> None:
+        if needed > NOTICED_BYTES:
+            on_loading()
+        self._release_until(needed + WORKING_BYTES)
+
+    def _release_until(self, wanted: float) -> None:
+        for part in ("_encoding", "_denoising"):
+            if getattr(self, part) is not None and available_memory_bytes() < wanted:
+                logger.info("releasing the %s part, its memory is needed", part.strip("_"))
+                setattr(self, part, None)
+                gc.collect()  # pipelines and their modules refer to each other
+
+    def _pipeline(self, **parts: object) -> HunyuanVideoPipeline:
+        pipeline = HunyuanVideoPipeline.from_pretrained(
+            self.model_dir, local_files_only=True, **parts
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def _encoders_dtype(self) -> torch.dtype:
+        small = self._encoders_parameters() < SMALL_PARAMETERS
+        return torch.float32 if small else torch.bfloat16
+
+    def _encoders_parameters(self) -> int:
+        return sum(_parameters(folder) for folder in self.model_dir.glob("text_encoder*"))
+
+    def _encoders_bytes(self) -> float:
+        return self._encoders_parameters() * self._encoders_dtype().itemsize
+
+    def _transformer_bytes(self) -> float:
+        quantized = self.model_dir / QUANTIZED_TRANSFORMER
+        if self.precision is Precision.INT8 and quantized.exists():
+            # the modulation is read when it is needed, and stays on the disk
+            files = (path for path in quantized.iterdir() if path.name != "modulation.safetensors")
+            return sum(path.stat().st_size for path in files)
+        parameters = _parameters(self.model_dir / TRANSFORMER)
+        return parameters * BYTES_PER_PARAMETER[self.precision]
+
+
+def _say_nothing() -> None:
+    pass
+
+
+def _parameters(folder: Path) -> int:
+    """How many numbers the weights in a part's folder are."""
+    count = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return count
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ModelIncomplete(str(error)) from error
+
+
+def _require_configs(model_dir: Path) -> None:
+    """Raises FileNotFoundError where a component has no configuration.
+
+    transformers would make one up, of a text encoder with billions of random weights.
+    """
+    index = json.loads((model_dir / "model_index.json").read_text())
+    if (model_dir / QUANTIZED_TRANSFORMER).exists():
+        del index[TRANSFORMER]  # the original may be gone
+    for component, (library, _) in ((k, v) for k, v in index.items() if isinstance(v, list)):
+        if library is not None and not any((model_dir / component).glob("*config.json")):
+            raise FileNotFoundError(f"{model_dir / component} has no configuration")
+
+
+def _hush_libraries() -> None:
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()

@@ -1,0 +1,212 @@
+"""Decoding: the function of diffusers' decoder, in tiles that nobody sees and that fit."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKLHunyuanVideo
+
+from demo_model.scenes import Scene, draw
+from hunyuan_runner.engine import decoder as decoding
+from hunyuan_runner.engine import vae
+from hunyuan_runner.engine.decoder import Decoder
+from hunyuan_runner.engine.vae import Tiling, choose_tiling, tile_bytes
+from hunyuan_runner.host import available_memory_bytes, memory_bytes
+from hunyuan_runner.settings import BUNDLED_MODELS
+
+LEVEL = 2 / 255  # of the 8 bits that a frame's values are stored in
+STANDARD = torch.Size((16, 60, 80))  # latents of 640x480, 61 frames
+
+
+def small_autoencoder() -> AutoencoderKLHunyuanVideo:
+    """With all that a real one has: attention, and blocks that change the number of channels."""
+    torch.manual_seed(0)
+    autoencoder = AutoencoderKLHunyuanVideo(
+        latent_channels=4,
+        block_out_channels=(8, 8, 16, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+    )
+    autoencoder.use_framewise_decoding = False
+    return autoencoder
+
+
+@pytest.fixture(scope="module")
+def real() -> Decoder:
+    """The 13B model's decoder, of the right shapes but without weights."""
+    with torch.device("meta"):
+        return Decoder(AutoencoderKLHunyuanVideo().to(torch.bfloat16))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("piece_bytes", [24e6, 1e4], ids=["at-once", "in-pieces"])
+@pytest.mark.parametrize("num_latent_frames", [1, 2, 6])
+def test_the_decoder_computes_what_diffusers_does(
+    num_latent_frames: int, piece_bytes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(decoding, "STATISTICS_ROWS", 100)
+    autoencoder = small_autoencoder()
+    latents = torch.randn(1, 4, num_latent_frames, 5, 7)
+    expected = autoencoder.decode(latents, return_dict=False)[0][0]
+    torch.testing.assert_close(Decoder(autoencoder)(latents[0]), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_statistics_over_many_values_stay_exact() -> None:
+    values = 1 + torch.randn(300_000, 2)
+    mean, variance = decoding._moments(values, groups=1)
+    expected = torch.var_mean(values.double(), unbiased=False)
+    for found, right in zip((variance, mean), expected, strict=True):
+        assert found.tolist() == pytest.approx([float(right)] * 2, rel=1e-5)
+
+
+def test_a_clip_that_fits_in_memory_is_one_tile(real: Decoder) -> None:
+    assert choose_tiling(real, STANDARD, 1e12) == Tiling((1, 1, 1), (16, 60, 80))
+
+
+@pytest.mark.parametrize("gigabytes", [8, 4, 2, 1, 0.5])
+def test_tiles_stay_within_the_memory(real: Decoder, gigabytes: float) -> None:
+    assert tile_bytes(real, choose_tiling(real, STANDARD, gigabytes * 1e9)) <= gigabytes * 1e9
+
+
+def test_less_memory_costs_more_decoding(real: Decoder) -> None:
+    decoded = [choose_tiling(real, STANDARD, size * 1e9).decoded for size in (20, 8, 4, 2, 1, 0.5)]
+    assert decoded == sorted(decoded)
+
+
+def test_the_tiles_of_the_standard_clip_overlap_by_little(real: Decoder) -> None:
+    assert choose_tiling(real, STANDARD, 4.5e9).decoded <= 1.15 * STANDARD.numel()
+
+
+def test_where_nothing_fits_the_smallest_tiles_are_tried(real: Decoder) -> None:
+    smallest = choose_tiling(real, STANDARD, 0)
+    assert all(a >= b for a, b in zip(smallest.size, vae.SHORTEST, strict=True))
+    assert tile_bytes(real, smallest) < 0.5e9
+
+
+def test_the_memory_at_hand_is_no_more_than_the_machine_has() -> None:
+    assert 0 < available_memory_bytes() <= memory_bytes()
+
+
+@pytest.fixture(scope="module")
+def demo() -> AutoencoderKLHunyuanVideo:
+    autoencoder = AutoencoderKLHunyuanVideo.from_pretrained(BUNDLED_MODELS / "demo" / "vae")
+    autoencoder.use_framewise_decoding = False
+    return autoencoder
+
+
+@pytest.fixture(scope="module")
+@torch.no_grad()
+def latents(demo: AutoencoderKLHunyuanVideo) -> torch.Tensor:
+    """CTHW of a clip of a cat, 128x96, 17 frames."""
+    clip = draw(Scene("cat", colour="orange"), np.random.default_rng(0), 128, 96, 17)
+    pixels = torch.from_numpy(clip).float()[None] * 2 - 1
+    mean: torch.Tensor = demo.encode(pixels).latent_dist.mean[0]
+    return mean
+
+
+@pytest.fixture(scope="module")
+@torch.no_grad()
+def whole(demo: AutoencoderKLHunyuanVideo, latents: torch.Tensor) -> torch.Tensor:
+    """What diffusers decodes them to, at once."""
+    pixels: torch.Tensor = demo.decode(latents[None], return_dict=False)[0][0]
+    return pixels
+
+
+def psnr(pixels: torch.Tensor, expected: torch.Tensor) -> float:
+    """In dB; both in -1..1."""
+    error = (pixels.clamp(-1, 1) - expected.clamp(-1, 1)).square().mean()
+    return float(10 * torch.log10(4 / error))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "parts",
+    [(1, 2, 3), (2, 1, 1), (2, 2, 2)],
+    ids=lambda parts: "x".join(map(str, parts)),
+)
+def test_nobody_sees_where_tiles_meet(
+    parts: tuple[int, int, int],
+    demo: AutoencoderKLHunyuanVideo,
+    latents: torch.Tensor,
+    whole: torch.Tensor,
+) -> None:
+    tiled = vae.decode_tiles(Decoder(demo), latents, Tiling.of(latents.shape[1:], parts))
+    assert psnr(tiled, whole) >= 50
+    for axis in (1, 2, 3):
+        jumps = torch.diff(tiled - whole, dim=axis).abs()
+        other_axes = [other for other in range(4) if other != axis]
+        assert jumps.mean(other_axes).max() < LEVEL / 2
+
+
+@torch.no_grad()
+def test_the_demo_model_loses_nothing_one_sees_in_bf16(
+    latents: torch.Tensor, whole: torch.Tensor
+) -> None:
+    autoencoder = AutoencoderKLHunyuanVideo.from_pretrained(
+        BUNDLED_MODELS / "demo" / "vae", dtype=torch.bfloat16
+    )
+    pixels = vae.decode_tiles(
+        Decoder(autoencoder), latents, Tiling.of(latents.shape[1:], (1, 2, 2))
+    )
+    assert psnr(pixels, whole) >= 40
+
+
+class Blank(Decoder):
+    """Decodes to black at once, and runs out of memory with tiles of more latents than `limit`."""
+
+    limit = 10**9
+    error: Exception = MemoryError()
+
+    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
+        if latents[0].numel() > self.limit:
+            raise self.error
+        _, frames, height, width = latents.shape
+        return torch.full((3, 4 * frames - 3, 8 * height, 8 * width), -1.0)
+
+
+LATENTS = torch.zeros(1, 4, 6, 16, 16)
+
+
+@pytest.fixture
+def blank() -> Blank:
+    return Blank(small_autoencoder())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+    ids=["python", "torch"],
+)
+def test_smaller_tiles_are_tried_when_memory_runs_out(
+    blank: Blank, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    reports: list[tuple[int, int]] = []
+    blank.limit, blank.error = 1000, error
+    with caplog.at_level(logging.WARNING):
+        pixels = vae.decode(blank, LATENTS, report=lambda *done: reports.append(done))
+    torch.testing.assert_close(pixels, torch.full((1, 3, 21, 128, 128), -1.0))
+    assert "Out of memory" in caplog.text
+    assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_smallest_tiles_are_given_up(blank: Blank) -> None:
+    blank.limit = 0
+    with pytest.raises(MemoryError):
+        vae.decode(blank, LATENTS)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(blank: Blank) -> None:
+    blank.limit, blank.error = 1000, RuntimeError("shapes do not match")
+    with pytest.raises(RuntimeError, match="shapes"):
+        vae.decode(blank, LATENTS)
+
+
+@pytest.mark.parametrize(("attempt", "tiles"), [(0, 1), (1, 4), (2, 8), (3, 8)])
+def test_every_attempt_takes_smaller_tiles(blank: Blank, attempt: int, tiles: int) -> None:
+    reports: list[tuple[int, int]] = []
+    vae.decode(blank, LATENTS, attempt, lambda *done: reports.append(done))
+    assert reports == [(part, tiles) for part in range(1, tiles + 1)]
