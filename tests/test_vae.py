@@ -205,8 +205,10 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(blank: Blank) -> None:
         vae.decode(blank, LATENTS)
 
 
-@pytest.mark.parametrize(("attempt", "tiles"), [(0, 1), (1, 4), (2, 8), (3, 8)])
-def test_every_attempt_takes_smaller_tiles(blank: Blank, attempt: int, tiles: int) -> None:
+@pytest.mark.parametrize(("attempt", "tiles"), [(0, 1), (1, 1), (2, 4), (3, 8), (4, 8)])
+def test_every_attempt_but_the_first_takes_smaller_tiles(
+    blank: Blank, attempt: int, tiles: int
+) -> None:
     reports: list[tuple[int, int]] = []
     vae.decode(blank, LATENTS, attempt, lambda *done: reports.append(done))
     assert reports == [(part, tiles) for part in range(1, tiles + 1)]

@@ -59,14 +59,16 @@ def decode(
 ) -> torch.Tensor:
     """Decode the pipeline's latents (NCTHW, N = 1) into pixels in -1..1 (NCTHW).
 
-    Takes the tiles with the fewest FLOPs in the memory at hand, half as large ones for every
-    `attempt` made before, and goes on to smaller ones where memory runs out. `report` is told how
-    many tiles of how many are done.
+    Takes the tiles with the fewest FLOPs in the memory at hand, and goes on to smaller ones where
+    memory runs out. Of `attempt`s made before, whose process died, the first may have had another
+    reason: behind it, tiles are smaller only if they took most of the memory, then ever smaller.
+    `report` is told how many tiles of how many are done.
     """
     latents = latents[0] / decoder.config.scaling_factor
     shape = latents.shape[1:]
-    tiling = choose_tiling(decoder, shape, memory_budget(decoder, shape))
-    for _ in range(attempt):
+    budget = memory_budget(decoder, shape)
+    tiling = choose_tiling(decoder, shape, budget / 2 if attempt else budget)
+    for _ in range(attempt - 1):
         tiling = _smaller(decoder, shape, tiling)
     while True:
         try:
