@@ -73,6 +73,9 @@ VARIANTS = (
     EXACT,
     Variant(Precision.FP32, "balanced"),
     Variant(Precision.FP32, "fast"),
+    Variant(Precision.BF16, "off"),
+    Variant(Precision.INT8, "off"),
+    Variant(Precision.INT8, "balanced"),
 )
 
 
