@@ -18,7 +18,7 @@ RESERVE_BYTES = 1e9  # for the system, the front and the runner
 TILE_PIXELS = 13 * 80 * 80
 TILE_FEATURE_MAPS = 3
 FLOAT_BYTES = 4
-PIECES_BYTES = 6 * 24e6
+PIECES_BYTES = 7 * 24e6
 FRAME_BYTES = 3 * (4 + 4 + 1)  # per pixel: float32 in tiles, float32 as a whole, uint8
 
 

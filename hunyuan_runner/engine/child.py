@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import gc
 import logging
 import os
 import queue
@@ -87,6 +88,7 @@ class Child:
         """The pipeline of the request's model: the one at hand, or loaded in its place."""
         if self._pipeline is None or self._pipeline.model_dir != request.model_dir:
             self._pipeline = None  # its memory is needed for the next
+            gc.collect()  # diffusers' hooks and its modules refer to each other
             report(StageStarted(Stage.LOADING))
             from hunyuan_runner.engine.parts import Parts
             from hunyuan_runner.engine.pipeline import VideoPipeline
