@@ -436,7 +436,7 @@ def test_info_shows_the_models_and_their_presets() -> None:
     assert "demo" in printed
     assert "192x128" in printed
     assert "not installed" in printed
-    assert "demo in fp32: demo is small" in printed
+    assert "demo in fp32: the model is small" in printed
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_two_workers_share_a_queue_and_render_nothing_twice(
 def test_the_first_clips_teach_the_estimate(jobs: Jobs, start_worker: StartWorker) -> None:
     before = jobs.submit(clip("slow", steps=5)).eta
     start_worker()
-    for _ in range(2):
+    for _ in range(4):
         wait_for_end(jobs, jobs.submit(clip("slow", steps=5)).id)
     after = jobs.submit(clip("slow", steps=5)).eta
     assert before is not None
