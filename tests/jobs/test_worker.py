@@ -48,10 +48,10 @@ def test_a_job_is_rendered_and_published(
 
 
 def test_the_journal_tells_a_job_s_way_in_order(jobs: Jobs, start_worker: StartWorker) -> None:
-    start_worker()
     canceled = jobs.submit(clip())
     jobs.cancel(canceled.id)
     jobs.retry(canceled.id)
+    start_worker()
     wait_for_end(jobs, canceled.id)
     query = sa.select(database.events).order_by(database.events.c.number)
     with jobs.engine.connect() as connection:
