@@ -111,7 +111,8 @@ class Settings(BaseSettings):
         None, ge=1, description="Threads of the engine; default: every core this process may use."
     )
     precision: WantedPrecision = Field(
-        "auto", description="fp32, bf16 or int8; auto: the best that the CPU and memory allow."
+        "auto",
+        description="What transformers compute in: fp32, bf16, int8; auto: by CPU and memory.",
     )
     calibrate: bool = Field(
         True, description="Whether a runner's first start takes seconds to measure its machine."
