@@ -111,8 +111,12 @@ class Parts:
         self._release_until(needed + WORKING_BYTES)
 
     def _release_until(self, wanted: float) -> None:
-        for part in ("_encoding", "_denoising"):
-            if getattr(self, part) is not None and available_memory_bytes() < wanted:
+        """Let parts go until so much memory is there; small ones would not bring it."""
+        sizes = {"_encoding": self._encoders_bytes(), "_denoising": self._transformer_bytes()}
+        for part, size in sizes.items():
+            if getattr(self, part) is None or size < NOTICED_BYTES:
+                continue
+            if available_memory_bytes() < wanted:
                 logger.info("releasing the %s part, its memory is needed", part.strip("_"))
                 setattr(self, part, None)
                 gc.collect()  # pipelines and their modules refer to each other
