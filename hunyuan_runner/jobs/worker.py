@@ -15,6 +15,7 @@ from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
 from hunyuan_runner.jobs.store import Jobs, expiry_ms
+from hunyuan_runner.params import Stage
 from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import checkpoint_key, draft_key, open_storage, preview_key
@@ -122,11 +123,15 @@ class Worker:
             logger.info("job %s is no longer this worker's", claim.job_id)
 
     def _learn(self, rendering: Rendering, claim: Claim) -> None:
-        """Correct this machine's times by what the job took."""
+        """Correct this machine's times by what the job took, unless most of that was loading the
+        model: then all else ran cold, and says little of the next one."""
+        seconds = dict(rendering.seconds_by_stage)
+        if seconds.pop(Stage.LOADING, 0.0) > sum(seconds.values()):
+            return
         model_id = claim.params.model
         ability = self._profile.models[model_id]
         with self._engine.begin() as connection:
-            learn(connection, model_id, ability, claim.work, rendering.seconds_by_stage)
+            learn(connection, model_id, ability, claim.work, seconds)
 
     def _beat(self) -> None:
         """Until stopped: be alive in the others' eyes, take over from the dead, sweep."""
