@@ -29,8 +29,8 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
 HEADER = """\
 # Performance
 
-Written by `make bench`; do not edit. Machines differ and so do runs on one machine: the ratios say
-more than the figures.
+Each section is what its command printed; `make bench` runs them all and writes this file. Machines
+differ and so do runs on one machine: the ratios say more than the figures.
 
 {date}, {cpu}, {cores} cores, {system}, Python {python}.
 """

@@ -43,7 +43,7 @@ CONFIG = {
 }
 
 TEMPLATE = """\
-## Blocks of the 13B model
+## Blocks of the 13B model, {tokens} tokens
 
 `python -m bench.blocks --tokens {tokens}`: one double and one single block with random weights,
 {tokens} video and {text} text tokens, {threads} threads; medians of {repeats}, in turns.
@@ -54,10 +54,10 @@ TEMPLATE = """\
 | plain diffusers, bf16 | {plain_bf16_s:.2f} | {bf16_ratio:.1f} |
 | ours, int8 ({instructions}) | {ours_s:.2f} | |
 
-Ours does {ours_gflops:.0f} GFLOP/s over all. Measured beside it, matrix products of torch in fp32
-{gemm_fp32_gflops:.0f}, in bf16 {gemm_bf16_gflops:.0f}, in int8 through oneDNN
-{gemm_int8_onednn_gflops:.0f}; ours in int8 {gemm_int8_gflops:.0f}, our attention
-{attention_gflops:.0f}. Relative error of ours against fp32: {rel_err:.4f}.
+In GFLOP/s, ours does {ours_gflops:.0f} over all. Measured beside it: matrix products of torch in fp32
+{gemm_fp32_gflops:.0f}, in bf16 {gemm_bf16_gflops:.0f}, in int8 through oneDNN {gemm_int8_onednn_gflops:.0f}; ours
+in int8 {gemm_int8_gflops:.0f}, our attention {attention_gflops:.0f}. Relative error of ours against fp32:
+{rel_err:.4f}.
 """
 
 
