@@ -54,10 +54,16 @@ TEMPLATE = """\
 | plain diffusers, bf16 | {plain_bf16_s:.2f} | {bf16_ratio:.1f} |
 | ours, int8 ({instructions}) | {ours_s:.2f} | |
 
-In GFLOP/s, ours does {ours_gflops:.0f} over all. Measured beside it: matrix products of torch in fp32
-{gemm_fp32_gflops:.0f}, in bf16 {gemm_bf16_gflops:.0f}, in int8 through oneDNN {gemm_int8_onednn_gflops:.0f}; ours
-in int8 {gemm_int8_gflops:.0f}, our attention {attention_gflops:.0f}. Relative error of ours against fp32:
-{rel_err:.4f}.
+| in the same run | GFLOP/s |
+|---|---|
+| ours over all | {ours_gflops:.0f} |
+| matrix products of torch, fp32 | {gemm_fp32_gflops:.0f} |
+| matrix products of torch, bf16 | {gemm_bf16_gflops:.0f} |
+| matrix products of oneDNN, int8 | {gemm_int8_onednn_gflops:.0f} |
+| matrix products, ours, int8 | {gemm_int8_gflops:.0f} |
+| attention, ours | {attention_gflops:.0f} |
+
+Relative error of ours against fp32: {rel_err:.4f}.
 """
 
 
