@@ -16,9 +16,12 @@ RESERVE_BYTES = 1e9  # for the system, the front and the runner
 # What the VAE needs of a machine: tiles of 13 frames, 80x80 pixels. The engine takes larger ones
 # where there is room; see engine/vae.py, whose formula this is.
 TILE_PIXELS = 13 * 80 * 80
-TILE_FEATURE_MAPS = 3
+# At the decoder's peak there are so many feature maps of full size and of the fewest channels, and
+# pieces of PIECE_BYTES; 640x480, 9 frames, 128 channels in bf16 took 1 % more than that.
+FEATURE_MAPS = 3
+PIECES = 7
+PIECE_BYTES = 24e6  # malloc maps larger ones afresh each time, and the page faults cost more
 FLOAT_BYTES = 4
-PIECES_BYTES = 7 * 24e6
 FRAME_BYTES = 3 * (4 + 4 + 1)  # per pixel: float32 in tiles, float32 as a whole, uint8
 
 
@@ -71,5 +74,5 @@ def _activation_bytes(
 
 def _decode_bytes(params: GenerationParams, architecture: Architecture) -> float:
     width, height, frames = params.generated_width, params.generated_height, params.num_frames
-    pixel_bytes = TILE_FEATURE_MAPS * architecture.vae_channels[0] * FLOAT_BYTES + 12
-    return pixel_bytes * TILE_PIXELS + PIECES_BYTES + FRAME_BYTES * width * height * frames
+    pixel_bytes = FEATURE_MAPS * architecture.vae_channels[0] * FLOAT_BYTES + 12
+    return pixel_bytes * TILE_PIXELS + PIECES * PIECE_BYTES + FRAME_BYTES * width * height * frames

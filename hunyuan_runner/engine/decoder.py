@@ -23,8 +23,8 @@ from torch.nn import functional
 
 from hunyuan_runner.engine.precision import Precision, vae_precision
 from hunyuan_runner.host import cpu_flags
+from hunyuan_runner.memory import PIECE_BYTES
 
-PIECE_BYTES = 24e6  # malloc maps larger ones afresh each time, and the page faults cost more
 PIECE_FRAMES = 4
 STATISTICS_ROWS = 4096
 

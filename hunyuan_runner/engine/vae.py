@@ -11,8 +11,9 @@ from typing import Self
 
 import torch
 
-from hunyuan_runner.engine.decoder import PIECE_BYTES, Decoder
+from hunyuan_runner.engine.decoder import Decoder
 from hunyuan_runner.host import memory_bytes
+from hunyuan_runner.memory import FEATURE_MAPS, PIECE_BYTES, PIECES
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +21,6 @@ MOST_BYTES = 5e9  # more would save few FLOPs
 SPARED_BYTES = 2e9  # of the machine's memory, for the engine with its VAE and for everybody else
 OVERLAPS = (2, 4, 4)  # of neighbours along T, H and W, in latents
 SHORTEST = (4, 10, 10)  # tiles along T, H and W, in latents
-# At the decoder's peak there are so many feature maps of full size and of the fewest channels, and
-# pieces of decoder.PIECE_BYTES; 640x480, 9 frames, 128 channels in bf16 took 1 % more than that.
-FEATURE_MAPS = 3
-PIECES = 7
 PIXEL_BYTES = 3 * 4
 
 
