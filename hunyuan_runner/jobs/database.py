@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -160,6 +161,9 @@ def open_database(settings: Settings) -> sa.Engine:
     engine = sa.create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
+    else:
+        sa.event.listen(engine, "connect", _limit_silence(settings.lease_seconds))
+        sa.event.listen(engine, "handle_error", _lost_connection_as_operational_error)
     _create_tables(engine)
     return engine
 
@@ -197,6 +201,28 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA busy_timeout=30000")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _limit_silence(seconds: float) -> Callable[[Any, object], None]:
+    """What has Postgres end the transaction of a host that falls silent in its midst.
+
+    Its locks would otherwise be held until TCP notices, for two hours, while all others wait.
+    """
+    limit = f"SET idle_in_transaction_session_timeout = {round(seconds * 1000)}"
+
+    def configure(connection: Any, _record: object) -> None:
+        connection.execute(limit)
+        connection.commit()
+
+    return configure
+
+
+def _lost_connection_as_operational_error(context: sa.ExceptionContext) -> None:
+    """The driver calls the end of a silent transaction an internal error, one more to catch."""
+    if context.is_disconnect and isinstance(context.sqlalchemy_exception, sa.exc.InternalError):
+        raise sa.exc.OperationalError(
+            context.statement, context.parameters, context.original_exception
+        )
 
 
 def _create_tables(engine: sa.Engine) -> None:

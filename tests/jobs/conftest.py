@@ -82,9 +82,9 @@ def start_worker(settings: Settings) -> Iterator[Callable[[], subprocess.Popen[s
 
 
 def freeze(process: subprocess.Popen[str], jobs: Jobs) -> None:
-    """Stop a worker dead, yet not in the middle of a transaction.
+    """Stop a worker dead; on SQLite, not in the middle of a transaction.
 
-    There it would hold the one lock of SQLite's writers, for as long as it is frozen.
+    There it would hold the one lock of all writers for as long as it is frozen; Postgres ends it.
     """
     while True:
         process.send_signal(signal.SIGSTOP)
@@ -95,18 +95,13 @@ def freeze(process: subprocess.Popen[str], jobs: Jobs) -> None:
 
 
 def _can_be_written(engine: sa.Engine) -> bool:
-    if engine.dialect.name == "sqlite":
-        statements = ["PRAGMA busy_timeout=200", "BEGIN IMMEDIATE"]
-    else:
-        statements = [
-            "SET LOCAL lock_timeout=200",
-            "LOCK TABLE hunyuan_workers, hunyuan_jobs IN EXCLUSIVE MODE",
-        ]
+    if engine.dialect.name != "sqlite":
+        return True
     with engine.connect() as connection:
         connection.detach()  # the timeout is for this connection alone
         try:
-            for statement in statements:
-                connection.execute(sa.text(statement))
+            connection.execute(sa.text("PRAGMA busy_timeout=200"))
+            connection.execute(sa.text("BEGIN IMMEDIATE"))
         except sa.exc.OperationalError:
             return False
     return True

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller, JobState
+from hunyuan_runner.jobs.journal import record, writing
 from hunyuan_runner.jobs.store import (
     JobNotFound,
     Jobs,
@@ -31,7 +33,7 @@ from hunyuan_runner.storage import (
     open_storage,
     prepare_data_folder,
 )
-from tests.jobs.conftest import clip
+from tests.jobs.conftest import LEASE_SECONDS, clip
 
 
 def test_a_submitted_job_is_pending_with_everything_it_was_given(jobs: Jobs) -> None:
@@ -238,6 +240,42 @@ def test_workers_and_callers_who_move_the_same_jobs_at_once_do_not_block_each_ot
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(hurry, range(100)))
     assert jobs.counts()[JobState.PENDING] == 70
+
+
+# SQLite's writers are on one machine, and what they locked ends with their process.
+where_hosts_share_a_database = pytest.mark.parametrize("settings", ["postgres"], indirect=True)
+
+
+@where_hosts_share_a_database
+def test_a_host_that_falls_silent_in_its_write_holds_up_nobody(
+    jobs: Jobs, settings: Settings
+) -> None:
+    silent = Jobs(settings)
+    write = writing(silent.engine)
+    write.__enter__()
+    assert jobs.submit(clip()).state is JobState.PENDING
+    with pytest.raises(sa.exc.OperationalError):
+        write.__exit__(None, None, None)
+    silent.close()
+
+
+@where_hosts_share_a_database
+def test_a_worker_that_fell_silent_in_its_write_writes_again(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = jobs.submit(clip()).id
+    claim = Claim.next(jobs.engine, "a worker")
+    assert claim is not None
+    pauses = [1.5 * LEASE_SECONDS]
+
+    def record_late(*what: Any) -> None:
+        if pauses:
+            time.sleep(pauses.pop())
+        record(*what)
+
+    monkeypatch.setattr("hunyuan_runner.jobs.claim.record", record_late)
+    claim.finish_step(1)
+    assert (jobs.get(job_id).step, pauses) == (1, [])
 
 
 def test_submitting_from_many_threads_loses_and_doubles_nothing(jobs: Jobs) -> None:
