@@ -3,6 +3,7 @@ AMX; skipped where no int8 kernels run."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,24 @@ def test_attention_withstands_scores_that_overflow_an_exponential(kernels: Kerne
     assert got.isfinite().all()
     agreeing = (got.float() - expected).norm(dim=-1) < 0.05 * expected.norm(dim=-1)
     assert agreeing.float().mean() > 0.9
+
+
+@needs_int8
+@pytest.mark.parametrize("width", [48, 128])
+def test_attention_withstands_scores_that_rise_along_the_keys(kernels: Kernels, width: int) -> None:
+    torch.manual_seed(width)
+    rows = 2200
+    # keys from opposite to equal to half of the queries, from equal to opposite to the others
+    turned = torch.linspace(width, 0, rows).round().int()[:, None]
+    keys = torch.where(torch.arange(width) < turned, -1.0, 1.0)
+    queries = torch.ones(rows, width) * torch.where(torch.arange(rows) % 2 == 0, 1, -1)[:, None]
+    qkv = torch.stack([queries, keys, torch.randn(rows, width)], dim=1)[:, :, None].bfloat16()
+    # by so much that bfloat16 keeps the queries as they are, for scores of +-140 doublings
+    exact = width**0.5 * math.log(2)
+    norms = (torch.full((width,), exact), torch.full((width,), 140.0 / width))
+    norms = (norms[0], norms[1].bfloat16().float())
+    expected = attend_in_float32(qkv, norms, None)
+    assert relative_error(attend(kernels, qkv, norms, None), expected) < 0.01
 
 
 @needs_int8

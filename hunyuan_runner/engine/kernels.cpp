@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <type_traits>
 
 #if defined(__AMX_INT8__) && defined(__AMX_BF16__)
 #define USE_AMX 1
@@ -32,18 +33,22 @@ using bf16 = std::uint16_t;
 
 constexpr int64_t ROWS = 16;        // of a tile, and columns of a right tile and of a product
 constexpr int64_t TILE_BYTES = 1024;
+constexpr int64_t TILE_SUMS = ROWS * ROWS;  // of a tile of products, 4 bytes each
 constexpr int64_t I8_DEPTH = 64;    // KT
 constexpr int64_t BF16_DEPTH = 32;
-constexpr int ZERO_POINT = 128;     // what a quantised zero is; makes activations unsigned
+constexpr int ZERO_POINT_BITS = 7;
+constexpr int ZERO_POINT = 1 << ZERO_POINT_BITS;  // a quantised zero; makes activations unsigned
 constexpr float LOG2E = 1.44269504088896f;
 
-// The right-hand panel of a matrix product: so many tiles wide as the registers hold results for.
+// A product is computed by pairs of rows of tiles, and by panels: as many columns of tiles as the
+// registers hold results for.
+constexpr int64_t PAIR = 2;
+constexpr int64_t PAIR_ROWS = PAIR * ROWS;
 #ifdef USE_AMX
 constexpr int64_t PANEL = 2;
 #else
 constexpr int64_t PANEL = 3;
 #endif
-constexpr int64_t PANEL_COLUMNS = PANEL * ROWS;
 
 struct Aligned {
     void operator()(void* memory) const { std::free(memory); }
@@ -78,87 +83,9 @@ struct Bf16 {
     using Sum = float;
 };
 
-#ifdef USE_AMX
-
-struct TileConfig {
-    std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-    std::uint16_t column_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-
-// Tiles are this thread's while one of these lives.
-struct TileRegisters {
-    TileRegisters() {
-        const TileConfig config;
-        _tile_loadconfig(&config);
-    }
-    ~TileRegisters() { _tile_release(); }
-};
-
-// Up to 2 x 2 tiles of the product: sums += left * right over `depth` tiles.
-template <class Kind, int M, int N>
-void multiply_tiles(Tiles left, Tiles right, int64_t m, int64_t n, int64_t depth,
-                    typename Kind::Sum* sums, int64_t stride, bool accumulate) {
-    const int64_t bytes = stride * 4;
-    auto* first = sums + m * ROWS * stride + n * ROWS;
-    auto* second = first + ROWS * stride;
-    if (accumulate) {
-        _tile_loadd(0, first, bytes);
-        if constexpr (N == 2) _tile_loadd(1, first + ROWS, bytes);
-        if constexpr (M == 2) _tile_loadd(2, second, bytes);
-        if constexpr (M == 2 && N == 2) _tile_loadd(3, second + ROWS, bytes);
-    } else {
-        _tile_zero(0);
-        if constexpr (N == 2) _tile_zero(1);
-        if constexpr (M == 2) _tile_zero(2);
-        if constexpr (M == 2 && N == 2) _tile_zero(3);
-    }
-    for (int64_t k = 0; k < depth; k++) {
-        _tile_loadd(4, left.at(m, k), 64);
-        if constexpr (M == 2) _tile_loadd(5, left.at(m + 1, k), 64);
-        _tile_loadd(6, right.at(n, k), 64);
-        if constexpr (N == 2) _tile_loadd(7, right.at(n + 1, k), 64);
-        if constexpr (std::is_same_v<Kind, Int8>) {
-            _tile_dpbusd(0, 4, 6);
-            if constexpr (N == 2) _tile_dpbusd(1, 4, 7);
-            if constexpr (M == 2) _tile_dpbusd(2, 5, 6);
-            if constexpr (M == 2 && N == 2) _tile_dpbusd(3, 5, 7);
-        } else {
-            _tile_dpbf16ps(0, 4, 6);
-            if constexpr (N == 2) _tile_dpbf16ps(1, 4, 7);
-            if constexpr (M == 2) _tile_dpbf16ps(2, 5, 6);
-            if constexpr (M == 2 && N == 2) _tile_dpbf16ps(3, 5, 7);
-        }
-    }
-    _tile_stored(0, first, bytes);
-    if constexpr (N == 2) _tile_stored(1, first + ROWS, bytes);
-    if constexpr (M == 2) _tile_stored(2, second, bytes);
-    if constexpr (M == 2 && N == 2) _tile_stored(3, second + ROWS, bytes);
-}
-
-// sums (rows * 16 x columns * 16, row stride in elements) = or += left * right.
-template <class Kind>
-void multiply(Tiles left, Tiles right, int64_t rows, int64_t columns, int64_t depth,
-              typename Kind::Sum* sums, int64_t stride, bool accumulate) {
-    for (int64_t n = 0; n < columns; n += 2) {
-        const bool wide = n + 1 < columns;
-        for (int64_t m = 0; m < rows; m += 2) {
-            const bool tall = m + 1 < rows;
-            if (tall && wide)
-                multiply_tiles<Kind, 2, 2>(left, right, m, n, depth, sums, stride, accumulate);
-            else if (tall)
-                multiply_tiles<Kind, 2, 1>(left, right, m, n, depth, sums, stride, accumulate);
-            else if (wide)
-                multiply_tiles<Kind, 1, 2>(left, right, m, n, depth, sums, stride, accumulate);
-            else
-                multiply_tiles<Kind, 1, 1>(left, right, m, n, depth, sums, stride, accumulate);
-        }
-    }
-}
-
-#else
-
-struct TileRegisters {};
+// The operand whose tiles are soon needed again; those of the other are not to push them out of the
+// first cache.
+enum class Again { LEFT, RIGHT };
 
 inline __m512i multiply_add(__m512i sum, __m512i left, __m512i right, Int8) {
     return _mm512_dpbusd_epi32(sum, left, right);
@@ -178,23 +105,92 @@ inline __m512i multiply_add(__m512i sum, __m512i left, __m512i right, Bf16) {
     return _mm512_castps_si512(total);
 }
 
+#ifdef USE_AMX
+
+struct TileConfig {
+    std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    std::uint16_t column_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// Tiles are this thread's while one of these lives.
+struct TileRegisters {
+    TileRegisters() {
+        const TileConfig config;
+        // GCC takes only the first bytes for read, and would leave the others unwritten
+        asm volatile("" : : "r"(&config) : "memory");
+        _tile_loadconfig(&config);
+    }
+    ~TileRegisters() { _tile_release(); }
+};
+
+template <class Kind, Again AGAIN, int M, int N, class Meanwhile>
+inline void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind::Sum* sums,
+                           int64_t stride, bool accumulate, Meanwhile meanwhile) {
+    auto* second = sums + stride;
+    if (accumulate) {
+        _tile_loadd(0, sums, 64);
+        if constexpr (N == 2) _tile_loadd(1, sums + TILE_SUMS, 64);
+        if constexpr (M == 2) _tile_loadd(2, second, 64);
+        if constexpr (M == 2 && N == 2) _tile_loadd(3, second + TILE_SUMS, 64);
+    } else {
+        _tile_zero(0);
+        if constexpr (N == 2) _tile_zero(1);
+        if constexpr (M == 2) _tile_zero(2);
+        if constexpr (M == 2 && N == 2) _tile_zero(3);
+    }
+    for (int64_t k = 0; k < depth; k++) {
+        if constexpr (AGAIN == Again::LEFT) {
+            _tile_loadd(4, left.at(0, k), 64);
+            if constexpr (M == 2) _tile_loadd(5, left.at(1, k), 64);
+            _tile_stream_loadd(6, right.at(0, k), 64);
+            if constexpr (N == 2) _tile_stream_loadd(7, right.at(1, k), 64);
+        } else {
+            _tile_stream_loadd(4, left.at(0, k), 64);
+            if constexpr (M == 2) _tile_stream_loadd(5, left.at(1, k), 64);
+            _tile_loadd(6, right.at(0, k), 64);
+            if constexpr (N == 2) _tile_loadd(7, right.at(1, k), 64);
+        }
+        if constexpr (std::is_same_v<Kind, Int8>) {
+            _tile_dpbusd(0, 4, 6);
+            if constexpr (N == 2) _tile_dpbusd(1, 4, 7);
+            if constexpr (M == 2) _tile_dpbusd(2, 5, 6);
+            if constexpr (M == 2 && N == 2) _tile_dpbusd(3, 5, 7);
+        } else {
+            _tile_dpbf16ps(0, 4, 6);
+            if constexpr (N == 2) _tile_dpbf16ps(1, 4, 7);
+            if constexpr (M == 2) _tile_dpbf16ps(2, 5, 6);
+            if constexpr (M == 2 && N == 2) _tile_dpbf16ps(3, 5, 7);
+        }
+        meanwhile();
+        asm volatile("" : : : "memory");  // GCC does not know that loading a tile reads memory
+    }
+    _tile_stored(0, sums, 64);
+    if constexpr (N == 2) _tile_stored(1, sums + TILE_SUMS, 64);
+    if constexpr (M == 2) _tile_stored(2, second, 64);
+    if constexpr (M == 2 && N == 2) _tile_stored(3, second + TILE_SUMS, 64);
+}
+
+#else
+
+struct TileRegisters {};
+
 // Half a tile's rows of up to 3 tiles of the product.
 template <class Kind, int N>
-void multiply_half(Tiles left, Tiles right, int64_t m, int64_t half, int64_t n, int64_t depth,
-                   typename Kind::Sum* sums, int64_t stride, bool accumulate) {
+void multiply_half(const char* left, int64_t left_stride, Tiles right, int64_t depth,
+                   typename Kind::Sum* sums, bool accumulate) {
     constexpr int HALF = 8;
-    auto* target = sums + (m * ROWS + half * HALF) * stride + n * ROWS;
     __m512i total[HALF][N];
 #pragma GCC unroll 8
     for (int i = 0; i < HALF; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < N; j++)
-            total[i][j] = accumulate ? _mm512_loadu_si512(target + i * stride + j * ROWS)
+            total[i][j] = accumulate ? _mm512_load_si512(sums + j * TILE_SUMS + i * ROWS)
                                      : _mm512_setzero_si512();
     for (int64_t k = 0; k < depth; k++) {
-        const auto* a = reinterpret_cast<const std::int32_t*>(left.at(m, k)) + half * HALF * 16;
+        const auto* a = reinterpret_cast<const std::int32_t*>(left + k * left_stride);
         const char* b[N];
-        for (int j = 0; j < N; j++) b[j] = right.at(n + j, k);
+        for (int j = 0; j < N; j++) b[j] = right.at(j, k);
         for (int64_t group = 0; group < 16; group++) {
             __m512i columns[N];
 #pragma GCC unroll 3
@@ -212,26 +208,46 @@ void multiply_half(Tiles left, Tiles right, int64_t m, int64_t half, int64_t n, 
     for (int i = 0; i < HALF; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < N; j++)
-            _mm512_storeu_si512(target + i * stride + j * ROWS, total[i][j]);
+            _mm512_store_si512(sums + j * TILE_SUMS + i * ROWS, total[i][j]);
 }
 
-template <class Kind>
-void multiply(Tiles left, Tiles right, int64_t rows, int64_t columns, int64_t depth,
-              typename Kind::Sum* sums, int64_t stride, bool accumulate) {
-    for (int64_t n = 0; n < columns; n += 3)
-        for (int64_t m = 0; m < rows; m++)
-            for (int64_t half = 0; half < 2; half++) {
-                const int64_t width = std::min<int64_t>(3, columns - n);
-                if (width == 3)
-                    multiply_half<Kind, 3>(left, right, m, half, n, depth, sums, stride, accumulate);
-                else if (width == 2)
-                    multiply_half<Kind, 2>(left, right, m, half, n, depth, sums, stride, accumulate);
-                else
-                    multiply_half<Kind, 1>(left, right, m, half, n, depth, sums, stride, accumulate);
-            }
+template <class Kind, Again, int M, int N, class Meanwhile>
+void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind::Sum* sums,
+                    int64_t stride, bool accumulate, Meanwhile meanwhile) {
+    for (int64_t m = 0; m < M; m++)
+        for (int64_t half = 0; half < 2; half++)
+            multiply_half<Kind, N>(left.at(m, 0) + half * TILE_BYTES / 2, left.depth_stride, right,
+                                   depth, sums + m * stride + half * TILE_SUMS / 2, accumulate);
+    // One unit does both, so nothing is won by doing it in between.
+    for (int64_t k = 0; k < depth; k++) meanwhile();
 }
 
 #endif
+
+// sums (tiles, the `rows` of them `stride` elements apart) = or += left * right: up to a pair of
+// rows by a panel of columns, `depth` tiles deep. `meanwhile` is called as often as the depth says,
+// to do what the vector unit can while the matrix unit works.
+template <class Kind, Again AGAIN, class Meanwhile>
+inline void multiply(Tiles left, Tiles right, int64_t rows, int64_t columns, int64_t depth,
+                     typename Kind::Sum* sums, int64_t stride, bool accumulate,
+                     Meanwhile meanwhile) {
+    const auto with = [&](auto m, auto n) {
+        multiply_tiles<Kind, AGAIN, m(), n()>(left, right, depth, sums, stride, accumulate,
+                                            meanwhile);
+    };
+    const auto with_columns = [&](auto m) {
+        if (columns == 1)
+            with(m, std::integral_constant<int, 1>{});
+        else if (columns == 2)
+            with(m, std::integral_constant<int, 2>{});
+        else if constexpr (PANEL == 3)
+            with(m, std::integral_constant<int, 3>{});
+    };
+    if (rows == 1)
+        with_columns(std::integral_constant<int, 1>{});
+    else
+        with_columns(std::integral_constant<int, 2>{});
+}
 
 // ---------------------------------------------------------------- vectors of 16 floats
 
@@ -310,105 +326,409 @@ enum Epilogue : int {
 };
 
 struct Linear {
+    const float* row_scale;
     const float* weight_scale;        // by output
     const std::int32_t* weight_sum;   // by output, over the inputs: takes the zero point out again
     const float* bias;                // by output, or null
     const float* gate;                // by output, for RESIDUAL
-    Epilogue epilogue;
     void* out;
     int64_t out_stride;               // elements
     int64_t outputs;
 
-    void finish(const std::int32_t* sums, int64_t stride, const float* row_scale, int64_t row,
-                int64_t rows, int64_t column, int64_t columns) const {
-        for (int64_t n = 0; n < columns; n += ROWS) {
-            const int64_t j = column + n;
-            if (j >= outputs) return;
-            const __mmask16 mask = __mmask16((1u << std::min<int64_t>(ROWS, outputs - j)) - 1);
-            const __m512i offset = _mm512_mullo_epi32(_mm512_loadu_si512(weight_sum + j),
-                                                      _mm512_set1_epi32(ZERO_POINT));
-            const __m512 scale = _mm512_loadu_ps(weight_scale + j);
-            const __m512 shift = bias ? _mm512_maskz_loadu_ps(mask, bias + j)
-                                      : _mm512_setzero_ps();
-            const __m512 gates = epilogue == RESIDUAL ? _mm512_maskz_loadu_ps(mask, gate + j)
-                                                      : _mm512_setzero_ps();
-            for (int64_t i = 0; i < rows; i++) {
-                const __m512i sum =
-                    _mm512_sub_epi32(_mm512_loadu_si512(sums + i * stride + n), offset);
-                __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
-                value = _mm512_fmadd_ps(value, _mm512_set1_ps(row_scale[i]), shift);
-                const int64_t place = (row + i) * out_stride + j;
-                if (epilogue == RESIDUAL) {
-                    auto* target = static_cast<float*>(out) + place;
-                    const __m512 before = _mm512_maskz_loadu_ps(mask, target);
-                    _mm512_mask_storeu_ps(target, mask, _mm512_fmadd_ps(value, gates, before));
-                } else {
-                    if (epilogue == GELU) value = gelu(value);
-                    _mm256_mask_storeu_epi16(static_cast<bf16*>(out) + place, mask,
-                                             to_bf16(value));
-                }
+    // What the rows of a panel's outputs, from `column` on, have in common.
+    struct Panel {
+        int64_t column, tiles;
+        bool whole_lines;
+        __m512i offset[PANEL];
+        __m512 scale[PANEL], shift[PANEL], gates[PANEL];
+        __mmask16 mask[PANEL];
+    };
+
+    Panel panel(int64_t column, int64_t tiles) const {
+        Panel panel{};
+        panel.column = column;
+        panel.tiles = tiles;
+        const auto start = reinterpret_cast<std::uintptr_t>(static_cast<bf16*>(out) + column);
+        panel.whole_lines = PANEL == 2 && column + PANEL * ROWS <= outputs && start % 64 == 0 &&
+                            out_stride * sizeof(bf16) % 64 == 0;
+        for (int64_t n = 0; n < tiles; n++) {
+            const int64_t j = column + n * ROWS;
+            const auto mask = __mmask16((1u << std::min<int64_t>(ROWS, outputs - j)) - 1);
+            const auto load = [&](const float* from) {
+                return from ? _mm512_maskz_loadu_ps(mask, from + j) : _mm512_setzero_ps();
+            };
+            panel.mask[n] = mask;
+            panel.offset[n] =
+                _mm512_slli_epi32(_mm512_loadu_si512(weight_sum + j), ZERO_POINT_BITS);
+            panel.scale[n] = _mm512_loadu_ps(weight_scale + j);
+            panel.shift[n] = load(bias);
+            panel.gates[n] = load(gate);
+        }
+        return panel;
+    }
+
+    // Row `row` of a panel's outputs; `sums` are its places in their tiles.
+    template <Epilogue EPILOGUE>
+    inline void finish(const Panel& panel, const std::int32_t* sums, int64_t row) const {
+        const __m512 row_scales = _mm512_set1_ps(row_scale[row]);
+        __m512 value[PANEL];
+#pragma GCC unroll 3
+        for (int64_t n = 0; n < PANEL; n++) {
+            const __m512i sum =
+                _mm512_sub_epi32(_mm512_load_si512(sums + n * TILE_SUMS), panel.offset[n]);
+            value[n] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum),
+                                       _mm512_mul_ps(panel.scale[n], row_scales), panel.shift[n]);
+            if constexpr (EPILOGUE == GELU) value[n] = gelu(value[n]);
+        }
+        const int64_t place = row * out_stride + panel.column;
+        if constexpr (EPILOGUE == RESIDUAL) {
+            for (int64_t n = 0; n < panel.tiles; n++) {
+                auto* target = static_cast<float*>(out) + place + n * ROWS;
+                const __m512 before = _mm512_maskz_loadu_ps(panel.mask[n], target);
+                _mm512_mask_storeu_ps(target, panel.mask[n],
+                                      _mm512_fmadd_ps(value[n], panel.gates[n], before));
             }
+        } else if (panel.whole_lines) {
+            // past the caches, which would first fetch what is overwritten
+            const __m512i line = _mm512_inserti64x4(
+                _mm512_castsi256_si512(to_bf16(value[0])), to_bf16(value[1]), 1);
+            _mm512_stream_si512(reinterpret_cast<__m512i*>(static_cast<bf16*>(out) + place), line);
+        } else {
+            for (int64_t n = 0; n < panel.tiles; n++)
+                _mm256_mask_storeu_epi16(static_cast<bf16*>(out) + place + n * ROWS,
+                                         panel.mask[n], to_bf16(value[n]));
         }
     }
 };
 
 constexpr int64_t BLOCK_ROWS = 384;             // of activations, with BLOCK_DEPTH: what L2 holds
 constexpr int64_t BLOCK_DEPTH = 3072;
-constexpr int64_t SLICE_DEPTH = 512;            // of a panel of weights: what L1 holds
+constexpr int64_t SLICE_DEPTH = 1024;           // of a panel of weights: what L1 holds
+
+// levels (left tiles, rows x depth) * weights (right tiles), finished.
+template <Epilogue EPILOGUE>
+void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t rows, int64_t depth,
+                     const std::int8_t* weights, int64_t threads) {
+    const int64_t depth_tiles = ceil_div(depth, I8_DEPTH);
+    const int64_t row_tiles = ceil_div(rows, ROWS);
+    const int64_t column_tiles = ceil_div(linear.outputs, ROWS);
+    const int64_t panels = ceil_div(column_tiles, PANEL);
+    const int64_t strip = depth_tiles * TILE_BYTES;  // one row, or column, of tiles
+    constexpr int64_t block_pairs = BLOCK_ROWS / PAIR_ROWS;
+    constexpr int64_t block_depth = BLOCK_DEPTH / I8_DEPTH;
+    constexpr int64_t slice_depth = SLICE_DEPTH / I8_DEPTH;
+    constexpr int64_t pair_sums = PAIR * PANEL * TILE_SUMS;
+    const auto tiles = [&](const void* start, int64_t outer, int64_t k) {
+        return Tiles{static_cast<const char*>(start) + outer * strip + k * TILE_BYTES, strip,
+                     TILE_BYTES};
+    };
+#pragma omp parallel num_threads(int(threads))
+    {
+        const TileRegisters registers;
+        // threads share the rows, which stay in cache, and split the weights, which do not
+        const int64_t worker = omp_get_thread_num(), workers = omp_get_num_threads();
+        const int64_t first = panels * worker / workers, last = panels * (worker + 1) / workers;
+        const bool whole = depth_tiles <= block_depth;
+        auto sums = buffer<std::int32_t>(block_pairs * pair_sums * (whole ? 1 : last - first));
+        for (int64_t m = 0; m < row_tiles; m += block_pairs * PAIR) {
+            const int64_t end = std::min(row_tiles, m + block_pairs * PAIR);
+            for (int64_t block = 0; block < depth_tiles; block += block_depth) {
+                const int64_t block_end = std::min(depth_tiles, block + block_depth);
+                for (int64_t panel = first; panel < last; panel++) {
+                    auto* panel_sums =
+                        sums.get() + (whole ? 0 : (panel - first) * block_pairs * pair_sums);
+                    const int64_t n = panel * PANEL;
+                    const int64_t columns = std::min(PANEL, column_tiles - n);
+                    const auto common = linear.panel(n * ROWS, columns);
+                    // What is ready to be finished: the rows of one pair of tiles.
+                    int64_t ready = 0, ready_end = 0;
+                    const auto finish = [&](int64_t count) {
+                        for (; count > 0 && ready < ready_end; count--, ready++) {
+                            const int64_t i = ready - m * ROWS;
+                            linear.finish<EPILOGUE>(
+                                common,
+                                panel_sums + i / PAIR_ROWS * pair_sums +
+                                    i % PAIR_ROWS / ROWS * PANEL * TILE_SUMS + i % ROWS * ROWS,
+                                ready);
+                        }
+                    };
+                    for (int64_t k = block; k < block_end; k += slice_depth) {
+                        const int64_t slice = std::min(slice_depth, block_end - k);
+                        for (int64_t pair = m; pair < end; pair += PAIR) {
+                            multiply<Int8, Again::RIGHT>(
+                                tiles(levels, pair, k), tiles(weights, n, k),
+                                std::min(PAIR, end - pair), columns, slice,
+                                panel_sums + (pair - m) / PAIR * pair_sums, PANEL * TILE_SUMS,
+                                k > 0, [&] { finish(PAIR_ROWS / slice_depth); });
+                            if (k + slice == depth_tiles) {
+                                finish(PAIR_ROWS);
+                                ready = pair * ROWS;
+                                ready_end = std::min(rows, ready + PAIR_ROWS);
+                            }
+                        }
+                    }
+                    finish(PAIR_ROWS);
+                }
+            }
+        }
+        _mm_sfence();  // behind the stores that went past the caches
+    }
+}
 
 // ---------------------------------------------------------------- attention
 
-constexpr int64_t QUERY_BLOCK = 128;
-constexpr int64_t KEY_BLOCK = 512;
+// Exact softmax attention over blocks of keys (Dao et al., FlashAttention-2, arXiv:2307.08691), for
+// one pair of rows of tiles of queries after the other. Scores, their exponentials (the shares) and
+// what these mix of the values are three stages of a pipeline: the matrix unit is at the first and
+// the last of them, and meanwhile the vector unit at the one between.
+constexpr int64_t QUERY_BLOCK = 512;   // queries that are taken through
+constexpr int64_t CACHED_KEYS = 1024;  // keys which L2 holds with their values;
+constexpr int64_t KEY_BLOCK = 256;     // of them, those whose values are mixed in one go,
+constexpr int64_t GROUP = BF16_DEPTH;  // and those scored in one go.
+constexpr int64_t GROUPS = KEY_BLOCK / GROUP;
+constexpr int64_t LAG = 2;             // groups between a score and its share
+constexpr int64_t SCORED = 4;          // groups whose scores are held: a power of 2 above LAG
+constexpr int64_t TILE_SHARES = ROWS * GROUP;
 
-// Exact softmax attention of QUERY_BLOCK queries of one head, over blocks of keys (Dao et al.,
-// FlashAttention-2, arXiv:2307.08691).
+// Scores come in 128ths of a doubling: behind the bias of the exponent they are the bits of their
+// share in bfloat16, but for the bend of 2^x between two powers. The largest score of a row's first
+// group is given a share of 2^-64, so that there is room for much larger ones behind it.
+constexpr int DOUBLING_BITS = 7;
+constexpr int64_t DOUBLING = 1 << DOUBLING_BITS;
+constexpr int64_t FIRST_EXPONENT = 63;
+constexpr std::uint16_t TOO_LARGE = 0xc000;  // a share of 2 or more
+constexpr float NO_SCORE = -1e30f;
+constexpr short ONE_BF16 = 0x3f80;
+
+// Where the share of a group's key comes to lie in its row: packing two vectors leaves them so.
+inline int64_t share_slot(int64_t key) { return key % ROWS / 4 * 8 + key / ROWS * 4 + key % 4; }
+
 struct QueryBlock {
-    Buffer<float> scores = buffer<float>(QUERY_BLOCK * KEY_BLOCK);
-    Buffer<bf16> shares = buffer<bf16>(QUERY_BLOCK * KEY_BLOCK);  // left tiles
-    Buffer<float> mixed;
-    float largest[QUERY_BLOCK];
-    float total[QUERY_BLOCK];
+    int64_t column_tiles;
+    Buffer<float> scores[SCORED];            // by group: tiles, a pair x 2
+    Buffer<bf16> shares[2];                  // by block: left tiles, a pair x GROUPS
+    Buffer<float> mixed;                     // by pair: tiles, a pair x column_tiles
+    Buffer<float> totals;                    // by row: of its shares, in 16 parts
+    float base[QUERY_BLOCK];                 // by row: what is taken from its scores
+    std::int32_t outgrown[PAIR_ROWS] = {};   // by row: doublings that `mixed` has yet to shrink by
+    bool any_outgrown = false;
 
-    explicit QueryBlock(int64_t width) : mixed(buffer<float>(QUERY_BLOCK * width)) {}
+    explicit QueryBlock(int64_t width)
+        : column_tiles(width / ROWS),
+          mixed(buffer<float>(QUERY_BLOCK * width)),
+          totals(buffer<float>(QUERY_BLOCK * ROWS)) {
+        for (auto& group : scores) group = buffer<float>(PAIR * 2 * TILE_SUMS);
+        for (auto& block : shares) block = buffer<bf16>(PAIR * GROUPS * TILE_SHARES);
+    }
 
-    // scores -> shares of `keys` keys, of which those behind `real` do not exist; `padded` is
-    // keys rounded up to whole tiles.
-    void exponentiate(int64_t row, int64_t real, int64_t padded, int64_t width) {
-        float* values = scores.get() + row * KEY_BLOCK;
-        const int64_t whole = real / 16 * 16;
-        const __mmask16 rest = __mmask16((1u << (real - whole)) - 1);
-        const __m512 lowest = _mm512_set1_ps(-INFINITY);
-        __m512 most = lowest;
-        for (int64_t k = 0; k < whole; k += 16)
-            most = _mm512_max_ps(most, _mm512_load_ps(values + k));
-        if (rest) most = _mm512_mask_max_ps(most, rest, most, _mm512_load_ps(values + whole));
-        const float before = largest[row];
-        const float now = std::max(before, _mm512_reduce_max_ps(most));
-        if (now > before) {
-            largest[row] = now;
-            const float shrink = before == -INFINITY ? 0.0f : std::exp2(before - now);
-            total[row] *= shrink;
-            float* line = mixed.get() + row * width;
-            for (int64_t j = 0; j < width; j += 16)
-                _mm512_store_ps(line + j, _mm512_mul_ps(_mm512_load_ps(line + j),
-                                                        _mm512_set1_ps(shrink)));
+    void begin() {
+        std::fill_n(mixed.get(), QUERY_BLOCK * column_tiles * ROWS, 0.0f);
+        std::fill_n(totals.get(), QUERY_BLOCK * ROWS, 0.0f);
+    }
+
+    float* mixed_of(int64_t pair) { return mixed.get() + pair * PAIR_ROWS * column_tiles * ROWS; }
+    float* mixed_row(int64_t row) {
+        return mixed_of(row / PAIR_ROWS) + row % PAIR_ROWS / ROWS * column_tiles * TILE_SUMS +
+               row % ROWS * ROWS;
+    }
+    float* scores_row(int64_t group, int64_t row) {
+        return scores[group % SCORED].get() + row / ROWS * 2 * TILE_SUMS + row % ROWS * ROWS;
+    }
+    bf16* shares_row(int64_t group, int64_t row) {
+        return shares[group / GROUPS % 2].get() +
+               (row / ROWS * GROUPS + group % GROUPS) * TILE_SHARES + row % ROWS * GROUP;
+    }
+
+    // Make nothing of a group's keys from `real` on, which do not exist.
+    void hide(int64_t group, int64_t real) {
+        for (int64_t row = 0; row < PAIR_ROWS; row++)
+            for (int64_t key = real; key < GROUP; key++)
+                scores_row(group, row)[key / ROWS * TILE_SUMS + key % ROWS] = NO_SCORE;
+    }
+
+    float largest_score(int64_t group, int64_t row) {
+        const float* from = scores_row(group, row);
+        return _mm512_reduce_max_ps(
+            _mm512_max_ps(_mm512_load_ps(from), _mm512_load_ps(from + TILE_SUMS)));
+    }
+
+    // Choose the bases of a pair, by its first group.
+    void choose_bases(int64_t pair, int64_t group) {
+        for (int64_t row = 0; row < PAIR_ROWS; row++)
+            base[pair * PAIR_ROWS + row] = largest_score(group, row) - FIRST_EXPONENT * DOUBLING;
+    }
+
+    // scores -> shares and totals, of SHARED_ROWS rows of a pair from `row` on.
+    static constexpr int64_t SHARED_ROWS = 8;
+    inline void share(int64_t pair, int64_t group, int64_t row) {
+        const float* from = scores_row(group, row);
+        const float* bases = base + pair * PAIR_ROWS + row;
+        __m512i levels[SHARED_ROWS], all;
+        do {
+            all = _mm512_setzero_si512();
+#pragma GCC unroll 8
+            for (int64_t i = 0; i < SHARED_ROWS; i++) {
+                const auto level = [&](const float* scored) {
+                    return _mm512_cvtps_epi32(
+                        _mm512_sub_ps(_mm512_load_ps(scored), _mm512_set1_ps(bases[i])));
+                };
+                levels[i] = _mm512_packus_epi32(level(from + i * ROWS),
+                                                level(from + i * ROWS + TILE_SUMS));
+                all = _mm512_or_si512(all, levels[i]);
+            }
+        } while (__builtin_expect(
+                     _mm512_test_epi16_mask(all, _mm512_set1_epi16(short(TOO_LARGE))), 0) &&
+                 lower(pair, group, row));
+        bf16* to = shares_row(group, row);
+        float* total = totals.get() + (pair * PAIR_ROWS + row) * ROWS;
+        const __m512i fraction_bits = _mm512_set1_epi16(DOUBLING - 1);
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < SHARED_ROWS; i++) {
+            // 2^x = 1 + x - 0.338 x (1 - x), to 0.4 % of its value: bfloat16's own rounding
+            const __m512i part = _mm512_and_si512(levels[i], fraction_bits);
+            const __m512i rest = _mm512_xor_si512(part, fraction_bits);
+            const __m512i bend =
+                _mm512_mulhi_epu16(_mm512_mullo_epi16(part, rest), _mm512_set1_epi16(173));
+            const __m512i share = _mm512_sub_epi16(levels[i], bend);
+            _mm512_store_si512(to + i * GROUP, share);
+            const __m512i sum = multiply_add(_mm512_load_si512(total + i * ROWS), share,
+                                             _mm512_set1_epi16(ONE_BF16), Bf16{});
+            _mm512_store_si512(total + i * ROWS, sum);
         }
-        const __m512 top = _mm512_set1_ps(now);
-        __m512 sum = _mm512_setzero_ps();
-        bf16* line = shares.get() + row / ROWS * (KEY_BLOCK / BF16_DEPTH) * (TILE_BYTES / 2) +
-                     row % ROWS * BF16_DEPTH;
-        for (int64_t k = 0; k < padded; k += 16) {
-            __m512 share = _mm512_setzero_ps();
-            if (k < whole)
-                share = exp2_coarse(_mm512_sub_ps(_mm512_load_ps(values + k), top));
-            else if (k < real)
-                share = _mm512_maskz_mov_ps(
-                    rest, exp2_coarse(_mm512_sub_ps(_mm512_load_ps(values + k), top)));
-            sum = _mm512_add_ps(sum, share);
-            store_bf16(line + k / BF16_DEPTH * (TILE_BYTES / 2) + k % BF16_DEPTH, share);
+    }
+
+    // Lower the shares of those rows whose scores outgrew their bases: by whole doublings, which
+    // change nothing but exponents. True.
+    __attribute__((noinline)) bool lower(int64_t pair, int64_t group, int64_t first) {
+        for (int64_t row = first; row < first + SHARED_ROWS; row++) {
+            const int64_t query = pair * PAIR_ROWS + row;
+            const float above = largest_score(group, row) - base[query];
+            if (above < 2 * FIRST_EXPONENT * DOUBLING) continue;
+            const int64_t doublings = int64_t(above / DOUBLING) - FIRST_EXPONENT;
+            base[query] += float(doublings * DOUBLING);
+            const __m512i less =
+                _mm512_set1_epi16(short(std::min<int64_t>(doublings * DOUBLING, 0xffff)));
+            for (int64_t before = group / GROUPS * GROUPS; before < group; before++) {
+                bf16* shared = shares_row(before, row);
+                _mm512_store_si512(shared, _mm512_subs_epu16(_mm512_load_si512(shared), less));
+            }
+            scale(totals.get() + query * ROWS, std::exp2(-float(doublings)));
+            outgrown[row] = std::int32_t(std::min<int64_t>(outgrown[row] + doublings, 1 << 20));
+            any_outgrown = true;
         }
-        total[row] += _mm512_reduce_add_ps(sum);
+        return true;
+    }
+
+    // Let what a pair has mixed so far follow its bases. Before the next block's values are added.
+    void shrink(int64_t pair) {
+        for (int64_t row = 0; row < PAIR_ROWS; row++) {
+            const float factor = std::exp2(-float(outgrown[row]));
+            for (int64_t column = 0; column < column_tiles; column++)
+                scale(mixed_row(pair * PAIR_ROWS + row) + column * TILE_SUMS, factor);
+            outgrown[row] = 0;
+        }
+        any_outgrown = false;
+    }
+
+    // A row's mixed values, weighted by its shares' part in their total.
+    void finish(int64_t row, bf16* out, int64_t width) {
+        const __m512 total = _mm512_load_ps(totals.get() + row * ROWS);
+        const __m512 factor = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(total));
+        const float* from = mixed_row(row);
+        for (int64_t k = 0; k < width; k += ROWS)
+            store_bf16(out + k, _mm512_mul_ps(_mm512_load_ps(from + k * ROWS), factor));
+    }
+
+    static void scale(float* values, float factor) {
+        _mm512_store_ps(values, _mm512_mul_ps(_mm512_load_ps(values), _mm512_set1_ps(factor)));
+    }
+};
+
+// Where a stage of the pipeline is: at a group of keys and a pair of queries. All stages take the
+// same way, the later ones some groups behind.
+struct Place {
+    int64_t first_key, end_key;  // of the keys held in cache; the end is that of a block
+    int64_t key = first_key;
+    int64_t pair = 0;
+    int64_t group = 0;           // counts on from pair to pair
+    void advance() {
+        group++;
+        key += GROUP;
+        if (key < end_key) return;
+        key = first_key;
+        pair++;
+    }
+};
+
+// One head's queries, keys and values.
+struct Head {
+    const char* queries;
+    const char* keys;
+    const char* values;
+    int64_t rows;
+    int64_t depth_tiles;
+
+    int64_t column_tiles() const { return depth_tiles * 2; }
+
+    // queries from `first` on and keys -> scores of a group
+    template <class Meanwhile>
+    inline void score(QueryBlock& block, const Place& at, int64_t first,
+                      Meanwhile meanwhile) const {
+        const int64_t strip = depth_tiles * TILE_BYTES;
+        const auto tiles = [&](const char* matrix, int64_t row) {
+            return Tiles{matrix + row / ROWS * strip, strip, TILE_BYTES};
+        };
+        multiply<Bf16, Again::LEFT>(tiles(queries, first + at.pair * PAIR_ROWS),
+                                    tiles(keys, at.key), PAIR, 2, depth_tiles,
+                                    block.scores_row(at.group, 0), 2 * TILE_SUMS, false, meanwhile);
+        if (rows - at.key < GROUP) block.hide(at.group, rows - at.key);
+    }
+
+    // shares of a block and values -> mixed; of their columns, that part whose turn it is at one of
+    // the block's groups
+    template <class Meanwhile>
+    inline void mix(QueryBlock& block, const Place& at, Meanwhile meanwhile) const {
+        const int64_t part = at.group % GROUPS;
+        const int64_t start = at.key - part * GROUP;
+        const int64_t depth = ceil_div(std::min(KEY_BLOCK, rows - start), GROUP);
+        const bf16* shares = block.shares_row(at.group - part, 0);
+        const Tiles left{reinterpret_cast<const char*>(shares), GROUPS * TILE_BYTES, TILE_BYTES};
+        const char* first = values + start / GROUP * column_tiles() * TILE_BYTES;
+        for (int64_t two = depth_tiles * part / GROUPS; two < depth_tiles * (part + 1) / GROUPS;
+             two++) {
+            const Tiles right{first + 2 * two * TILE_BYTES, TILE_BYTES,
+                              column_tiles() * TILE_BYTES};
+            multiply<Bf16, Again::LEFT>(left, right, PAIR, 2, depth,
+                                        block.mixed_of(at.pair) + 2 * two * TILE_SUMS,
+                                        column_tiles() * TILE_SUMS, true, meanwhile);
+        }
+    }
+
+    // Take `pairs` of queries from `first` on through the keys from `first_key` on.
+    void attend(QueryBlock& block, int64_t first, int64_t pairs, int64_t first_key) const {
+        const int64_t held = std::min(CACHED_KEYS, rows - first_key);
+        const Place begin{first_key, first_key + ceil_div(held, KEY_BLOCK) * KEY_BLOCK};
+        const int64_t steps = pairs * (begin.end_key - begin.first_key) / GROUP;
+        Place scored = begin, shared = begin, mixed = begin;
+        for (int64_t step = 0; step < steps + LAG + GROUPS; step++) {
+            const bool scores = step < steps && scored.key < rows;
+            const bool shares = LAG <= step && step < LAG + steps && shared.key < rows;
+            const bool mixes = LAG + GROUPS <= step;
+            if (mixes && mixed.group % GROUPS == 0 && block.any_outgrown) block.shrink(mixed.pair);
+            if (shares && shared.key == 0) block.choose_bases(shared.pair, shared.group);
+            int64_t row = shares ? 0 : PAIR_ROWS;
+            const auto share = [&] {
+                if (row == PAIR_ROWS) return;
+                block.share(shared.pair, shared.group, row);
+                row += QueryBlock::SHARED_ROWS;
+            };
+            if (scores) score(block, scored, first, share);
+            if (mixes) mix(block, mixed, share);
+            while (row < PAIR_ROWS) share();
+            if (step < steps) scored.advance();
+            if (LAG <= step) shared.advance();
+            if (mixes) mixed.advance();
+        }
     }
 };
 
@@ -486,60 +806,20 @@ void hy_linear(const std::uint8_t* levels, const float* row_scale, int64_t rows,
                const std::int8_t* weights, const float* weight_scale,
                const std::int32_t* weight_sum, const float* bias, const float* gate,
                int64_t outputs, int64_t epilogue, void* out, int64_t out_stride, int64_t threads) {
-    const Linear linear{weight_scale, weight_sum, bias, gate, Epilogue(epilogue), out, out_stride,
-                        outputs};
-    const int64_t depth_tiles = ceil_div(depth, I8_DEPTH);
-    const int64_t row_tiles = ceil_div(rows, ROWS);
-    const int64_t column_tiles = ceil_div(outputs, ROWS);
-    const int64_t panels = ceil_div(column_tiles, PANEL);
-    const int64_t strip = depth_tiles * TILE_BYTES;  // one row, or column, of tiles
-    constexpr int64_t block_tiles = BLOCK_ROWS / ROWS;
-    constexpr int64_t block_depth = BLOCK_DEPTH / I8_DEPTH;
-    constexpr int64_t slice_depth = SLICE_DEPTH / I8_DEPTH;
-#pragma omp parallel num_threads(int(threads))
-    {
-        const TileRegisters registers;
-        // threads share the rows, which stay in cache, and split the weights, which do not
-        const int64_t worker = omp_get_thread_num(), workers = omp_get_num_threads();
-        const int64_t first = panels * worker / workers, last = panels * (worker + 1) / workers;
-        const bool whole = depth_tiles <= block_depth;
-        constexpr int64_t panel_sums = BLOCK_ROWS * PANEL_COLUMNS;
-        auto sums = buffer<std::int32_t>(panel_sums * (whole ? 1 : last - first));
-        for (int64_t m = 0; m < row_tiles; m += block_tiles) {
-            const int64_t tiles = std::min(block_tiles, row_tiles - m);
-            for (int64_t block = 0; block < depth_tiles; block += block_depth) {
-                const int64_t block_end = std::min(depth_tiles, block + block_depth);
-                for (int64_t panel = first; panel < last; panel++) {
-                    auto* sum = sums.get() + (whole ? 0 : (panel - first) * panel_sums);
-                    const int64_t n = panel * PANEL;
-                    const int64_t columns = std::min(PANEL, column_tiles - n);
-                    for (int64_t k = block; k < block_end; k += slice_depth) {
-                        const Tiles left{reinterpret_cast<const char*>(levels) + m * strip +
-                                             k * TILE_BYTES,
-                                         strip, TILE_BYTES};
-                        const Tiles right{reinterpret_cast<const char*>(weights) + n * strip +
-                                              k * TILE_BYTES,
-                                          strip, TILE_BYTES};
-                        multiply<Int8>(left, right, tiles, columns,
-                                       std::min(slice_depth, block_end - k), sum, PANEL_COLUMNS,
-                                       k > 0);
-                    }
-                    if (block_end == depth_tiles) {
-                        const int64_t row = m * ROWS;
-                        linear.finish(sum, PANEL_COLUMNS, row_scale + row, row,
-                                      std::min(tiles * ROWS, rows - row), n * ROWS,
-                                      columns * ROWS);
-                    }
-                }
-            }
-        }
-    }
+    const Linear linear{row_scale, weight_scale, weight_sum, bias, gate, out, out_stride, outputs};
+    if (epilogue == GELU)
+        multiply_linear<GELU>(linear, levels, rows, depth, weights, threads);
+    else if (epilogue == RESIDUAL)
+        multiply_linear<RESIDUAL>(linear, levels, rows, depth, weights, threads);
+    else
+        multiply_linear<STORE>(linear, levels, rows, depth, weights, threads);
 }
 
 // Queries, keys and values as attention wants them: tiles, by head. qkv: rows x 3 x heads x width
 // bf16. Queries and keys are brought to unit root mean square and weighted; where there are angles,
-// pairs of neighbours are turned by them (cosine, sine: rows x width). They become rows `offset` and
-// following of `length` (a multiple of 32). Queries are scaled for a softmax of base 2.
+// pairs of neighbours are turned by them (cosine, sine: rows x width). They become rows `offset`
+// and following of `length` (a multiple of 32). Queries are scaled for scores in DOUBLINGs; values
+// go where the shares of their keys come to lie.
 void hy_pack_qkv(const bf16* qkv, int64_t rows, int64_t heads, int64_t width, const float* q_weight,
                  const float* k_weight, float epsilon, const float* cosine, const float* sine,
                  int64_t offset, int64_t length, bf16* queries, bf16* keys, bf16* values,
@@ -547,7 +827,7 @@ void hy_pack_qkv(const bf16* qkv, int64_t rows, int64_t heads, int64_t width, co
     const int64_t padded = ceil_div(width, BF16_DEPTH) * BF16_DEPTH;
     const int64_t depth_tiles = padded / BF16_DEPTH, column_tiles = padded / ROWS;
     constexpr int64_t tile = TILE_BYTES / 2;
-    const float scale = LOG2E / std::sqrt(float(width));
+    const float scale = DOUBLING * LOG2E / std::sqrt(float(width));
 #pragma omp parallel num_threads(int(threads))
     {
         auto line = buffer<float>(padded);
@@ -600,8 +880,9 @@ void hy_pack_qkv(const bf16* qkv, int64_t rows, int64_t heads, int64_t width, co
                                 rounded.get() + k, 4);
 
                 source += 2 * heads * width;
+                const int64_t slot = share_slot(place % BF16_DEPTH);
                 target = values + matrix + place / BF16_DEPTH * column_tiles * tile +
-                         place % BF16_DEPTH / 2 * 32 + place % 2;
+                         slot / 2 * 32 + slot % 2;
                 for (int64_t k = 0; k < width; k++)
                     target[k / ROWS * tile + k % ROWS * 2] = source[k];
             }
@@ -614,51 +895,26 @@ void hy_attention(const bf16* queries, const bf16* keys, const bf16* values, int
                   int64_t heads, int64_t width, int64_t length, bf16* out, int64_t out_stride,
                   int64_t threads) {
     const int64_t padded = ceil_div(width, BF16_DEPTH) * BF16_DEPTH;
-    const int64_t depth_tiles = padded / BF16_DEPTH, column_tiles = padded / ROWS;
-    const int64_t strip = depth_tiles * TILE_BYTES;
     const int64_t blocks = ceil_div(rows, QUERY_BLOCK);
 #pragma omp parallel num_threads(int(threads))
     {
         const TileRegisters registers;
         QueryBlock block(padded);
 #pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t head = 0; head < heads; head++) {
-            for (int64_t number = 0; number < blocks; number++) {
-                const int64_t first = number * QUERY_BLOCK;
-                const int64_t count = std::min(QUERY_BLOCK, rows - first);
-                const int64_t tiles = ceil_div(count, ROWS);
-                const int64_t matrix = head * length * padded * 2;  // bytes
-                const auto base = [&](const bf16* start) {
-                    return reinterpret_cast<const char*>(start) + matrix;
+        for (int64_t number = 0; number < heads; number++) {
+            for (int64_t part = 0; part < blocks; part++) {
+                const auto matrix = [&](const bf16* matrices) {
+                    return reinterpret_cast<const char*>(matrices + number * length * padded);
                 };
-                const Tiles query{base(queries) + first / ROWS * strip, strip, TILE_BYTES};
-                std::fill_n(block.largest, QUERY_BLOCK, -INFINITY);
-                std::fill_n(block.total, QUERY_BLOCK, 0.0f);
-                std::fill_n(block.mixed.get(), QUERY_BLOCK * padded, 0.0f);
-                for (int64_t key = 0; key < rows; key += KEY_BLOCK) {
-                    const int64_t real = std::min(KEY_BLOCK, rows - key);
-                    const int64_t key_tiles = ceil_div(real, BF16_DEPTH);
-                    multiply<Bf16>(query, {base(keys) + key / ROWS * strip, strip, TILE_BYTES},
-                                   tiles, key_tiles * 2, depth_tiles, block.scores.get(),
-                                   KEY_BLOCK, false);
-                    for (int64_t row = 0; row < count; row++)
-                        block.exponentiate(row, real, key_tiles * BF16_DEPTH, padded);
-                    multiply<Bf16>(
-                        {reinterpret_cast<const char*>(block.shares.get()),
-                         KEY_BLOCK / BF16_DEPTH * TILE_BYTES, TILE_BYTES},
-                        {base(values) + key / BF16_DEPTH * column_tiles * TILE_BYTES, TILE_BYTES,
-                         column_tiles * TILE_BYTES},
-                        tiles, column_tiles, key_tiles, block.mixed.get(), padded, true);
-                }
-                for (int64_t row = 0; row < count; row++) {
-                    const __m512 share = _mm512_set1_ps(1.0f / block.total[row]);
-                    bf16* target = out + (first + row) * out_stride + head * width;
-                    for (int64_t k = 0; k < width; k += 16)
-                        store_bf16(target + k,
-                                   _mm512_mul_ps(
-                                       _mm512_load_ps(block.mixed.get() + row * padded + k),
-                                       share));
-                }
+                const Head head{matrix(queries), matrix(keys), matrix(values), rows,
+                                padded / BF16_DEPTH};
+                const int64_t first = part * QUERY_BLOCK;
+                const int64_t count = std::min(QUERY_BLOCK, rows - first);
+                block.begin();
+                for (int64_t key = 0; key < rows; key += CACHED_KEYS)
+                    head.attend(block, first, ceil_div(count, PAIR_ROWS), key);
+                for (int64_t row = 0; row < count; row++)
+                    block.finish(row, out + (first + row) * out_stride + number * width, width);
             }
         }
     }
