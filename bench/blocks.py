@@ -25,7 +25,9 @@ from diffusers.models.transformers.transformer_hunyuan_video import (
     HunyuanVideoTransformerBlock,
 )
 
+from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
+from hunyuan_runner.engine.calibrate import Bench
 from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, PackedHeads, load_kernels
 from hunyuan_runner.engine.quantize import modulation_names, pack_linear, quantized_blocks
 from hunyuan_runner.host import cpp_compiler, usable_cores
@@ -53,6 +55,7 @@ TEMPLATE = """\
 | plain diffusers, fp32 | {plain_fp32_s:.2f} | {fp32_ratio:.1f} |
 | plain diffusers, bf16 | {plain_bf16_s:.2f} | {bf16_ratio:.1f} |
 | ours, int8 ({instructions}) | {ours_s:.2f} | |
+| ours, predicted by the benchmark of a runner's start | {predicted_s:.2f} | {predicted_ratio:.2f} |
 
 | in the same run | GFLOP/s |
 |---|---|
@@ -77,6 +80,7 @@ class Result:
     plain_fp32_s: float
     plain_bf16_s: float
     ours_s: float
+    predicted_s: float
     ours_gflops: float
     gemm_fp32_gflops: float
     gemm_bf16_gflops: float
@@ -130,7 +134,9 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
         plain.float()
     seconds = {name: statistics.median(values) for name, values in times.items()}
     length = tokens + TEXT_TOKENS
-    flops = 2 * 12 * 2 * WIDTH**2 * length + 2 * 4 * WIDTH * length**2
+    linear_flops, attention_flops = 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
+    rates = Bench(MODELS["hunyuanvideo"].architecture, Path(), kernels, torch.float32)
+    linears, attention, block_seconds = rates.transforming()
     return Result(
         tokens=tokens,
         threads=threads,
@@ -138,7 +144,8 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
         plain_fp32_s=seconds["fp32"],
         plain_bf16_s=seconds["bf16"],
         ours_s=seconds["ours"],
-        ours_gflops=flops / seconds["ours"] / 1e9,
+        predicted_s=linear_flops / linears + attention_flops / attention + 2 * block_seconds,
+        ours_gflops=(linear_flops + attention_flops) / seconds["ours"] / 1e9,
         **_gemms(kernels),
         attention_gflops=_attention(kernels, length),
         rel_err=rel_err,
@@ -156,6 +163,7 @@ def describe(result: Result, repeats: int) -> str:
         repeats=repeats,
         fp32_ratio=result.plain_fp32_s / result.ours_s,
         bf16_ratio=result.plain_bf16_s / result.ours_s,
+        predicted_ratio=result.predicted_s / result.ours_s,
     )
 
 

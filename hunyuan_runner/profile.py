@@ -17,7 +17,8 @@ from hunyuan_runner.estimate import Rates, guess
 from hunyuan_runner.host import cpu_name, package_versions, usable_cores
 from hunyuan_runner.settings import Settings
 
-BENCHMARK_VERSION = 1  # of engine/calibrate.py: what an earlier one measured is not comparable
+# Of engine/calibrate.py and what it times: what an earlier one measured is not comparable.
+BENCHMARK_VERSION = 2
 MEASURED_FILE = "calibration.json"
 
 logger = logging.getLogger(__name__)

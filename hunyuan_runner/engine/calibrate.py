@@ -32,6 +32,7 @@ from hunyuan_runner.engine.kernels import (
     Kernels,
     KernelsUnavailable,
     PackedHeads,
+    PackedLinear,
     load_kernels,
 )
 from hunyuan_runner.engine.precision import Precision
@@ -45,6 +46,7 @@ ENOUGH_SECONDS = 0.2  # of timing one thing
 LEAST_SHARE = 0.1  # of the time that grows with the work
 FEW_TOKENS, TOKENS, ATTENDED_TOKENS = 32, 544, 2048
 TEXT_TOKENS = 16  # of each of these
+WEIGHT_DEVIATION = 0.02
 LARGE_CHANNELS = 64
 SMALL_LATENTS, LATENTS = (3, 12, 16), (9, 16, 24)  # T, H, W, of a small model's VAE
 SMALL_LARGE_LATENTS, LARGE_LATENTS = (1, 10, 10), (3, 12, 12)  # and of a large one's
@@ -66,6 +68,19 @@ class Bench:
 
     def measure(self) -> Rates:
         """Takes some seconds."""
+        linears, attention, block_seconds = self.transforming()
+        flop_seconds, decode_seconds = self._decoding()
+        return Rates(
+            linears=linears,
+            attention=attention,
+            convolutions=1 / flop_seconds,
+            block_seconds=block_seconds,
+            decode_seconds=decode_seconds,
+            spread=MEASURED_SPREAD,
+        )
+
+    def transforming(self) -> tuple[float, float, float]:
+        """FLOP/s of linear layers and of attention, and seconds of a block however few its tokens."""
         architecture = self._architecture
         flops_per_token = architecture.step_flops_per_token / architecture.blocks
         flops_per_pair = architecture.step_flops_per_token_pair / architecture.blocks
@@ -77,15 +92,7 @@ class Bench:
             for tokens in (FEW_TOKENS, TOKENS)
         )
         token_seconds, block_seconds = _line(FEW_TOKENS, few, TOKENS, many)
-        flop_seconds, decode_seconds = self._decoding()
-        return Rates(
-            linears=flops_per_token / token_seconds,
-            attention=attention_rate,
-            convolutions=1 / flop_seconds,
-            block_seconds=block_seconds,
-            decode_seconds=decode_seconds,
-            spread=MEASURED_SPREAD,
-        )
+        return flops_per_token / token_seconds, attention_rate, block_seconds
 
     def block(self) -> Callable[[int], Run]:
         """A single block of the transformer, by how many tokens there are in all."""
@@ -131,14 +138,13 @@ class Bench:
         width, heads = self._architecture.width, self._architecture.heads
         mlp = int(width * self._architecture.mlp_ratio)
         ones = torch.ones(width // heads)
-        square = pack_linear(torch.full((width, width), 0.01), torch.zeros(width))
         block = SingleBlock(
-            to_qkv=pack_linear(torch.full((3 * width, width), 0.01), torch.zeros(3 * width)),
+            to_qkv=_random_linear(width, 3 * width),
             norm_q=ones,
             norm_k=ones,
-            mlp_in=pack_linear(torch.full((mlp, width), 0.01), torch.zeros(mlp)),
-            attention_out=square,
-            mlp_out=pack_linear(torch.full((width, mlp), 0.01), None),
+            mlp_in=_random_linear(width, mlp),
+            attention_out=_random_linear(width, width),
+            mlp_out=_random_linear(mlp, width),
         )
         modulation = (torch.full((3 * width, width), 0.01), torch.zeros(3 * width))
         return Int8Blocks(self._kernels, [], [block], Modulation([lambda: modulation]), heads)
@@ -184,12 +190,17 @@ def _line(little: float, little_seconds: float, much: float, seconds: float) -> 
     return slope, max(0.0, little_seconds - slope * little)
 
 
+# Weights are random: a CPU draws less power, and runs faster, on such as are all the same.
 def _filled(module: torch.nn.Module) -> torch.nn.Module:
     """A module that was made without memory for its weights, with some."""
     module = module.to_empty(device="cpu")
     for parameter in module.parameters():
-        parameter.fill_(0.01)
+        parameter.normal_(std=WEIGHT_DEVIATION)
     return module
+
+
+def _random_linear(inputs: int, outputs: int) -> PackedLinear:
+    return pack_linear(torch.randn(outputs, inputs) * WEIGHT_DEVIATION, torch.zeros(outputs))
 
 
 def measure(model: str, precision: Precision, folder: Path, threads: int, kernels: Path) -> Rates:

@@ -882,9 +882,14 @@ void hy_pack_qkv(const bf16* qkv, int64_t rows, int64_t heads, int64_t width, co
                 source += 2 * heads * width;
                 const int64_t slot = share_slot(place % BF16_DEPTH);
                 target = values + matrix + place / BF16_DEPTH * column_tiles * tile +
-                         slot / 2 * 32 + slot % 2;
-                for (int64_t k = 0; k < width; k++)
-                    target[k / ROWS * tile + k % ROWS * 2] = source[k];
+                         slot / 2 * 32;
+                const __mmask32 half = slot % 2 ? 0xaaaaaaaa : 0x55555555;
+                for (int64_t k = 0; k < width; k += ROWS) {
+                    const __m512i each = _mm512_cvtepu16_epi32(
+                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source + k)));
+                    const __m512i both = _mm512_or_si512(each, _mm512_slli_epi32(each, 16));
+                    _mm512_mask_storeu_epi16(target + k / ROWS * tile, half, both);
+                }
             }
         }
     }
