@@ -486,8 +486,6 @@ constexpr int64_t CACHED_KEYS = 1024;  // keys which L2 holds with their values;
 constexpr int64_t KEY_BLOCK = 256;     // of them, those whose values are mixed in one go,
 constexpr int64_t GROUP = BF16_DEPTH;  // and those scored in one go.
 constexpr int64_t GROUPS = KEY_BLOCK / GROUP;
-constexpr int64_t LAG = 2;             // groups between a score and its share
-constexpr int64_t SCORED = 4;          // groups whose scores are held: a power of 2 above LAG
 constexpr int64_t TILE_SHARES = ROWS * GROUP;
 
 // Scores come in 128ths of a doubling: behind the bias of the exponent they are the bits of their
@@ -505,7 +503,8 @@ inline int64_t share_slot(int64_t key) { return key % ROWS / 4 * 8 + key / ROWS 
 
 struct QueryBlock {
     int64_t column_tiles;
-    Buffer<float> scores[SCORED];            // by group: tiles, a pair x 2
+    // With a pair's part of `mixed`, all that the first cache is to hold.
+    Buffer<float> scores[2];                 // by group: tiles, a pair x 2
     Buffer<bf16> shares[2];                  // by block: left tiles, a pair x GROUPS
     Buffer<float> mixed;                     // by pair: tiles, a pair x column_tiles
     Buffer<float> totals;                    // by row: of its shares, in 16 parts
@@ -532,7 +531,7 @@ struct QueryBlock {
                row % ROWS * ROWS;
     }
     float* scores_row(int64_t group, int64_t row) {
-        return scores[group % SCORED].get() + row / ROWS * 2 * TILE_SUMS + row % ROWS * ROWS;
+        return scores[group % 2].get() + row / ROWS * 2 * TILE_SUMS + row % ROWS * ROWS;
     }
     bf16* shares_row(int64_t group, int64_t row) {
         return shares[group / GROUPS % 2].get() +
@@ -710,10 +709,10 @@ struct Head {
         const Place begin{first_key, first_key + ceil_div(held, KEY_BLOCK) * KEY_BLOCK};
         const int64_t steps = pairs * (begin.end_key - begin.first_key) / GROUP;
         Place scored = begin, shared = begin, mixed = begin;
-        for (int64_t step = 0; step < steps + LAG + GROUPS; step++) {
+        for (int64_t step = 0; step < steps + 1 + GROUPS; step++) {
             const bool scores = step < steps && scored.key < rows;
-            const bool shares = LAG <= step && step < LAG + steps && shared.key < rows;
-            const bool mixes = LAG + GROUPS <= step;
+            const bool shares = 1 <= step && step < 1 + steps && shared.key < rows;
+            const bool mixes = 1 + GROUPS <= step;
             if (mixes && mixed.group % GROUPS == 0 && block.any_outgrown) block.shrink(mixed.pair);
             if (shares && shared.key == 0) block.choose_bases(shared.pair, shared.group);
             int64_t row = shares ? 0 : PAIR_ROWS;
@@ -726,7 +725,7 @@ struct Head {
             if (mixes) mix(block, mixed, share);
             while (row < PAIR_ROWS) share();
             if (step < steps) scored.advance();
-            if (LAG <= step) shared.advance();
+            if (1 <= step) shared.advance();
             if (mixes) mixed.advance();
         }
     }
