@@ -92,6 +92,17 @@ def test_a_linear_layer_writes_where_it_should_and_nowhere_else(kernels: Kernels
 
 
 @needs_int8
+def test_a_gelu_takes_small_and_large_values(kernels: Kernels) -> None:
+    x = torch.linspace(-1, 1, 64).repeat(40, 1) * torch.logspace(-3, 3, 40)[:, None]
+    x = x.bfloat16()
+    out = torch.empty(40, 64, dtype=torch.bfloat16)
+    kernels.linear(quantized(kernels, x), pack_linear(torch.eye(64), None), out, Epilogue.GELU)
+    expected = F.gelu(x.float(), approximate="tanh")
+    for row, expected_row in zip(out, expected, strict=True):
+        assert relative_error(row, expected_row) < 0.015
+
+
+@needs_int8
 def test_norm_and_modulation_are_those_of_diffusers(kernels: Kernels) -> None:
     x, scale, shift = torch.randn(37, 192) * 3 + 1, torch.randn(192), torch.randn(192)
     levels = Levels(torch.empty(48 * 192, dtype=torch.uint8), torch.empty(37), 37)

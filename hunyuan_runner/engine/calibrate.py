@@ -10,6 +10,7 @@ the folder where those of int8 are built.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -42,10 +43,11 @@ from hunyuan_runner.estimate import MEASURED_SPREAD, Rates
 from hunyuan_runner.host import cpp_compiler
 
 NICENESS = 10  # as the engine's
-ENOUGH_SECONDS = 0.2  # of timing one thing
+ENOUGH_SECONDS = 1.5  # of timing some things in turns
 LEAST_SHARE = 0.1  # of the time that grows with the work
 FEW_TOKENS, TOKENS, ATTENDED_TOKENS = 32, 544, 2048
 TEXT_TOKENS = 16  # of each of these
+BLOCKS_IN_A_ROW = 4
 WEIGHT_DEVIATION = 0.02
 LARGE_CHANNELS = 64
 SMALL_LATENTS, LATENTS = (3, 12, 16), (9, 16, 24)  # T, H, W, of a small model's VAE
@@ -65,6 +67,8 @@ class Bench:
         self._folder = folder
         self._kernels = kernels
         self._dtype = dtype
+        # Those of int8 share memory that is made for all of them; plain ones make it one by one.
+        self._blocks_in_a_row = 1 if kernels is None else BLOCKS_IN_A_ROW
 
     def measure(self) -> Rates:
         """Takes some seconds."""
@@ -80,24 +84,26 @@ class Bench:
         )
 
     def transforming(self) -> tuple[float, float, float]:
-        """FLOP/s of linear layers and of attention, and seconds of a block however few its tokens."""
+        """FLOP/s of linear layers and of attention; seconds of a block however few its tokens."""
         architecture = self._architecture
         flops_per_token = architecture.step_flops_per_token / architecture.blocks
         flops_per_pair = architecture.step_flops_per_token_pair / architecture.blocks
-        attention_seconds = best_seconds(self.attention(ATTENDED_TOKENS))
-        attention_rate = flops_per_pair * ATTENDED_TOKENS**2 / attention_seconds
-        block = self.block()
-        few, many = (
-            best_seconds(block(tokens)) - flops_per_pair * tokens**2 / attention_rate
-            for tokens in (FEW_TOKENS, TOKENS)
+        blocks = self.blocks()
+        attention_seconds, *block_seconds = best_seconds(
+            self.attention(ATTENDED_TOKENS), blocks(FEW_TOKENS), blocks(TOKENS)
         )
-        token_seconds, block_seconds = _line(FEW_TOKENS, few, TOKENS, many)
-        return flops_per_token / token_seconds, attention_rate, block_seconds
+        attention_rate = flops_per_pair * ATTENDED_TOKENS**2 / attention_seconds
+        few, many = (
+            seconds / self._blocks_in_a_row - flops_per_pair * tokens**2 / attention_rate
+            for seconds, tokens in zip(block_seconds, (FEW_TOKENS, TOKENS), strict=True)
+        )
+        token_seconds, start_seconds = _line(FEW_TOKENS, few, TOKENS, many)
+        return flops_per_token / token_seconds, attention_rate, start_seconds
 
-    def block(self) -> Callable[[int], Run]:
-        """A single block of the transformer, by how many tokens there are in all."""
+    def blocks(self) -> Callable[[int], Run]:
+        """Single blocks of the transformer in a row, by how many tokens there are in all."""
         heads, width = self._architecture.heads, self._architecture.width
-        module = self._int8_block() if self._kernels is not None else self._plain_block()
+        module = self._int8_blocks() if self._kernels is not None else self._plain_block()
         dtype = torch.float32 if self._kernels is not None else self._dtype
 
         def run(tokens: int) -> Run:
@@ -133,7 +139,7 @@ class Bench:
         module.attn.set_processor(UnmaskedAttention())
         return _filled(module.to(self._dtype))
 
-    def _int8_block(self) -> torch.nn.Module:
+    def _int8_blocks(self) -> torch.nn.Module:
         assert self._kernels is not None
         width, heads = self._architecture.width, self._architecture.heads
         mlp = int(width * self._architecture.mlp_ratio)
@@ -147,7 +153,8 @@ class Bench:
             mlp_out=_random_linear(mlp, width),
         )
         modulation = (torch.full((3 * width, width), 0.01), torch.zeros(3 * width))
-        return Int8Blocks(self._kernels, [], [block], Modulation([lambda: modulation]), heads)
+        blocks, layers = [block] * BLOCKS_IN_A_ROW, [lambda: modulation] * BLOCKS_IN_A_ROW
+        return Int8Blocks(self._kernels, [], blocks, Modulation(layers), heads)
 
     def _decoding(self) -> tuple[float, float]:
         """Seconds per FLOP, and for a clip however small."""
@@ -168,19 +175,25 @@ class Bench:
             latents = torch.randn(config["latent_channels"], *shape)
             return lambda: decoder(latents)
 
-        few, many = (best_seconds(run(shape)) for shape in shapes)
+        few, many = best_seconds(*map(run, shapes))
         return _line(flops(shapes[0]), few, flops(shapes[1]), many)
 
 
-def best_seconds(run: Run) -> float:
-    """The quickest of a few runs, or of the first two where they take long."""
-    run()
-    times: list[float] = []
-    while sum(times) < ENOUGH_SECONDS:
-        started = time.perf_counter()
+def best_seconds(*runs: Run) -> list[float]:
+    """The quickest of each, in turns: what else runs on the machine disturbs for a while."""
+    for run in runs:
         run()
-        times.append(time.perf_counter() - started)
-    return min(times)
+    best = [math.inf] * len(runs)
+    started = time.perf_counter()
+    while math.inf in best or time.perf_counter() - started < ENOUGH_SECONDS:
+        best = [min(before, _seconds(run)) for before, run in zip(best, runs, strict=True)]
+    return best
+
+
+def _seconds(run: Run) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
 
 
 def _line(little: float, little_seconds: float, much: float, seconds: float) -> tuple[float, float]:

@@ -287,8 +287,10 @@ inline __m512 exp2_coarse(__m512 x) {
 inline __m512 gelu(__m512 x) {
     const __m512 slope = _mm512_fmadd_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(0.044715f),
                                          _mm512_set1_ps(1.0f));
-    const __m512 exponent = _mm512_mul_ps(
+    __m512 exponent = _mm512_mul_ps(
         _mm512_mul_ps(x, slope), _mm512_set1_ps(-2.0f * 0.7978845608f * LOG2E));
+    // 2^-100 is as good as nothing; what is denormal takes a hundred times as long
+    exponent = _mm512_max_ps(exponent, _mm512_set1_ps(-100.0f));
     return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), exp2_coarse(exponent)));
 }
 
@@ -401,9 +403,9 @@ struct Linear {
     }
 };
 
-constexpr int64_t BLOCK_ROWS = 384;             // of activations, with BLOCK_DEPTH: what L2 holds
+constexpr int64_t BLOCK_ROWS = 384;  // of activations, with BLOCK_DEPTH: what L2 holds
 constexpr int64_t BLOCK_DEPTH = 3072;
-constexpr int64_t SLICE_DEPTH = 1024;           // of a panel of weights: what L1 holds
+constexpr int64_t SLICE_DEPTH = PANEL == 2 ? 1024 : 512;  // of a panel of weights: what L1 holds
 
 // levels (left tiles, rows x depth) * weights (right tiles), finished.
 template <Epilogue EPILOGUE>
