@@ -110,6 +110,7 @@ class PlainBlocks(torch.nn.Module):
         return video, text
 
 
+@torch.no_grad()
 def measure(tokens: int, threads: int, repeats: int) -> Result:
     torch.manual_seed(0)
     torch.set_num_threads(threads)
@@ -250,7 +251,6 @@ def _relative_error(got: torch.Tensor, reference: torch.Tensor) -> float:
     return float((got.float() - reference).norm() / reference.norm())
 
 
-@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.blocks")
     parser.add_argument("--tokens", type=int, default=4800, help="video tokens")
