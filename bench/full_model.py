@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,10 +29,13 @@ from diffusers import (
 )
 from safetensors.torch import save_file
 
-from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
+from hunyuan_runner.catalogue import MODELS, QUANTIZED_TRANSFORMER, TRANSFORMER
+from hunyuan_runner.engine.calibrate import measure as measure_rates
 from hunyuan_runner.engine.checkpoint import Checkpoint, model_fingerprint
 from hunyuan_runner.engine.events import Event, StageStarted, StepFinished
+from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.process import EngineProcess
+from hunyuan_runner.estimate import Work
 from hunyuan_runner.host import usable_cores
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.settings import BUNDLED_MODELS, Settings
@@ -53,8 +57,8 @@ random weights at full size in int8, {threads} threads, through the engine's own
 | quantised and saved in | {quantise_s} |
 | of which the most memory | {quantise_peak_gb} |
 | loaded from the saved form in | {load_s:.0f} s |
-| one denoising step | {step_s:.0f} s |
-| decoded in | {decode_s:.0f} s |
+| one denoising step | {step_s:.0f} s; quoted {quoted_step_s:.0f} s |
+| decoded in | {decode_s:.0f} s; quoted {quoted_decode_s:.0f} s |
 | most memory resident | {peak_rss_gb:.1f} GB |
 """
 
@@ -71,7 +75,9 @@ class Result:
     quantise_peak_gb: float | None
     load_s: float
     step_s: float
+    quoted_step_s: float
     decode_s: float
+    quoted_decode_s: float
     peak_rss_gb: float
 
 
@@ -146,6 +152,7 @@ def measure(models_dir: Path, width: int, height: int, num_frames: int, threads:
     settings = Settings(
         models_dir=models_dir, data_dir=models_dir / "data", threads=threads, precision="int8"
     )
+    quoted = _quote(params, settings)
     engine = EngineProcess(settings, models_dir / "data" / "scratch")
     times: list[tuple[str, float]] = []
 
@@ -175,7 +182,9 @@ def measure(models_dir: Path, width: int, height: int, num_frames: int, threads:
         quantise_peak_gb=quantised[1],
         load_s=at[Stage.DENOISING] - at[Stage.LOADING],
         step_s=at["step 2"] - at["step 1"],
+        quoted_step_s=quoted[Stage.DENOISING] / STEPS,
         decode_s=at["ended"] - at[Stage.DECODING],
+        quoted_decode_s=quoted[Stage.DECODING],
         peak_rss_gb=peak,
     )
 
@@ -191,6 +200,19 @@ def describe(result: Result) -> str:
             "quantise_peak_gb": told(result.quantise_peak_gb, "GB"),
         }
     )
+
+
+def _quote(params: GenerationParams, settings: Settings) -> Mapping[Stage, float]:
+    """Seconds by stage, by the benchmark of a runner's start."""
+    assert settings.threads is not None
+    rates = measure_rates(
+        MODEL,
+        Precision.INT8,
+        settings.models_dir / MODEL,
+        settings.threads,
+        settings.kernels_dir,
+    )
+    return rates.predict(Work.of(params, MODELS[MODEL]), MODELS[MODEL])
 
 
 def _checkpoint(params: GenerationParams, models_dir: Path) -> bytes:

@@ -216,6 +216,7 @@ def _random_linear(inputs: int, outputs: int) -> PackedLinear:
     return pack_linear(torch.randn(outputs, inputs) * WEIGHT_DEVIATION, torch.zeros(outputs))
 
 
+@torch.no_grad()
 def measure(model: str, precision: Precision, folder: Path, threads: int, kernels: Path) -> Rates:
     """What this machine computes of a model whose files are in `folder`."""
     architecture = MODELS[model].architecture
@@ -228,7 +229,6 @@ def measure(model: str, precision: Precision, folder: Path, threads: int, kernel
     return Bench(architecture, folder, loaded, torch.float32).measure()
 
 
-@torch.no_grad()
 def main(threads: str, kernels: str, *wanted: str) -> None:
     os.nice(NICENESS)
     torch.set_num_threads(int(threads))
