@@ -585,7 +585,8 @@ struct QueryBlock {
         const __m512i fraction_bits = _mm512_set1_epi16(DOUBLING - 1);
 #pragma GCC unroll 8
         for (int64_t i = 0; i < SHARED_ROWS; i++) {
-            // 2^x = 1 + x - 0.338 x (1 - x), to 0.4 % of its value: bfloat16's own rounding
+            // 2^x = 1 + x - 0.338 x (1 - x): with the rounding to bfloat16, which alone is off by
+            // 0.17 % in the root mean square, off by 0.28 %
             const __m512i part = _mm512_and_si512(levels[i], fraction_bits);
             const __m512i rest = _mm512_xor_si512(part, fraction_bits);
             const __m512i bend =
