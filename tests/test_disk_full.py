@@ -64,7 +64,8 @@ def test_a_render_sits_out_a_full_disk_and_goes_on(
     with httpx.Client(base_url=service.url, timeout=60) as client:
         job = wait_for(client, submit(client, **slow), lambda job: job["step"] >= 2)
         filler = fill(small_disk)
-        wait_for_log(service.log, "rendering goes on")
+        # What comes first when the disk is full: storing the checkpoint, or noting the step.
+        wait_for_log(service.log, "rendering goes on", "the database does not answer")
         filler.unlink()
         assert finish(client, job)["status"] == "completed"
 
@@ -82,6 +83,9 @@ def test_frames_that_do_not_fit_fail_the_job_whose_checkpoint_is_kept(
         assert finish(client, again)["resumed_from_step"] == 1
 
 
-def wait_for_log(log: Path, words: str) -> None:
-    while words not in log.read_text():
+def wait_for_log(log: Path, *words: str) -> None:
+    """Until one of these is in the log."""
+    deadline = time.monotonic() + 60
+    while not any(some in (told := log.read_text()) for some in words):
+        assert time.monotonic() < deadline, told[-2000:]
         time.sleep(0.1)

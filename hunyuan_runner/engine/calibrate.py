@@ -10,8 +10,8 @@ the folder where those of int8 are built.
 from __future__ import annotations
 
 import json
-import math
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -89,7 +89,7 @@ class Bench:
         flops_per_token = architecture.step_flops_per_token / architecture.blocks
         flops_per_pair = architecture.step_flops_per_token_pair / architecture.blocks
         blocks = self.blocks()
-        attention_seconds, *block_seconds = best_seconds(
+        attention_seconds, *block_seconds = typical_seconds(
             self.attention(ATTENDED_TOKENS), blocks(FEW_TOKENS), blocks(TOKENS)
         )
         attention_rate = flops_per_pair * ATTENDED_TOKENS**2 / attention_seconds
@@ -175,19 +175,19 @@ class Bench:
             latents = torch.randn(config["latent_channels"], *shape)
             return lambda: decoder(latents)
 
-        few, many = best_seconds(*map(run, shapes))
+        few, many = typical_seconds(*map(run, shapes))
         return _line(flops(shapes[0]), few, flops(shapes[1]), many)
 
 
-def best_seconds(*runs: Run) -> list[float]:
-    """The quickest of each, in turns: what else runs on the machine disturbs for a while."""
+def typical_seconds(*runs: Run) -> list[float]:
+    """The median of each, in turns: what else runs on the machine disturbs for a while."""
     for run in runs:
         run()
-    best = [math.inf] * len(runs)
+    rounds: list[list[float]] = []
     started = time.perf_counter()
-    while math.inf in best or time.perf_counter() - started < ENOUGH_SECONDS:
-        best = [min(before, _seconds(run)) for before, run in zip(best, runs, strict=True)]
-    return best
+    while not rounds or time.perf_counter() - started < ENOUGH_SECONDS:
+        rounds.append([_seconds(run) for run in runs])
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
 def _seconds(run: Run) -> float:
