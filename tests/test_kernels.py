@@ -218,10 +218,10 @@ def test_attention_withstands_scores_that_rise_along_the_keys(kernels: Kernels, 
     keys = torch.where(torch.arange(width) < turned, -1.0, 1.0)
     queries = torch.ones(rows, width) * torch.where(torch.arange(rows) % 2 == 0, 1, -1)[:, None]
     qkv = torch.stack([queries, keys, torch.randn(rows, width)], dim=1)[:, :, None].bfloat16()
-    # by so much that bfloat16 keeps the queries as they are, for scores of +-140 doublings
-    exact = width**0.5 * math.log(2)
-    norms = (torch.full((width,), exact), torch.full((width,), 140.0 / width))
-    norms = (norms[0], norms[1].bfloat16().float())
+    # weighted so that bfloat16 keeps both as they are, for scores of +-140 doublings
+    query_weight = torch.full((width,), width**0.5 * math.log(2))
+    key_weight = torch.full((width,), 140 / width).bfloat16().float()
+    norms = (query_weight, key_weight)
     expected = attend_in_float32(qkv, norms, None)
     assert relative_error(attend(kernels, qkv, norms, None), expected) < 0.01
 

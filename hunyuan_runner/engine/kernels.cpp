@@ -493,8 +493,7 @@ constexpr int64_t TILE_SHARES = ROWS * GROUP;
 // Scores come in 128ths of a doubling: behind the bias of the exponent they are the bits of their
 // share in bfloat16, but for the bend of 2^x between two powers. The largest score of a row's first
 // group is given a share of 2^-64, so that there is room for much larger ones behind it.
-constexpr int DOUBLING_BITS = 7;
-constexpr int64_t DOUBLING = 1 << DOUBLING_BITS;
+constexpr int64_t DOUBLING = 128;
 constexpr int64_t FIRST_EXPONENT = 63;
 constexpr std::uint16_t TOO_LARGE = 0xc000;  // a share of 2 or more
 constexpr float NO_SCORE = -1e30f;
