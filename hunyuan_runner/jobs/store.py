@@ -384,7 +384,7 @@ class Jobs:
 
     def delete_expired(self) -> None:
         """Delete the jobs that ended longer ago than the retention allows, with their files."""
-        expired = sa.select(jobs.c.id).where(jobs.c.state.in_(ENDED), jobs.c.expires_at < now_ms())
+        expired = sa.select(jobs.c.id).where(jobs.c.state.in_(ENDED), jobs.c.expires_at <= now_ms())
         with self.engine.connect() as connection:
             job_ids = connection.execute(expired).scalars().all()
         for job_id in job_ids:
