@@ -1,0 +1,123 @@
+"""Jobs: list them, look at one, stop and start them, delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from hunyuan_runner.cli.connection import EXIT_REFUSED, complain, connected
+from hunyuan_runner.cli.display import details, err, job_table, out
+from hunyuan_runner.cli.following import fetch, follow
+from hunyuan_runner.cli.options import ApiKey, JobId, JobIds, Json, Output, Url
+from hunyuan_runner.client import DEFAULT_URL, ApiError, JobHandle, Status
+
+
+def jobs(
+    status: Annotated[Status | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int | None, typer.Option(help="How many jobs at most.")] = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """List the jobs, the newest first."""
+    with connected(url, api_key) as client:
+        page = client.list(status=status, limit=limit)
+    if as_json:
+        typer.echo(page.model_dump_json(indent=2))
+    elif not page.jobs:
+        err.print("No jobs.")
+    else:
+        out.print(job_table(page.jobs))
+        if page.has_more:
+            err.print("There are more: see --limit.", style="dim")
+
+
+def status(
+    job_id: JobId,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow the job until it ended or is paused.")
+    ] = False,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> None:
+    """Show a job."""
+    with connected(url, api_key) as client:
+        handle = client.job(job_id)
+        if watch:
+            follow(client, handle)
+    if as_json:
+        typer.echo(handle.job.model_dump_json(indent=2))
+    else:
+        out.print(details(handle.job))
+
+
+def cancel(job_ids: JobIds, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
+    """Stop jobs that wait or are being rendered."""
+    _each(url, api_key, job_ids, JobHandle.cancel, "canceled")
+
+
+def retry(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
+    """Queue a failed or canceled job again; it goes on where it stopped."""
+    _each(url, api_key, [job_id], JobHandle.retry, "queued")
+
+
+def pause(job_ids: JobIds, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
+    """Have jobs wait: at once where they are queued, else behind the step under way."""
+    _each(url, api_key, job_ids, JobHandle.pause, "pausing")
+
+
+def resume(
+    job_id: JobId,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Wait for the video, and download it.")
+    ] = False,
+    output: Output = None,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+) -> None:
+    """Queue a paused job again; it goes on from exactly where it is."""
+    with connected(url, api_key) as client:
+        handle = client.job(job_id)
+        handle.resume()
+        out.print(f"queued {job_id}")
+        if follow or output:
+            fetch(client, handle, output, as_json=False, when_paused=0)
+
+
+def delete(
+    job_ids: JobIds,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+) -> None:
+    """Delete jobs and their files."""
+    if not yes:
+        what = "this job" if len(job_ids) == 1 else f"these {len(job_ids)} jobs"
+        typer.confirm(f"Delete {what} and all files?", abort=True, err=True)
+    _each(url, api_key, job_ids, JobHandle.delete, "deleted")
+
+
+def _each(
+    url: str,
+    api_key: str | None,
+    job_ids: list[str],
+    act: Callable[[JobHandle], object],
+    done: str,
+) -> None:
+    """Do it to every job that lets it be done, and say which does not."""
+    refused = False
+    with connected(url, api_key) as client:
+        for job_id in job_ids:
+            try:
+                act(client.job(job_id))
+                out.print(f"{done} {job_id}")
+            except ApiError as error:
+                if error.status == 401:
+                    raise
+                complain(error)
+                refused = True
+    if refused:
+        raise typer.Exit(EXIT_REFUSED)

@@ -1,0 +1,163 @@
+"""Services: run one, see what one is and whether it works, make keys for it."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import secrets
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from hunyuan_runner.check import examine
+from hunyuan_runner.cli.connection import (
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    complain,
+    complain_of_no_service,
+    connected,
+)
+from hunyuan_runner.cli.display import columns, err, facts, out, outcome_table, progress, rounded
+from hunyuan_runner.cli.options import ApiKey, Json, Url
+from hunyuan_runner.client import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_URL, ServiceUnavailable
+
+STOP_SECONDS = 30  # that the service gets for answers and a job under way, once it is asked to stop
+
+KEY_PREFIX = "hy_"  # by which a key is known where it should not be, in a log or a repository
+
+
+def info(url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: Json = False) -> None:
+    """Show the service: its models, their presets and its machine."""
+    with connected(url, api_key) as client:
+        service = client.info()
+    if as_json:
+        typer.echo(service.model_dump_json(indent=2))
+        return
+    host = service.host
+    about = facts()
+    about.add_row(
+        "service", f"{service.name} {service.versions.get('hunyuan-runner') or ''} at {url}"
+    )
+    about.add_row("machine", f"{host.cpu}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB")
+    for runner in service.runners:
+        for model_id, chosen in runner.models.items():
+            computed = f"{model_id} in {chosen.precision}: {chosen.reason}"
+            about.add_row("runner", f"{runner.threads} threads, {computed}")
+    about.add_row("keeps jobs", rounded(service.retention_hours * 3600))
+    models = columns("model", "", "preset", "size", "frames", "fps", "steps")
+    for model in service.models:
+        state = "default" if model.default else "" if model.installed else "not installed"
+        for name, preset in model.presets.items():
+            size = f"{preset.width}x{preset.height}"
+            numbers = (preset.num_frames, preset.fps, preset.num_inference_steps)
+            models.add_row(model.id, state, name, size, *map(str, numbers))
+    out.print(about, models, sep="\n\n")
+
+
+def check(
+    url: Annotated[
+        str, typer.Argument(envvar="HUNYUAN_URL", help="Where the service is.")
+    ] = DEFAULT_URL,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Have a clip rendered, and look into its file.")
+    ] = False,
+    api_key: ApiKey = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcomes as JSON.")] = False,
+) -> None:
+    """See whether a service works: every kind of request, and nothing left behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so it cleans up then too
+    try:
+        report = examine(url, api_key, wait=wait, rendering=progress)
+    except ServiceUnavailable as error:
+        complain_of_no_service(error)
+        raise typer.Exit(EXIT_REFUSED) from error
+    if as_json:
+        answer = {"url": url, "ok": report.ok, "checks": [asdict(o) for o in report.outcomes]}
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        out.print(outcome_table(report))
+    if report.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not report.ok:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 is every one there is.")
+    ] = DEFAULT_HOST,
+    port: Annotated[int, typer.Option(envvar="PORT", help="The port.")] = DEFAULT_PORT,
+) -> None:
+    """Run the service on this machine."""
+    # Only here: whoever asks a service far away needs nothing of what runs one.
+    from hunyuan_runner.settings import get_settings
+    from hunyuan_runner.storage import DataFolderUnusable, prepare_data_folder
+
+    try:
+        settings = get_settings()
+        data_dir = prepare_data_folder(settings)
+    except ValidationError as error:
+        for problem in error.errors():
+            complain(f"HUNYUAN_{str(problem['loc'][0]).upper()}: {problem['msg']}")
+        raise typer.Exit(EXIT_REFUSED) from error
+    except DataFolderUnusable as error:
+        complain(error)
+        raise typer.Exit(EXIT_REFUSED) from error
+    if not (settings.api_keys or settings.allow_anonymous or _is_loopback(host)):
+        complain(
+            f"on {host} anybody could use this service. Set HUNYUAN_API_KEYS (`hunyuan keys new "
+            "NAME` makes one), or HUNYUAN_ALLOW_ANONYMOUS=true if that is wanted."
+        )
+        raise typer.Exit(EXIT_REFUSED)
+
+    prompt = '{"prompt": "A cat walks on grass"}'
+    url = f"http://{host}:{port}"
+    err.print(f"Starting on {url}. To try it, in another terminal:", soft_wrap=True)
+    key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
+    err.print(
+        f"  curl -s {url}/api/generate{key} -H 'Content-Type: application/json' -d '{prompt}'",
+        soft_wrap=True,
+    )
+    ours = {
+        "BENTOML_HOME": str(data_dir / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", "service:HunyuanVideo"]
+    command += ["--working-dir", str(Path(__file__).parent.parent.parent), "--host", host]
+    command += ["--port", str(port), "--timeout-graceful-shutdown", str(STOP_SECONDS)]
+    os.execve(sys.executable, command, ours | os.environ | {"HUNYUAN_DATA_DIR": str(data_dir)})
+
+
+def new_key(
+    name: Annotated[
+        str, typer.Argument(help="Whose it is: letters, digits, dots, dashes, underscores.")
+    ],
+    admin: Annotated[bool, typer.Option("--admin", help="It sees everybody's jobs.")] = False,
+) -> None:
+    """Make an API key. It is shown this once; the service needs its hash alone."""
+    from hunyuan_runner.settings import ApiKey
+
+    key = KEY_PREFIX + secrets.token_urlsafe(32)
+    entry = f"{name}:{hashlib.sha256(key.encode()).hexdigest()}{':admin' if admin else ''}"
+    try:
+        ApiKey.parse(entry)
+    except ValueError as error:
+        raise typer.BadParameter("a name has 1 to 64 letters, digits or ._-") from error
+    err.print("The key, for its user (HUNYUAN_API_KEY or Authorization: Bearer):")
+    out.print(key, soft_wrap=True)
+    err.print("For the service, after a comma if HUNYUAN_API_KEYS has others:")
+    out.print(f"HUNYUAN_API_KEYS={entry}", soft_wrap=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
