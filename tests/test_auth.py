@@ -19,6 +19,7 @@ from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.settings import Settings
 from tests.conftest import LONG, SHORT, Service, StartService, finish, submit
 from tests.event_source import Event, EventSource
+from tests.receiver import wait_until
 
 # OpenAI closes its own servers; the format and the SDK live on.
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
@@ -265,12 +266,12 @@ def test_logs_are_json_with_request_ids_and_without_keys_or_prompts(
     job = submit(ana, prompt=secret)
     ana.get(f"/api/status/{job['job_id']}", headers={"X-Request-Id": "request-17"})
     finish(ana, job)
+    wait_until(lambda: f"job {job['job_id']} completed" in guarded.log.read_text())
     lines = [json.loads(line) for line in guarded.log.read_text().splitlines()]
     (line,) = [line for line in lines if line.get("request_id") == "request-17"]
     assert (line["level"], line["method"], line["status"]) == ("INFO", "GET", 200)
     assert line["path"] == f"/api/status/{job['job_id']}"
     text = guarded.log.read_text()
-    assert f"job {job['job_id']} completed" in text
     for hidden in (secret, *KEYS.values()):
         assert hidden not in text
 
