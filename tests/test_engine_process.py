@@ -18,6 +18,7 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 import safetensors.torch
 import torch
@@ -477,8 +478,10 @@ def test_the_child_dies_with_its_parent(models_dir: Path, tmp_path: Path) -> Non
 
 def is_running(pid: int) -> bool:
     """Whether the process lives; a zombie waiting for its new parent to reap it does not."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_the_child_ends_when_the_pipe_does() -> None:
