@@ -21,7 +21,7 @@ from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.settings import Settings
 from tests.jobs.databases import postgres_binaries, running_postgres
 
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 2.0  # so that a dead worker is found out soon
 
 
 @pytest.fixture(scope="session")
@@ -57,14 +57,14 @@ def jobs(settings: Settings) -> Iterator[Jobs]:
 
 
 @pytest.fixture
-def start_worker(settings: Settings) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-    """Starts worker processes on `settings`; those left at the end are killed."""
+def start_worker(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts worker processes on `settings` with `changes`; those left at the end are killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start() -> subprocess.Popen[str]:
+    def start(**changes: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.jobs.worker_process"],
-            env=os.environ | environment(settings),
+            env=os.environ | environment(settings.model_copy(update=changes)),
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -20,9 +20,9 @@ from hunyuan_runner.media import probe
 from hunyuan_runner.params import Stage
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import ObjectNotFound, Storage, draft_key, open_storage, video_key
-from tests.jobs.conftest import clip, freeze, wait_for, wait_for_end
+from tests.jobs.conftest import LEASE_SECONDS, clip, freeze, wait_for, wait_for_end
 
-StartWorker = Callable[[], subprocess.Popen[str]]
+StartWorker = Callable[..., subprocess.Popen[str]]
 
 
 def wait_until_gone(storage: Storage, key: str) -> None:
@@ -118,7 +118,7 @@ def test_a_stopped_worker_hands_its_job_back(jobs: Jobs, start_worker: StartWork
 def test_a_worker_that_comes_back_from_the_dead_changes_nothing(
     jobs: Jobs, start_worker: StartWorker
 ) -> None:
-    frozen = start_worker()
+    frozen = start_worker(lease_seconds=5 * LEASE_SECONDS)  # it shall not take the other for dead
     job_id = jobs.submit(clip("slow", steps=30)).id
     wait_for(jobs, job_id, lambda job: job.step >= 2)
     freeze(frozen, jobs)
@@ -187,10 +187,14 @@ def test_jobs_are_rendered_by_priority(jobs: Jobs, start_worker: StartWorker) ->
 
 
 def test_two_workers_share_a_queue_and_render_nothing_twice(
-    jobs: Jobs, start_worker: StartWorker
+    jobs: Jobs, start_worker: StartWorker, settings: Settings
 ) -> None:
-    start_worker(), start_worker()
-    assert jobs.live_workers() == 2
+    # Neither is taken for dead where the disk holds it up for seconds.
+    patient = {"lease_seconds": 300.0}
+    start_worker(**patient), start_worker(**patient)
+    observer = Jobs(settings.model_copy(update=patient))
+    assert observer.live_workers() == 2
+    observer.close()
     ids = [jobs.submit(clip(steps=20)).id for _ in range(12)]
     done = [wait_for_end(jobs, job_id) for job_id in ids]
     assert {(job.state, job.attempts) for job in done} == {(JobState.COMPLETED, 1)}
