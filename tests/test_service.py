@@ -24,8 +24,10 @@ from tests.conftest import (
     wait_for,
 )
 
-# Thirty steps of some tenths of a second: long enough to be stopped on the way.
-SLOW = {"width": 192, "height": 128, "num_frames": 33, "num_inference_steps": 20}
+# Forty steps of two tenths of a second: long enough to be stopped on the way.
+SLOW = {"width": 192, "height": 128, "num_frames": 33, "num_inference_steps": 40} | {
+    "step_cache": "off"
+}
 
 
 def test_a_stopped_service_goes_on_where_it_was_when_started_again(
