@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 90
+START_SECONDS = 180
 
 # As many processes as there are cores run tests: two that each want all of them wait for each
 # other at every step.
@@ -28,7 +28,7 @@ ENGINE_THREADS = "1"
 
 # What a script starts in the background is deaf to SIGINT, and so is all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-GRACE_SECONDS = 30
+GRACE_SECONDS = 60
 
 # A clip of the demo model that is rendered in half a second, and one that takes half a minute, in
 # many short steps: what stops between steps is not waited for.

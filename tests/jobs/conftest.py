@@ -115,7 +115,7 @@ def clip(prompt: str = "a red circle", steps: int = 5) -> GenerationParams:
     return request.resolve("demo", MODELS["demo"].presets)
 
 
-def wait_for(jobs: Jobs, job_id: str, reached: Callable[[Job], bool], timeout: float = 60) -> Job:
+def wait_for(jobs: Jobs, job_id: str, reached: Callable[[Job], bool], timeout: float = 180) -> Job:
     """The job as soon as `reached` holds of it."""
     deadline = time.monotonic() + timeout
     while not reached(job := jobs.get(job_id)):

@@ -104,7 +104,7 @@ def test_a_stopped_worker_hands_its_job_back(jobs: Jobs, start_worker: StartWork
     job_id = jobs.submit(clip("slow", steps=20)).id
     wait_for(jobs, job_id, lambda job: job.step >= 3)
     first.terminate()
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     job = jobs.get(job_id)
     assert (job.state, job.stage) == (JobState.PENDING, Stage.QUEUED)
     assert jobs.live_workers() == 0
