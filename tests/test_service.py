@@ -68,7 +68,7 @@ def test_make_run_serves_and_writes_nowhere_but_to_the_data_folder(tmp_path: Pat
         service.wait_until_ready()
         (command,) = re.findall(r"^ +(curl .*)$", log.read_text(), re.MULTILINE)
         answer = subprocess.run(["sh", "-c", command], capture_output=True, check=True)
-        with httpx.Client(base_url=service.url) as client:
+        with httpx.Client(base_url=service.url, timeout=30) as client:
             assert finish(client, json.loads(answer.stdout))["status"] == "completed"
     finally:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C does
