@@ -174,6 +174,7 @@ def serve(folder: Path, entry: str, environment: dict[str, str]) -> Service:
         "HUNYUAN_DATA_DIR": str(data_dir),
         "HUNYUAN_THREADS": ENGINE_THREADS,
         "HUNYUAN_CALIBRATE": "false",  # which takes seconds
+        "HUNYUAN_LEASE_SECONDS": "60",  # none is dead that a busy disk holds up
         "BENTOML_HOME": str(folder / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
     }
