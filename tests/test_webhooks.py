@@ -15,7 +15,7 @@ from standardwebhooks import WebhookVerificationError
 
 from hunyuan_runner.client import HunyuanClient
 from hunyuan_runner.settings import Settings
-from tests.conftest import LONG, SHORT, Service, StartService, finish, free_port, submit, wait_for
+from tests.conftest import LONG, SHORT, Service, StartService, finish, submit, wait_for
 from tests.receiver import Receiver, receiving, wait_until
 from tests.test_docs import blocks
 
@@ -174,17 +174,16 @@ def test_a_service_killed_before_it_could_tell_tells_when_it_is_back(
     start_service: StartService, tmp_path: Path
 ) -> None:
     environment = ENVIRONMENT | {"HUNYUAN_DATA_DIR": str(tmp_path / "data")}
-    port = free_port()
     first = start_service(**environment)
     with (
         httpx.Client(base_url=first.url, timeout=30) as client,
-        receiving(then=503, port=port) as refusing,
+        receiving(then=503) as refusing,
     ):
         job = submit(client, webhook_url=refusing.url, webhook_events=["completed"])
         wait_until(lambda: [d["last_status"] for d in deliveries(client, job)] == [503])
         secret = secret_of(client)
         first.kill()
-    with receiving(port=port) as receiver:
+    with receiving(port=httpx.URL(refusing.url).port or 0) as receiver:
         second = start_service(HUNYUAN_LOCAL_RUNNER="false", **environment)
         with httpx.Client(base_url=second.url, timeout=30) as client:
             wait_until(lambda: all_delivered(client, job, 1))
