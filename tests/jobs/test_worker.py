@@ -18,6 +18,7 @@ from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs, WrongState
 from hunyuan_runner.media import probe
 from hunyuan_runner.params import Stage
+from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import ObjectNotFound, Storage, draft_key, open_storage, video_key
 from tests.jobs.conftest import LEASE_SECONDS, clip, freeze, wait_for, wait_for_end
@@ -235,6 +236,21 @@ def test_a_job_that_takes_every_worker_with_it_is_given_up(
     job = wait_for_end(jobs, job_id)
     assert job.error is not None
     assert job.error.code == "engine_died"
+
+
+def test_a_worker_is_dead_to_the_others_before_it_is_to_itself(
+    jobs: Jobs, settings: Settings
+) -> None:
+    ours, theirs = (Lease(jobs.engine, settings.lease_seconds) for _ in range(2))
+    ours.renew(Profile.of_this_machine(settings))
+    job_id = jobs.submit(clip()).id
+    Claim.next(jobs.engine, ours.executor_id)
+    with jobs.engine.begin() as connection:  # as if it had taken longer than a lease to commit
+        connection.execute(sa.update(database.workers).values(beat_at=0))
+    ours.take_over()
+    assert jobs.get(job_id).state is JobState.IN_PROGRESS
+    theirs.take_over()
+    assert jobs.get(job_id).state is JobState.PENDING
 
 
 def test_a_job_that_shall_pause_does_so_when_its_worker_dies(
