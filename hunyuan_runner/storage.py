@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -104,8 +104,13 @@ class Folder:
             (self._root / key).unlink(missing_ok=True)
 
     def delete_prefix(self, prefix: str) -> None:
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self._root / prefix)
+        folder = self._root / prefix
+        while folder.exists():
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:  # a worker that has yet to learn of the deletion may write on
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
 
     def folders_older_than(self, prefix: str, age: timedelta) -> set[str]:
         limit = (datetime.now(UTC) - age).timestamp()

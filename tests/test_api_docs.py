@@ -165,7 +165,7 @@ def forged(hook: str) -> httpx.Response:
     headers = {"webhook-id": "x", "webhook-timestamp": now, "webhook-signature": "v1,AAAA"}
     while True:
         with contextlib.suppress(httpx.ConnectError):
-            return httpx.post(hook, json={"type": "job.completed"}, headers=headers)
+            return httpx.post(hook, json={"type": "job.completed"}, headers=headers, timeout=30)
         time.sleep(0.1)
 
 

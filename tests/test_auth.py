@@ -19,6 +19,7 @@ from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.settings import Settings
 from tests.conftest import LONG, SHORT, Service, StartService, finish, submit
 from tests.event_source import Event, EventSource
+from tests.receiver import wait_until
 
 # OpenAI closes its own servers; the format and the SDK live on.
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
@@ -99,7 +100,7 @@ def call(client: httpx.Client, operation: Operation, job_id: str, **options: Any
 
 
 def test_nothing_but_pages_and_probes_is_answered_without_a_key(guarded: Service) -> None:
-    with httpx.Client(base_url=guarded.url) as stranger:
+    with httpx.Client(base_url=guarded.url, timeout=30) as stranger:
         for operation in operations(stranger):
             answer = call(stranger, operation, "some-job")
             if operation[1] in OPEN:
@@ -124,7 +125,8 @@ def test_nothing_but_pages_and_probes_is_answered_without_a_key(guarded: Service
 def test_a_key_may_be_sent_in_either_way(
     guarded: Service, anas: dict[str, Any], headers: dict[str, str]
 ) -> None:
-    answer = httpx.get(f"{guarded.url}/api/status/{anas['job_id']}", headers=headers)
+    url = f"{guarded.url}/api/status/{anas['job_id']}"
+    answer = httpx.get(url, headers=headers, timeout=30)
     assert answer.json()["job_id"] == anas["job_id"]
 
 
@@ -141,7 +143,8 @@ def test_a_key_may_be_sent_in_either_way(
 )
 def test_a_wrong_key_is_refused(guarded: Service, headers: dict[str, str]) -> None:
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    assert httpx.get(f"{guarded.url}/api/jobs", headers=encoded).status_code == 401
+    answer = httpx.get(f"{guarded.url}/api/jobs", headers=encoded, timeout=30)
+    assert answer.status_code == 401
 
 
 def test_no_route_reaches_another_s_job(
@@ -246,10 +249,11 @@ def test_the_openai_sdk_sends_its_key(guarded: Service, anas: dict[str, Any]) ->
 def test_a_page_of_a_named_site_may_ask_and_no_other(guarded: Service, ana: httpx.Client) -> None:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-API-Key"}
     url = f"{guarded.url}/api/generate"
-    allowed = httpx.options(url, headers=asked | {"Origin": PAGE})
+    allowed = httpx.options(url, headers=asked | {"Origin": PAGE}, timeout=30)
     assert allowed.headers["Access-Control-Allow-Origin"] == PAGE
     assert "POST" in allowed.headers["Access-Control-Allow-Methods"]
-    foreign = httpx.options(url, headers=asked | {"Origin": "https://elsewhere.example"})
+    elsewhere = asked | {"Origin": "https://elsewhere.example"}
+    foreign = httpx.options(url, headers=elsewhere, timeout=30)
     assert "Access-Control-Allow-Origin" not in foreign.headers
     answer = ana.get("/api/jobs/none", headers={"Origin": PAGE})
     assert answer.headers["Access-Control-Allow-Origin"] == PAGE
@@ -265,12 +269,12 @@ def test_logs_are_json_with_request_ids_and_without_keys_or_prompts(
     job = submit(ana, prompt=secret)
     ana.get(f"/api/status/{job['job_id']}", headers={"X-Request-Id": "request-17"})
     finish(ana, job)
+    wait_until(lambda: f"job {job['job_id']} completed" in guarded.log.read_text())
     lines = [json.loads(line) for line in guarded.log.read_text().splitlines()]
     (line,) = [line for line in lines if line.get("request_id") == "request-17"]
     assert (line["level"], line["method"], line["status"]) == ("INFO", "GET", 200)
     assert line["path"] == f"/api/status/{job['job_id']}"
     text = guarded.log.read_text()
-    assert f"job {job['job_id']} completed" in text
     for hidden in (secret, *KEYS.values()):
         assert hidden not in text
 

@@ -84,7 +84,8 @@ def test_a_service_without_a_runner_takes_tasks_that_another_renders_later(
     async def scenario(generate: Any) -> None:
         task = await generate.submit(**SHORT)
         assert await until(task, "pending")
-        assert httpx.get(f"{front.url}/health").json()["status"] == "no_worker"
+        health = httpx.get(f"{front.url}/health", timeout=30).json()
+        assert health["status"] == "no_worker"
         runner = start_service("service:HunyuanRunner", HUNYUAN_DATA_DIR=data_dir)
         assert await until(task, "completed", "failed") == "completed"
         assert runner.terminate() == 0

@@ -223,7 +223,8 @@ def test_a_job_whose_id_never_came_is_deleted_too(service: Service, client: http
     def lose(request: BaseHTTPRequestHandler, body: bytes) -> Answer | None:
         if b'"draft_steps"' not in body:
             return None
-        httpx.post(f"{service.url}/api/generate", json=json.loads(body)).raise_for_status()
+        url = f"{service.url}/api/generate"
+        httpx.post(url, json=json.loads(body), timeout=30).raise_for_status()
         return lambda request: setattr(request, "close_connection", True)
 
     with tampered(service, lose) as url:
@@ -282,7 +283,8 @@ def test_without_a_worker_no_clip_is_waited_for(guarded: Service) -> None:
     assert named(report, "failed") == ["health"]
     assert "HUNYUAN_LOCAL_RUNNER" in of(report, "health").advice
     assert named(report, "skipped") == ["render", "download", "file", "delete"]
-    with httpx.Client(base_url=guarded.url, headers={"X-API-Key": KEY}) as client:
+    headers = {"X-API-Key": KEY}
+    with httpx.Client(base_url=guarded.url, headers=headers, timeout=30) as client:
         assert left_behind(client) == []
 
 

@@ -9,12 +9,14 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
@@ -72,6 +74,9 @@ class Terminal:
             self.shown += os.read(self._keyboard, 4096).decode(errors="replace")
 
     def interrupt(self) -> None:
+        """Once it waits: between a prompt and the reading of its answer, Python hears no signal."""
+        while psutil.Process(self.process.pid).status() != psutil.STATUS_SLEEPING:
+            time.sleep(0.01)
         self.process.send_signal(signal.SIGINT)
 
     def type(self, line: str) -> None:

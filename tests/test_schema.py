@@ -26,7 +26,7 @@ def test_every_answer_is_as_the_document_says(start_service: StartService, tmp_p
     config = Path(__file__).with_name("schemathesis.toml")
     command = [f"{SCHEMATHESIS}", f"--config-file={config}", "run", f"{service.url}/openapi.json"]
     options = ["--checks", "all", "--max-examples", EXAMPLES, "--seed", "1", "--no-color"]
-    options += ["--header", f"Authorization: Bearer {KEY}"]
+    options += ["--request-timeout", "60", "--header", f"Authorization: Bearer {KEY}"]
     hooks = {"SCHEMATHESIS_HOOKS": f"{Path(__file__).with_name('schemathesis_hooks.py')}"}
     done = subprocess.run(
         [*command, *options], cwd=tmp_path, env=os.environ | hooks, capture_output=True, text=True

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
@@ -65,6 +66,23 @@ def test_a_prefix_is_deleted_with_all_below_it_and_nothing_beside_it(storage: St
     with pytest.raises(ObjectNotFound):
         storage.get("jobs/1/a")
     assert storage.get("jobs/10/a") == b""
+
+
+def test_a_folder_that_is_still_written_to_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Folder(tmp_path)
+    storage.put("jobs/1/a", b"")
+    late, rmdir = ["jobs/1/b"], os.rmdir
+
+    def rmdir_after_a_write(*arguments: Any, **options: Any) -> None:
+        if late:
+            storage.put(late.pop(), b"")
+        rmdir(*arguments, **options)
+
+    monkeypatch.setattr(os, "rmdir", rmdir_after_a_write)
+    storage.delete_prefix("jobs/1")
+    assert list((tmp_path / "jobs").iterdir()) == []
 
 
 def test_a_folder_is_as_old_as_its_newest_object(tmp_path: Path) -> None:

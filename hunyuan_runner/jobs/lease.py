@@ -39,8 +39,12 @@ class Lease:
             connection.execute(sa.delete(workers).where(workers.c.executor_id == self.executor_id))
 
     def take_over(self) -> None:
-        """Put what workers were rendering whose lease has run out back into the queue."""
-        dead = workers.c.beat_at < clock(self._engine) - self._lease_ms
+        """Put what other workers were rendering whose lease has run out back into the queue."""
+        # Who looks is alive, though writing its own beat down may have taken longer than a lease.
+        dead = sa.and_(
+            workers.c.executor_id != self.executor_id,
+            workers.c.beat_at < clock(self._engine) - self._lease_ms,
+        )
         orphaned = (
             sa.update(jobs)
             .where(RUNNING, jobs.c.executor_id.not_in(sa.select(workers.c.executor_id)))

@@ -178,8 +178,7 @@ class Jobs:
             if submission is None:
                 raise
             return self.get(self._submitted_before(submission))
-        with self.engine.connect() as connection:
-            return self._standing.view(connection, queued)
+        return self._view(queued)
 
     def _name(self, connection: sa.Connection, submission: Submission, job_id: str) -> None:
         """Raises IntegrityError where the caller used this key before."""
@@ -297,16 +296,17 @@ class Jobs:
                 record(connection, canceled, Change.STATE)
         if canceled is None:
             raise WrongState(self.get(job_id), "only a pending or running job can be canceled")
-        return self.get(job_id)
+        return self._view(canceled)
 
     def retry(self, job_id: str) -> Job:
         """Queue a failed or canceled job again; it goes on from its last checkpoint.
 
         Raises JobNotFound or WrongState.
         """
-        if not self._requeue(job_id, jobs.c.state.in_([JobState.FAILED, JobState.CANCELED])):
+        row = self._requeue(job_id, jobs.c.state.in_([JobState.FAILED, JobState.CANCELED]))
+        if row is None:
             raise WrongState(self.get(job_id), "only a failed or canceled job can be retried")
-        return self.get(job_id)
+        return self._view(row)
 
     def pause(self, job_id: str) -> Job:
         """Have a job wait where it is: at once if it is queued, else behind the step under way.
@@ -330,13 +330,14 @@ class Jobs:
                 record(connection, row, Change.STATE)
         if row is None:
             raise WrongState(self.get(job_id), "only what waits or is denoised can be paused")
-        return self.get(job_id)
+        return self._view(row)
 
     def resume(self, job_id: str) -> Job:
         """Queue a paused job; it goes on from where it is. Raises JobNotFound or WrongState."""
-        if not self._requeue(job_id, jobs.c.stage == Stage.PAUSED):
+        row = self._requeue(job_id, jobs.c.stage == Stage.PAUSED)
+        if row is None:
             raise WrongState(self.get(job_id), "only a paused job can be resumed")
-        return self.get(job_id)
+        return self._view(row)
 
     def delete(self, job_id: str) -> None:
         """Forget a job and its files. Raises JobNotFound, or WrongState while it is rendered."""
@@ -403,8 +404,8 @@ class Jobs:
     def close(self) -> None:
         self.engine.dispose()
 
-    def _requeue(self, job_id: str, condition: sa.ColumnElement[bool]) -> bool:
-        """Begin a new run of the job, if the condition holds."""
+    def _requeue(self, job_id: str, condition: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
+        """Begin a new run of the job, if the condition holds. The row after it."""
         update = (
             sa.update(jobs)
             .where(*self._named(job_id), condition)
@@ -426,10 +427,9 @@ class Jobs:
         with writing(self.engine) as connection:
             row = connection.execute(update).first()
             if row is None:
-                return False
+                return None
             record(connection, row, Change.STATE)
-            self._enqueue(connection, row)
-        return True
+            return self._enqueue(connection, row)
 
     def _enqueue(self, connection: sa.Connection, row: sa.Row[Any]) -> sa.Row[Any]:
         """Give this waiting job a turn, by its priority among its owner's. The row after it."""
@@ -446,6 +446,11 @@ class Jobs:
 
     def _named(self, job_id: str) -> Sequence[sa.ColumnElement[bool]]:
         return (jobs.c.id == job_id, *self._visible())
+
+    def _view(self, row: sa.Row[Any]) -> Job:
+        """The job as a change left it, whatever a worker has made of it since."""
+        with self.engine.connect() as connection:
+            return self._standing.view(connection, row)
 
     def _row(self, connection: sa.Connection, job_id: str) -> sa.Row[Any]:
         """Raises JobNotFound."""

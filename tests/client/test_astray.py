@@ -174,7 +174,8 @@ def test_a_submission_whose_answer_got_lost_is_one_job(clients: Clients, service
         body = request.rfile.read(int(request.headers["Content-Length"]))
         keys.append(request.headers["Idempotency-Key"])
         headers = {name: request.headers[name] for name in ("Content-Type", "Idempotency-Key")}
-        got = httpx.post(f"{service.url}{request.path}", content=body, headers=headers)
+        url = f"{service.url}{request.path}"
+        got = httpx.post(url, content=body, headers=headers, timeout=30)
         answers.append(got.json())
         if len(answers) == 1:
             request.close_connection = True
@@ -188,7 +189,7 @@ def test_a_submission_whose_answer_got_lost_is_one_job(clients: Clients, service
     assert keys[0] == keys[1] != keys[2]
     assert first.id != second.id
     for job_id in (first.id, second.id):
-        httpx.post(f"{service.url}/api/jobs/{job_id}/cancel")
+        httpx.post(f"{service.url}/api/jobs/{job_id}/cancel", timeout=30)
 
 
 @pytest.mark.parametrize("act", ["cancel", "retry", "pause", "resume", "delete"])

@@ -21,7 +21,7 @@ from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.settings import Settings
 from tests.jobs.databases import postgres_binaries, running_postgres
 
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 2.0  # so that a dead worker is found out soon
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     database_url = None
     if request.param == "postgres":
         server: sa.URL = request.getfixturevalue("postgres")
-        database_url = new_database(server)
+        database_url = emptied_database(server)
     return Settings(
         data_dir=tmp_path / "data",
         database_url=database_url,
@@ -57,14 +57,14 @@ def jobs(settings: Settings) -> Iterator[Jobs]:
 
 
 @pytest.fixture
-def start_worker(settings: Settings) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-    """Starts worker processes on `settings`; those left at the end are killed."""
+def start_worker(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts worker processes on `settings` with `changes`; those left at the end are killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start() -> subprocess.Popen[str]:
+    def start(**changes: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.jobs.worker_process"],
-            env=os.environ | environment(settings),
+            env=os.environ | environment(settings.model_copy(update=changes)),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -115,7 +115,7 @@ def clip(prompt: str = "a red circle", steps: int = 5) -> GenerationParams:
     return request.resolve("demo", MODELS["demo"].presets)
 
 
-def wait_for(jobs: Jobs, job_id: str, reached: Callable[[Job], bool], timeout: float = 60) -> Job:
+def wait_for(jobs: Jobs, job_id: str, reached: Callable[[Job], bool], timeout: float = 180) -> Job:
     """The job as soon as `reached` holds of it."""
     deadline = time.monotonic() + timeout
     while not reached(job := jobs.get(job_id)):
@@ -128,14 +128,18 @@ def wait_for_end(jobs: Jobs, job_id: str) -> Job:
     return wait_for(jobs, job_id, lambda job: job.state in ENDED)
 
 
-def new_database(server: sa.URL) -> SecretStr:
-    """The URL of a fresh database there."""
-    name = f"test_{time.time_ns()}"
+def emptied_database(server: sa.URL) -> SecretStr:
+    """The URL of the server's database, without what the test before left in it.
+
+    One for all of them: the files of one each, deleted at the end, keep the disk busy for so long
+    that whoever else tests something there waits for it.
+    """
     engine = sa.create_engine(server.set(drivername="postgresql+psycopg"))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
     engine.dispose()
-    return SecretStr(server.set(database=name).render_as_string(hide_password=False))
+    return SecretStr(server.render_as_string(hide_password=False))
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -37,10 +37,10 @@ def running_postgres(binaries: Path) -> Iterator[sa.URL]:
 
         run("initdb", "-U", "test", "-A", "trust", "--no-sync")
         options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+        run("pg_ctl", "-w", "-t", "180", "-l", str(folder / "log"), "-o", options, "start")
         try:
             yield sa.URL.create(
                 "postgresql", username="test", database="postgres", query={"host": str(folder)}
             )
         finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
+            run("pg_ctl", "-w", "-t", "180", "-m", "immediate", "stop")

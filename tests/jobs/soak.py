@@ -27,7 +27,7 @@ from hunyuan_runner.jobs.job import ENDED, Caller, JobState
 from hunyuan_runner.jobs.store import JobNotFound, Jobs, WrongState
 from hunyuan_runner.params import Stage
 from hunyuan_runner.settings import Settings
-from tests.jobs.conftest import clip, environment, new_database
+from tests.jobs.conftest import clip, emptied_database, environment
 from tests.jobs.databases import postgres_binaries, running_postgres
 
 WORKERS = 3
@@ -129,7 +129,7 @@ def main() -> None:
             binaries = postgres_binaries()
             if binaries is None:
                 sys.exit("There are no initdb and postgres on this machine.")
-            url = new_database(stack.enter_context(running_postgres(binaries)))
+            url = emptied_database(stack.enter_context(running_postgres(binaries)))
         settings = Settings(
             data_dir=folder / "data", database_url=url, lease_seconds=1, poll_seconds=0.05
         )

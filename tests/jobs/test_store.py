@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,24 @@ def test_a_canceled_job_can_be_retried_and_keeps_its_id(jobs: Jobs) -> None:
     assert canceled.queue_position is None
     retried = jobs.retry(job.id)
     assert (retried.id, retried.state, retried.completed_at) == (job.id, JobState.PENDING, None)
+
+
+def test_what_was_done_to_a_job_is_told_though_a_worker_takes_it_at_once(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = jobs.submit(clip()).id
+
+    @contextmanager
+    def writing_with_a_worker_at_the_ready(engine: sa.Engine) -> Iterator[sa.Connection]:
+        with writing(engine) as connection:
+            yield connection
+        Claim.next(engine, "a worker")
+
+    monkeypatch.setattr("hunyuan_runner.jobs.store.writing", writing_with_a_worker_at_the_ready)
+    jobs.cancel(job_id)
+    retried = jobs.retry(job_id)
+    assert (retried.state, retried.queue_position) == (JobState.PENDING, 1)
+    assert jobs.get(job_id).state is JobState.IN_PROGRESS
 
 
 @pytest.mark.parametrize(
