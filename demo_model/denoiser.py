@@ -1,16 +1,18 @@
 """The transformer: its size, its first weights and its training.
 
 It learns flow matching: from latents mixed with noise, the velocity from one to the other. A
-caption nearly determines its clip, so most of what there is to learn concerns single tokens, and
-for most of the training only a few random ones of each clip are shown: many more clips in the same
+caption nearly determines its clip, so much of what there is to learn concerns single frames, and
+at first only one or a few neighbouring ones of each clip are shown: many more clips in the same
 time. The last part shows whole clips.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,15 +36,16 @@ TRAIN_SHIFT = 4.0  # noise levels are spread as the pipeline's steps are, a litt
 LEARNING_RATE = 1e-3
 WARM_UP = 200  # steps
 COOL_DOWN = 0.4  # the share of the steps over which the learning rate falls to nothing
-EMA_DECAY = 0.998
+EMA_DECAY = 0.999
+WATCH_EVERY = 2_000  # steps
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Part of the training: steps on batches of `clips` clips, of each at most `tokens` tokens."""
+    """Part of the training: steps on about `tokens` tokens, of each clip some frames in a row."""
 
     steps: int
-    clips: int
+    frames: int  # latent frames; at most those that the clips have
     tokens: int
 
 
@@ -205,15 +208,30 @@ def velocity_loss(net: TokenTransformer, batch: Batch, positions: Tensor) -> Ten
     return (velocity - (noise - batch.tokens)).square().mean()
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, **_: Any) -> Tensor:
+    """Attention of (batch, heads, tokens, HEAD_DIM) with products and shares in bf16."""
+    with torch.autocast("cpu", enabled=False):
+        query, key, value, attn_mask = (x.bfloat16() for x in (query, key, value, attn_mask))
+        shares = (query * HEAD_DIM**-0.5 @ key.transpose(-1, -2) + attn_mask).softmax(-1)
+        attended: Tensor = shares @ value
+    return attended
+
+
+@contextmanager
+def fast_gradients() -> Iterator[None]:
+    """Compute in bf16, with `attend`: the gradient of torch's own attention is slow on a CPU."""
+    own = nn.functional.scaled_dot_product_attention
+    nn.functional.scaled_dot_product_attention = attend  # type: ignore[assignment]
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            yield
+    finally:
+        nn.functional.scaled_dot_product_attention = own
+
+
 def learning_rate(step: int, steps: int) -> float:
     """Relative to the highest: up, level, down to nothing."""
     return min(1.0, (step + 1) / WARM_UP, (steps - step) / (COOL_DOWN * steps))
-
-
-def moving_average(average: Tensor, current: Tensor, updates: int | Tensor) -> Tensor:
-    """Over few steps at first, so that the first weights are soon forgotten."""
-    decay = min(EMA_DECAY, (1 + updates) / (10 + updates))
-    return average.lerp(current, 1 - decay)
 
 
 def train_transformer(
@@ -234,18 +252,23 @@ def train_transformer(
     show_paths(transformer, pools[0][0].text(torch.arange(100)))
     nets = [TokenTransformer(transformer, pool.size) for pool, _ in pools]
     shares = [share for _, share in pools]
-    average = torch.optim.swa_utils.AveragedModel(transformer, avg_fn=moving_average)
+    average = torch.optim.swa_utils.AveragedModel(
+        transformer, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA_DECAY)
+    )
     steps = sum(phase.steps for phase in phases)
     trained = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        trained, LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98), fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, steps))
     seen, losses, start = 0, [], time.monotonic()
     for step, phase in enumerate(_phase_of_each_step(phases)):
         chosen = int(rng.choice(len(pools), p=shares))
-        size = pools[chosen][0].size
-        positions = torch.from_numpy(np.sort(rng.permutation(size.tokens)[: phase.tokens]))
-        clips = phase.clips * phase.tokens // len(positions)
-        loss = velocity_loss(nets[chosen], pools[chosen][0].batch(rng, clips, positions), positions)
+        positions = random_frames(pools[chosen][0].size, phase.frames, rng)
+        clips = phase.tokens // len(positions)
+        batch = pools[chosen][0].batch(rng, clips, positions)
+        with fast_gradients():
+            loss = velocity_loss(nets[chosen], batch, positions)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
@@ -259,9 +282,17 @@ def train_transformer(
                 "transformer step %d of %d: loss %.4f, %d clips, %.0f s",
                 *(step + 1, steps, np.mean(losses[-100:]), seen, time.monotonic() - start),
             )
-        if (step + 1) % 500 == 0 or step + 1 == steps:
+        if (step + 1) % WATCH_EVERY == 0 or step + 1 == steps:
             torch.save(average.module.state_dict(), checkpoint)
             watch(average.module)
+
+
+def random_frames(size: Size, count: int, rng: np.random.Generator) -> Tensor:
+    """Positions of the tokens of `count` latent frames in a row, or of all."""
+    frames, rows, columns = size.grid
+    count = min(count, frames)
+    first = int(rng.integers(frames - count + 1))
+    return torch.arange(first * rows * columns, (first + count) * rows * columns)
 
 
 def _phase_of_each_step(phases: Sequence[Phase]) -> Iterator[Phase]:

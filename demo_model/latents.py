@@ -82,6 +82,8 @@ def fit_basis(seed: int, clips: int = 300) -> Basis:
     mean = total / count
     variances, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
     variances, vectors = variances[::-1][:CHANNELS], vectors[:, ::-1][:, :CHANNELS]
+    # An eigenvector's sign is its library's whim: here the largest number is positive.
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), range(CHANNELS)])
     spread = np.clip((variances / variances[0]) ** 0.25, FLATTEST, 1)
     scale = spread / np.sqrt(variances)
     return Basis(

@@ -38,7 +38,7 @@ CAT_COLOURS = ("orange", "black", "white")
 CAR_COLOURS = ("red", "blue", "yellow", "white", "green")
 KINDS = ("shape", "cat", "sunset", "sea", "rain", "night", "snow", "car", "bird")
 MOVING = ("shape", "cat", "sunset", "car", "bird")
-KIND_WEIGHTS = (0.60, 0.09, 0.09, 0.03, 0.04, 0.04, 0.03, 0.04, 0.04)
+KIND_WEIGHTS = (0.50, 0.11, 0.09, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05)
 
 REFERENCE_FRAMES = 33  # speeds are set so that a motion is complete after this many frames
 
@@ -226,14 +226,14 @@ def jitter(rng: Uniform, amount: float) -> float:
 
 def shape_path(motion: str, grid: Grid, rng: Uniform) -> tuple[Array, Array]:
     """Centre of a moving shape over time, in heights."""
-    x = grid.aspect * (0.5 + jitter(rng, 0.06))
-    y = 0.5 + jitter(rng, 0.06)
-    travel = 0.48 + jitter(rng, 0.05)
+    x = grid.aspect * (0.5 + jitter(rng, 0.02))
+    y = 0.5 + jitter(rng, 0.02)
+    travel = 0.48 + jitter(rng, 0.02)
     shift = (grid.progress - 0.5) * travel
     still = np.zeros_like(shift)
     if motion == "bounce":
-        height = np.abs(np.cos(np.pi * (grid.t / 16 + jitter(rng, 0.08))))
-        return x + still, 0.72 + jitter(rng, 0.03) - 0.44 * height
+        height = np.abs(np.cos(np.pi * (grid.t / 16 + jitter(rng, 0.03))))
+        return x + still, 0.72 + jitter(rng, 0.01) - 0.44 * height
     dx = {"left": -shift, "right": shift}.get(motion, still)
     dy = {"up": -shift, "down": shift}.get(motion, still)
     return x + dx * grid.aspect, y + dy
@@ -246,13 +246,13 @@ def path(scene: Scene, grid: Grid, rng: Uniform) -> tuple[Array, Array]:
         case "shape":
             return shape_path(scene.motion, grid, rng)
         case "sunset":
-            x, y = 0.5 + jitter(rng, 0.06) + still, 0.30 + jitter(rng, 0.03) + 0.17 * grid.progress
+            x, y = 0.5 + jitter(rng, 0.02) + still, 0.30 + jitter(rng, 0.01) + 0.17 * grid.progress
         case "cat":
-            x, y = 0.28 + jitter(rng, 0.05) + 0.40 * grid.progress, 0.60 + jitter(rng, 0.02) + still
+            x, y = 0.28 + jitter(rng, 0.02) + 0.40 * grid.progress, 0.60 + jitter(rng, 0.01) + still
         case "car":
-            x, y = 0.27 + jitter(rng, 0.05) + 0.46 * grid.progress, 0.62 + jitter(rng, 0.01) + still
+            x, y = 0.27 + jitter(rng, 0.02) + 0.46 * grid.progress, 0.62 + jitter(rng, 0.01) + still
         case "bird":
-            x, y = 0.27 + jitter(rng, 0.05) + 0.46 * grid.progress, 0.48 + jitter(rng, 0.04) + still
+            x, y = 0.27 + jitter(rng, 0.02) + 0.46 * grid.progress, 0.48 + jitter(rng, 0.02) + still
     return grid.aspect * x, y
 
 
@@ -267,7 +267,7 @@ def draw_shape(scene: Scene, canvas: Canvas, rng: np.random.Generator) -> None:
     x, y = path(scene, grid, rng)
     part = canvas.near(x, y, 0.33)
     dx, dy = part.grid.x - x, part.grid.y - y
-    size = 1 + jitter(rng, 0.08)
+    size = 1 + jitter(rng, 0.05)
     if scene.shape == "circle":
         distance = length(dx, dy) - 0.20 * size
     elif scene.shape == "square":
@@ -286,7 +286,7 @@ def draw_cat(scene: Scene, canvas: Canvas, rng: np.random.Generator) -> None:
     fur = {"orange": (0.95, 0.55, 0.15), "black": (0.08, 0.08, 0.09), "white": (0.97, 0.96, 0.93)}
     colour = fur[scene.colour]
     x, y = path(scene, grid, rng)
-    stride = grid.t * (2 * np.pi / 16) + jitter(rng, 0.4)
+    stride = grid.t * (2 * np.pi / 16) + jitter(rng, 0.2)
     y = y + 0.008 * np.sin(2 * stride)
     canvas = canvas.near(x, y, 0.4)
     grid = canvas.grid
@@ -321,8 +321,8 @@ def draw_sunset(scene: Scene, canvas: Canvas, rng: np.random.Generator) -> None:
     x, y = path(scene, grid, rng)
     glow = np.exp(-length(grid.x - x, grid.y - y) / 0.22)
     canvas.paint(0.6 * glow, (1.0, 0.75, 0.30))
-    canvas.disc(x, y, 0.15 * (1 + jitter(rng, 0.08)), (1.0, 0.90, 0.45))
-    waves(canvas, 0.55, (0.10, 0.14, 0.34), (0.55, 0.40, 0.50), jitter(rng, 0.6))
+    canvas.disc(x, y, 0.15 * (1 + jitter(rng, 0.05)), (1.0, 0.90, 0.45))
+    waves(canvas, 0.55, (0.10, 0.14, 0.34), (0.55, 0.40, 0.50), jitter(rng, 0.3))
     glint = np.exp(-(((grid.x - x) / (0.08 + 0.25 * (grid.y - 0.5))) ** 2))
     ripple = 0.6 + 0.4 * np.sin((grid.y - 0.55) * (2 * np.pi / 0.15) - grid.t * 0.35)
     canvas.paint(grid.fill(0.55 - grid.y) * glint * 0.8 * ripple, (1.0, 0.62, 0.25))
@@ -338,8 +338,8 @@ def clouds(canvas: Canvas, x: float, y: float, colour: Colour, drift: float = 0.
 
 def draw_sea(scene: Scene, canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.gradient((0.40, 0.70, 0.97), (0.80, 0.92, 1.0), 0.45)
-    clouds(canvas, canvas.grid.aspect * (0.2 + jitter(rng, 0.05)), 0.2, (1.0, 1.0, 1.0), 0.003)
-    waves(canvas, 0.45, (0.05, 0.30, 0.62), (0.75, 0.92, 0.97), jitter(rng, 0.6))
+    clouds(canvas, canvas.grid.aspect * (0.2 + jitter(rng, 0.02)), 0.2, (1.0, 1.0, 1.0), 0.003)
+    waves(canvas, 0.45, (0.05, 0.30, 0.62), (0.75, 0.92, 0.97), jitter(rng, 0.3))
 
 
 @lru_cache
@@ -362,7 +362,7 @@ def draw_rain(scene: Scene, canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.gradient((0.34, 0.38, 0.45), (0.20, 0.23, 0.30))
     for x in (0.05, 0.30, 0.55, 0.80):
         clouds(canvas, grid.aspect * x - 0.1, 0.08, (0.52, 0.55, 0.60))
-    phase = rng.uniform(0, 0.15)
+    phase = rng.uniform(0, 0.03)
     for x, y in scatter("rain", 26):
         height = falling(1.3 * y + phase, 0.02, grid)
         part = canvas.near(grid.aspect * x, height, 0.07)
@@ -374,7 +374,7 @@ def draw_snow(scene: Scene, canvas: Canvas, rng: np.random.Generator) -> None:
     grid = canvas.grid
     canvas.gradient((0.36, 0.46, 0.62), (0.62, 0.70, 0.82))
     canvas.paint(grid.fill(0.84 + 0.02 * np.sin(grid.x * 5) - grid.y), (0.95, 0.97, 1.0))
-    phase = rng.uniform(0, 0.15)
+    phase = rng.uniform(0, 0.03)
     for x, y in scatter("snow", 30):
         sway = 0.02 * np.sin(grid.t * 0.2 + 20 * x)
         height = falling(1.3 * y + phase, 0.011, grid)
@@ -385,13 +385,13 @@ def draw_snow(scene: Scene, canvas: Canvas, rng: np.random.Generator) -> None:
 def draw_night(scene: Scene, canvas: Canvas, rng: np.random.Generator) -> None:
     grid = canvas.grid
     canvas.gradient((0.02, 0.03, 0.14), (0.08, 0.11, 0.32))
-    phase = rng.uniform(0, 1.5)
+    phase = rng.uniform(0, 0.5)
     for x, y in scatter("night", 26):
         shine = 0.6 + 0.4 * np.sin(grid.t * 0.35 + 40 * x + phase)
         part = canvas.near(grid.aspect * x, 0.78 * y, 0.02)
         distance = length(part.grid.x - grid.aspect * x, part.grid.y - 0.78 * y)
         part.paint(grid.fill(distance - 0.016) * shine, (1.0, 1.0, 0.92))
-    canvas.disc(grid.aspect * (0.76 + jitter(rng, 0.04)), 0.26, 0.12, (0.98, 0.95, 0.78))
+    canvas.disc(grid.aspect * (0.76 + jitter(rng, 0.02)), 0.26, 0.12, (0.98, 0.95, 0.78))
     hills = 0.84 + 0.05 * np.sin(grid.x * 4) + 0.02 * np.sin(grid.x * 9)
     canvas.paint(grid.fill(hills - grid.y), (0.02, 0.03, 0.05))
 
@@ -422,17 +422,19 @@ def draw_bird(scene: Scene, canvas: Canvas, rng: np.random.Generator) -> None:
     clouds(canvas, grid.aspect * 0.12, 0.22, (1.0, 1.0, 1.0), 0.002)
     clouds(canvas, grid.aspect * 0.62, 0.78, (1.0, 1.0, 1.0), 0.002)
     x, y = path(scene, grid, rng)
-    beat = grid.t * (2 * np.pi / 16) + jitter(rng, 0.4)
+    beat = grid.t * (2 * np.pi / 16) + jitter(rng, 0.2)
     y = y - 0.02 * np.sin(beat)
     tip = y - 0.16 * np.cos(beat)
     canvas = canvas.near(x, y, 0.25)
     grid = canvas.grid
     parts = [
-        capsule(grid, (x - 0.11, y), (x + 0.11, y - 0.015), 0.045),
-        capsule(grid, (x, y), (x - 0.12, tip), 0.04),
-        capsule(grid, (x, y), (x + 0.07, tip), 0.04),
+        capsule(grid, (x - 0.07, y), (x + 0.06, y - 0.01), 0.042),
+        capsule(grid, (x - 0.07, y), (x - 0.17, y - 0.01), 0.02),
+        length(grid.x - (x + 0.12), grid.y - (y - 0.035)) - 0.042,
     ]
+    parts += [capsule(grid, (x + root, y), (x - 0.06, tip), 0.025) for root in (-0.05, -0.01, 0.03)]
     canvas.paint(grid.fill(np.minimum.reduce(np.broadcast_arrays(*parts))), (0.12, 0.12, 0.16))
+    canvas.disc(x + 0.17, y - 0.03, 0.018, (0.98, 0.70, 0.15))
 
 
 PAINTERS: dict[str, Callable[[Scene, Canvas, np.random.Generator], None]] = {

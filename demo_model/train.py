@@ -30,23 +30,25 @@ ROOT = Path(__file__).parent.parent
 TEXT_STEPS = 450
 MAIN_SIZE = Size(192, 128, 33)
 POOLS = {  # clips drawn, and the share of the training steps
-    MAIN_SIZE: (14_000, 0.76),
-    Size(128, 96, 17): (5_000, 0.08),
-    Size(96, 64, 17): (4_000, 0.04),
-    Size(128, 128, 33): (2_500, 0.06),
-    Size(256, 160, 33): (2_000, 0.06),
+    MAIN_SIZE: (12_000, 0.76),
+    Size(128, 96, 17): (4_000, 0.08),
+    Size(96, 64, 17): (3_000, 0.04),
+    Size(128, 128, 33): (2_000, 0.06),
+    Size(256, 160, 33): (1_600, 0.06),
 }
 DENOISER_PHASES = (
-    denoiser.Phase(steps=4_000, clips=8, tokens=128),
-    denoiser.Phase(steps=400, clips=24, tokens=128),
-    denoiser.Phase(steps=100, clips=4, tokens=864),
+    denoiser.Phase(steps=4_000, frames=1, tokens=960),
+    denoiser.Phase(steps=8_500, frames=3, tokens=1_152),
+    denoiser.Phase(steps=2_200, frames=9, tokens=1_728),
 )
 DECODER_PHASES = (
-    autoencoder.Phase(steps=2_200, crops=16, width=32, height=32, num_frames=9),
-    autoencoder.Phase(steps=200, crops=3, width=64, height=64, num_frames=17),
-    autoencoder.Phase(steps=30, crops=1, width=192, height=128, num_frames=33),
+    autoencoder.Phase(steps=10_000, crops=4, width=32, height=32, num_frames=9),
+    autoencoder.Phase(steps=4_000, crops=1, width=64, height=64, num_frames=9),
+    autoencoder.Phase(steps=4_500, crops=1, width=64, height=64, num_frames=17),
+    autoencoder.Phase(steps=600, crops=1, width=96, height=96, num_frames=33),
+    autoencoder.Phase(steps=100, crops=1, width=192, height=128, num_frames=33),
 )
-ENCODER_PHASES = (autoencoder.Phase(steps=800, crops=16, width=32, height=32, num_frames=9),)
+ENCODER_PHASES = (autoencoder.Phase(steps=2_000, crops=4, width=32, height=32, num_frames=9),)
 WATCHED_PROMPTS = 24
 
 logger = logging.getLogger(__name__)

@@ -130,6 +130,27 @@ def test_a_few_tokens_stand_for_all_of_a_clip() -> None:
     assert torch.allclose(whole, part, atol=1e-4)
 
 
+def test_frames_for_training_are_some_of_a_clip_in_a_row() -> None:
+    size = Size(64, 48, 9)  # 3 latent frames of 3x4 tokens
+    rng = np.random.default_rng(0)
+    seen = {tuple(denoiser.random_frames(size, 2, rng).tolist()) for _ in range(30)}
+    assert seen == {tuple(range(24)), tuple(range(12, 36))}
+    assert denoiser.random_frames(size, 9, rng).tolist() == list(range(36))
+
+
+def test_attention_with_fast_gradients_is_attention() -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 30, denoiser.HEAD_DIM).unbind()
+    mask = torch.randn(2, 1, 1, 30)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    wanted = attend(query, key, value, attn_mask=mask)
+    with denoiser.fast_gradients():
+        assert torch.nn.functional.scaled_dot_product_attention is not attend
+        got = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    assert torch.nn.functional.scaled_dot_product_attention is attend
+    assert (got - wanted).norm() / wanted.norm() < 0.02
+
+
 def test_an_untrained_transformer_already_sees_the_path_of_what_moves() -> None:
     code, size = Code(), Size(192, 128, 33)
     torch.manual_seed(0)
@@ -179,6 +200,13 @@ def test_an_untrained_decoder_already_carries_colours() -> None:
     assert error(vae) > 0.3
     autoencoder.prepare(vae, basis)
     assert error(vae) < 0.1
+
+
+def test_a_tint_counts_for_less_than_a_detail() -> None:
+    tint, detail = torch.full((2, 3, 1, 4, 4), 0.1), torch.zeros(2, 3, 1, 4, 4)
+    detail[..., ::2], detail[..., 1::2] = 0.1, -0.1
+    losses = [float(autoencoder.detail_loss(errors)) for errors in (tint, detail)]
+    assert losses == pytest.approx([0.1 * autoencoder.TINT_WEIGHT, 0.1])
 
 
 def test_the_package_is_small_enough_for_the_repository() -> None:
