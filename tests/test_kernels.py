@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import HunyuanVideoTransformer3DModel
+from diffusers import HunyuanVideoPipeline, HunyuanVideoTransformer3DModel
 from diffusers.models.embeddings import apply_rotary_emb
 from torch.nn import functional as F
 
@@ -240,8 +240,20 @@ def test_the_trained_transformer_in_int8_is_close_to_itself_in_float32(kernels: 
         folder / "transformer", torch_dtype=torch.float32
     )
     ours = load_transformer(folder, kernels)
+    pipeline = HunyuanVideoPipeline.from_pretrained(
+        folder, transformer=plain, torch_dtype=torch.float32
+    )
     inputs = transformer_inputs(plain)
     with torch.no_grad():
+        # What it was trained on: noise at the first step, and a prompt.
+        embeds, pooled, mask = pipeline.encode_prompt("A cat walks on grass")
+        length = int(mask.sum())
+        inputs |= {
+            "timestep": torch.tensor([1000.0]),
+            "encoder_hidden_states": embeds[:, :length],
+            "encoder_attention_mask": mask[:, :length],
+            "pooled_projections": pooled,
+        }
         expected, got = plain(**inputs)[0], ours(**inputs)[0]
     assert relative_error(got, expected) < 0.01
 
