@@ -240,9 +240,7 @@ def test_the_trained_transformer_in_int8_is_close_to_itself_in_float32(kernels: 
         folder / "transformer", torch_dtype=torch.float32
     )
     ours = load_transformer(folder, kernels)
-    pipeline = HunyuanVideoPipeline.from_pretrained(
-        folder, transformer=plain, torch_dtype=torch.float32
-    )
+    pipeline = HunyuanVideoPipeline.from_pretrained(folder, transformer=plain, dtype=torch.float32)
     inputs = transformer_inputs(plain)
     with torch.no_grad():
         # What it was trained on: noise at the first step, and a prompt.
