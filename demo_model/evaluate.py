@@ -231,7 +231,8 @@ def shows_sunset(look: Look, scene: Scene) -> bool:
     """An orange sky, a yellow sun that sinks, and below it a dark sea whose waves move."""
     sky, sea = look.band(0.3, 0.5), look.band(0.8, 1)
     sun = look.path_of((1.0, 0.90, 0.45), 0.25)
-    sinks = bool(np.nanmean(sun[-8:, 1]) - np.nanmean(sun[:8, 1]) > 0.04)
+    first, last = (heights[~np.isnan(heights)] for heights in (sun[:8, 1], sun[-8:, 1]))
+    sinks = bool(len(first) and len(last) and last.mean() - first.mean() > 0.04)
     orange = sky[0] > 0.7 and sky[0] - sky[2] > 0.15
     return orange and sinks and sea[2] < 0.55 and sea.mean() < 0.5 and look.flicker(0.6, 1) > 0.03
 
