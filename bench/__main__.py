@@ -32,7 +32,8 @@ HEADER = """\
 # Performance
 
 Each section is what its command printed; `make bench` runs them all and writes this file. Machines
-differ and so do runs on one machine: the ratios say more than the figures.
+differ and so do runs on one machine: the ratios say more than the figures. What the whole 13B model
+takes, which needs 42 GB of disk, is in [full-model.md](full-model.md).
 
 {date}, {cpu}, {cores} cores, {system}, Python {python}.
 """

@@ -125,8 +125,15 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
     got = ours(*inputs)
     rel_err = _relative_error(torch.cat(got, 1), torch.cat(reference, 1))
     del reference, got
-    times = {"fp32": [], "bf16": [], "ours": []}  # type: dict[str, list[float]]
+    length = tokens + TEXT_TOKENS
+    linear_flops, attention_flops = 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
+    runner = Bench(MODELS["hunyuanvideo"].architecture, Path(), kernels, torch.float32)
+    times = {"fp32": [], "bf16": [], "ours": [], "predicted": []}  # type: dict[str, list[float]]
     for _ in range(repeats):
+        linears, attention, block_seconds = runner.transforming()
+        times["predicted"].append(
+            linear_flops / linears + attention_flops / attention + 2 * block_seconds
+        )
         times["ours"].append(_seconds(lambda: ours(*inputs)))
         times["fp32"].append(_seconds(lambda: plain.float()(*inputs)))
         times["ours"].append(_seconds(lambda: ours(*inputs)))
@@ -134,10 +141,6 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
         times["bf16"].append(_seconds(lambda: plain(*half)))
         plain.float()
     seconds = {name: statistics.median(values) for name, values in times.items()}
-    length = tokens + TEXT_TOKENS
-    linear_flops, attention_flops = 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
-    rates = Bench(MODELS["hunyuanvideo"].architecture, Path(), kernels, torch.float32)
-    linears, attention, block_seconds = rates.transforming()
     return Result(
         tokens=tokens,
         threads=threads,
@@ -145,7 +148,7 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
         plain_fp32_s=seconds["fp32"],
         plain_bf16_s=seconds["bf16"],
         ours_s=seconds["ours"],
-        predicted_s=linear_flops / linears + attention_flops / attention + 2 * block_seconds,
+        predicted_s=seconds["predicted"],
         ours_gflops=(linear_flops + attention_flops) / seconds["ours"] / 1e9,
         **_gemms(kernels),
         attention_gflops=_attention(kernels, length),

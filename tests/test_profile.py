@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 from pathlib import Path
@@ -89,3 +90,16 @@ def test_every_kind_of_work_can_be_timed(precision: Precision, tmp_path: Path) -
     rates = benchmark.measure("demo", precision, BUNDLED_MODELS / "demo", 1, tmp_path)
     assert min(rates.linears, rates.attention, rates.convolutions) > 0
     assert rates.block_seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_latent", "measured"),
+    [(0.001, (2, 24, 24)), (0.03, (3, 12, 12)), (9, (3, 12, 12))],
+)
+def test_a_slow_machine_decodes_less_to_be_measured(
+    seconds_per_latent: float, measured: tuple[int, int, int]
+) -> None:
+    _, *clips = benchmark.LARGE_LATENTS
+    assert (
+        benchmark.affordable(clips, lambda shape: seconds_per_latent * math.prod(shape)) == measured
+    )

@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -58,6 +58,7 @@ LARGE_LATENTS = ((1, 10, 10), (2, 24, 24), (3, 12, 12))
 TOO_LONG_SECONDS = 15
 
 Run = Callable[[], object]
+Shape = tuple[int, int, int]
 
 
 class Bench:
@@ -170,21 +171,25 @@ class Bench:
         large = self._architecture.vae_channels[0] >= LARGE_CHANNELS
         tiny, *clips = LARGE_LATENTS if large else LATENTS
 
-        def flops(shape: tuple[int, int, int]) -> float:
+        def flops(shape: Shape) -> float:
             frames, height, width = shape
             pixels = (4 * (frames - 1) + 1) * 8 * height * 8 * width
             return self._architecture.decode_flops_per_pixel * pixels
 
-        def run(shape: tuple[int, int, int]) -> Run:
+        def run(shape: Shape) -> Run:
             latents = torch.randn(config["latent_channels"], *shape)
             return lambda: decoder(latents)
 
         run(tiny)()
         tiny_rate = flops(tiny) / _seconds(run(tiny))
-        quick = (clip for clip in clips if flops(clip) / tiny_rate < TOO_LONG_SECONDS)
-        clip = next(quick, clips[-1])
+        clip = affordable(clips, lambda shape: flops(shape) / tiny_rate)
         few, many = typical_seconds(run(tiny), run(clip))
         return _line(flops(tiny), few, flops(clip), many)
+
+
+def affordable(clips: Sequence[Shape], seconds: Callable[[Shape], float]) -> Shape:
+    """The first that does not take too long; the last, if they all do."""
+    return next((clip for clip in clips if seconds(clip) < TOO_LONG_SECONDS), clips[-1])
 
 
 def typical_seconds(*runs: Run) -> list[float]:
