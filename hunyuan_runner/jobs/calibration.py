@@ -18,7 +18,7 @@ from hunyuan_runner.host import usable_cores
 from hunyuan_runner.profile import Profile, keep_measured, load_measured, measured_key
 from hunyuan_runner.settings import Settings
 
-TIMEOUT_SECONDS = 60  # it takes under ten, where nothing else wants the cores
+TIMEOUT_SECONDS = 180  # it takes up to 30, where nothing else wants the cores
 TICK_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
