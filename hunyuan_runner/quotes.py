@@ -13,6 +13,7 @@ from itertools import chain, combinations
 from typing import Any, get_args
 
 from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.estimate import Expectation, Range
 from hunyuan_runner.memory import fits, peak_bytes
 from hunyuan_runner.params import (
@@ -76,6 +77,7 @@ class Estimate:
     quote: Quote
     queue_seconds: float  # until its turn would come
     alternatives: Sequence[Alternative]  # none are needed where it fits and is there in time
+    warnings: Sequence[ClipWarning] = ()
 
 
 @dataclass(frozen=True)

@@ -332,6 +332,17 @@ def test_a_prompt_cannot_command_the_terminal(client: httpx.Client) -> None:
         assert "\x1b" not in printed
 
 
+def test_what_a_job_was_warned_of_is_shown(clip: dict[str, Any]) -> None:
+    warnings = [{"code": "of_a_newer_service", "message": "half of it was\n\x1b[31mcut"}]
+    warned = json.dumps(clip | {"warnings": warnings}).encode()
+    with serving(lambda request: reply(request, warned)) as url:
+        told = done("status", clip["job_id"], "--url", url)
+        result = hunyuan("generate", "--no-wait", "A red circle", "--url", url)
+    assert "half of it was [31mcut" in told
+    assert "warning: half of it was [31mcut" in result.stderr
+    assert "\x1b" not in told + result.stderr
+
+
 def test_status_shows_one_job(clip: dict[str, Any]) -> None:
     printed = done("status", clip["job_id"])
     for fact in (clip["job_id"], "completed", clip["params"]["prompt"], "seed 7", "64x64"):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hunyuan_runner.clip_warning import ClipWarning, WarningCode
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.estimate import Range
 from hunyuan_runner.jobs.job import Job, JobState
@@ -56,6 +57,17 @@ class AlternativeView(QuoteView):
         )
 
 
+class WarningView(BaseModel):
+    """What to know of a clip that is taken all the same."""
+
+    code: WarningCode
+    message: str
+
+    @classmethod
+    def of(cls, warning: ClipWarning) -> Self:
+        return cls(code=warning.code, message=warning.message)
+
+
 class EstimateView(QuoteView):
     """What there is to know before a clip is queued."""
 
@@ -68,6 +80,7 @@ class EstimateView(QuoteView):
     alternatives: list[AlternativeView] = Field(
         description="What fits and is there in time, the nearest first; empty where this does."
     )
+    warnings: list[WarningView] = Field(description="As the job would have them.")
 
     @classmethod
     def of(cls, estimate: Estimate, deadline_seconds: float | None) -> Self:
@@ -79,6 +92,7 @@ class EstimateView(QuoteView):
             in_time=None if deadline_seconds is None else in_time(quote, deadline_seconds - wait),
             params=quote.params,
             alternatives=[AlternativeView.of(one) for one in estimate.alternatives],
+            warnings=[WarningView.of(warning) for warning in estimate.warnings],
         )
 
 
@@ -131,6 +145,9 @@ class JobView(BaseModel):
     )
     draft_url: str | None = Field(description="What it was expected to become, while it waits.")
     error: JobErrorView | None
+    warnings: list[WarningView] = Field(
+        description="Why the clip, or its time, may not be what was asked. It is rendered."
+    )
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -165,6 +182,7 @@ class JobView(BaseModel):
             error=JobErrorView(code=job.error.code, message=job.error.message)
             if job.error
             else None,
+            warnings=[WarningView.of(warning) for warning in job.warnings],
         )
 
 

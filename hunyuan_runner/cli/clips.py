@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from hunyuan_runner.cli.connection import EXIT_REFUSED, complain, connected
-from hunyuan_runner.cli.display import alternative_table, err, estimate_table, out, quote
+from hunyuan_runner.cli.display import alternative_table, err, estimate_table, out, quote, warn
 from hunyuan_runner.cli.following import come_back, fetch, path_for, show_file
 from hunyuan_runner.cli.options import ApiKey, JobId, Json, Output, Url, field
 from hunyuan_runner.client import DEFAULT_URL
@@ -72,6 +72,8 @@ def generate(
         job = client.generate(prompt, **clip)
         if estimated is not None:
             err.print(f"job {job.id} {quote(estimated)}", style="dim", soft_wrap=True)
+        warn(job.job.warnings)
+        if estimated is not None:
             fetch(client, job, output, as_json, when_paused=0)
         elif as_json:
             typer.echo(job.job.model_dump_json(indent=2))

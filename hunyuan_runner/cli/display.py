@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hunyuan_runner.check import Outcome, Report
-from hunyuan_runner.client import Alternative, Estimate, Eta, Job, Status
+from hunyuan_runner.client import Alternative, ClipWarning, Estimate, Eta, Job, Status
 from hunyuan_runner.params import Stage
 
 PIPED_WIDTH = 200  # columns of a table that goes into a file or another program
@@ -174,6 +174,8 @@ def estimate_table(estimate: Estimate, deadline: float | None) -> Table:
     if deadline is not None:
         surely = Text("yes", "green") if estimate.in_time else Text("not for sure", "red")
         table.add_row(f"in {rounded(deadline)}", surely)
+    if estimate.warnings:
+        table.add_row("warning", _told(estimate.warnings))
     return table
 
 
@@ -220,6 +222,7 @@ def details(job: Job) -> Table:
         if job.ended
         else " · ".join([_doing(job), f"{job.progress:.0%}", *_detail(job)]),
         "error": job.error.message if job.error else "",
+        "warning": _told(job.warnings),
         "prompt": _one_line(params.prompt),
         "not": _one_line(params.negative_prompt or ""),
         "clip": size,
@@ -236,6 +239,16 @@ def details(job: Job) -> Table:
         if value:
             table.add_row(name, value if isinstance(value, Text) else Text(str(value)))
     return table
+
+
+def warn(warnings: Sequence[ClipWarning]) -> None:
+    """A line for each, beside what is printed."""
+    for warning in warnings:
+        err.print(f"warning: {_one_line(warning.message)}", style="yellow", soft_wrap=True)
+
+
+def _told(warnings: Sequence[ClipWarning]) -> Text:
+    return Text("\n".join(_one_line(warning.message) for warning in warnings), "yellow")
 
 
 def _size(job: Job) -> str:

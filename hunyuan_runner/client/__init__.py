@@ -21,6 +21,7 @@ from hunyuan_runner.client.errors import (
 from hunyuan_runner.client.protocol import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_URL, Retry
 from hunyuan_runner.client.views import (
     Alternative,
+    ClipWarning,
     Estimate,
     Eta,
     Event,
@@ -43,6 +44,7 @@ __all__ = [
     "ApiError",
     "AsyncHunyuanClient",
     "AsyncJobHandle",
+    "ClipWarning",
     "Estimate",
     "Eta",
     "Event",

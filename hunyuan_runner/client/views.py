@@ -39,6 +39,13 @@ class JobError(View):
     message: str
 
 
+class ClipWarning(View):
+    """What to know of a clip that is taken all the same: a code for programs, and a sentence."""
+
+    code: str
+    message: str
+
+
 class Job(View):
     """A job as the service last saw it."""
 
@@ -69,6 +76,7 @@ class Job(View):
     preview_url: str | None
     draft_url: str | None
     error: JobError | None
+    warnings: tuple[ClipWarning, ...] = ()  # none from an older service
 
     @property
     def ended(self) -> bool:
@@ -159,6 +167,7 @@ class Estimate(Quote):
     in_time: bool | None  # None where no deadline was given
     params: Params
     alternatives: tuple[Alternative, ...]
+    warnings: tuple[ClipWarning, ...] = ()  # none from an older service
 
 
 class Model(View):

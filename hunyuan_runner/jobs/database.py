@@ -54,6 +54,7 @@ jobs = sa.Table(
     sa.Column("has_draft", sa.Boolean, nullable=False, server_default=sa.false()),
     # The worker is to pause it behind the step under way.
     sa.Column("pausing", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("warnings", sa.JSON(none_as_null=True)),  # of its prompts: ClipWarnings; null: none
     sa.Column("error_code", sa.Text),
     sa.Column("error_message", sa.Text),
     # estimate.Work, so that the queue's remaining work is one sum

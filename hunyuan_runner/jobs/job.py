@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.estimate import Range
 from hunyuan_runner.params import GenerationParams, Stage, WebhookEvent
 
@@ -71,6 +72,7 @@ class Job:
     completed_at: datetime | None
     expires_at: datetime | None
     error: JobError | None
+    warnings: tuple[ClipWarning, ...]
     has_preview: bool
     draft_steps: int | None  # behind which it waits, with a draft, for a resume
     has_draft: bool

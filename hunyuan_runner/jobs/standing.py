@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hunyuan_runner import estimate
+from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.estimate import Expectation, Range, Work
 from hunyuan_runner.jobs.database import clock, jobs, now_ms, time_of, workers
 from hunyuan_runner.jobs.forecast import Forecast
@@ -74,6 +75,7 @@ class Standing:
             completed_at=row.completed_at and time_of(row.completed_at),
             expires_at=row.expires_at and time_of(row.expires_at),
             error=JobError(row.error_code, row.error_message) if row.error_code else None,
+            warnings=tuple(ClipWarning(**warning) for warning in row.warnings or ()),
             has_preview=row.has_preview,
             draft_steps=row.draft_steps,
             has_draft=row.has_draft,

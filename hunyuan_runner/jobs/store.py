@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.database import (
     jobs,
@@ -139,6 +140,7 @@ class Jobs:
         metadata: Mapping[str, str] | None = None,
         draft_steps: int | None = None,
         remixed_from: str | None = None,
+        warnings: Sequence[ClipWarning] = (),
         webhook: Webhook | None = None,
         submission: Submission | None = None,
     ) -> Job:
@@ -159,6 +161,7 @@ class Jobs:
             "priority": priority,
             "draft_steps": draft_steps,
             "remixed_from": remixed_from,
+            "warnings": [asdict(warning) for warning in warnings] or None,
             "webhook_url": webhook and webhook.url,
             "webhook_events": webhook and webhook.events,
             "created_at": now_ms(),
@@ -213,7 +216,8 @@ class Jobs:
 
     def recall(self, row: Mapping[str, Any]) -> Job:
         """The job as it was when this was its row."""
-        then: Any = SimpleNamespace(**row)
+        # An earlier version knew fewer columns.
+        then: Any = SimpleNamespace(**dict.fromkeys(jobs.c.keys()) | dict(row))
         with self.engine.connect() as connection:
             return self._standing.view(connection, then)
 

@@ -136,6 +136,13 @@ def test_fields_of_a_newer_service_are_no_error(clients: Clients, view: View) ->
         assert client.job("x").job == Job.model_validate(view())
 
 
+def test_an_older_service_has_no_warnings(clients: Clients, view: View) -> None:
+    older = view()
+    del older["warnings"]
+    with serving(answer(older)) as url, clients(url) as client:
+        assert client.job("x").job.warnings == ()
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_who_is_told_to_wait_waits_so_long(clients: Clients, view: View, status: int) -> None:
     script = Script(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller, JobState
@@ -85,12 +86,22 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date(settings: Settin
     earlier = Jobs(settings)
     job = earlier.submit(clip())
     with earlier.engine.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE hunyuan_jobs DROP COLUMN remixed_from"))
+        for column in ("remixed_from", "warnings"):
+            connection.execute(sa.text(f"ALTER TABLE hunyuan_jobs DROP COLUMN {column}"))
     earlier.close()
     now = Jobs(settings)
     assert now.get(job.id) == job
     assert now.submit(clip(), remixed_from=job.id).remixed_from == job.id
     now.close()
+
+
+def test_what_was_warned_of_stays_with_the_job(jobs: Jobs) -> None:
+    warnings = (ClipWarning("unknown_words", "«dog» is unknown"),)
+    job = jobs.submit(clip(), warnings=warnings)
+    assert job.warnings == jobs.get(job.id).warnings == warnings
+    jobs.cancel(job.id)
+    assert jobs.retry(job.id).warnings == warnings
+    assert jobs.submit(clip()).warnings == ()
 
 
 def test_a_submission_repeated_many_times_at_once_is_one_job(jobs: Jobs) -> None:

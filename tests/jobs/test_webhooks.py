@@ -156,6 +156,15 @@ def test_a_delivery_tells_of_the_job_as_it_was(jobs: Jobs, outbox: Outbox) -> No
     assert jobs.recall(the_attempt(outbox).job) == then
 
 
+def test_a_delivery_that_an_earlier_version_owed_is_told_of_the_job(
+    jobs: Jobs, outbox: Outbox
+) -> None:
+    job_id = canceled(jobs)
+    row = dict(the_attempt(outbox).job)
+    del row["warnings"]
+    assert jobs.recall(row) == jobs.get(job_id)
+
+
 def test_senders_at_once_never_take_the_same_delivery(jobs: Jobs, outbox: Outbox) -> None:
     job_ids = {canceled(jobs) for _ in range(20)}
     with ThreadPoolExecutor(8) as threads:
