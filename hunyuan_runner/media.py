@@ -61,7 +61,7 @@ class VideoInfo:
 def publish(frames: NDArray[np.uint8], fps: int, tags: Mapping[str, str], folder: Path) -> Clip:
     """Write the clip's files into `folder`, the MP4 with `tags` and the mark that it is generated.
 
-    `frames` is THWC in RGB and may be a memmap: one frame at a time is read.
+    `frames` is THWC in RGB with even sides, and may be a memmap: one frame at a time is read.
     """
     clip = Clip(
         video=folder / "video.mp4",
@@ -71,7 +71,7 @@ def publish(frames: NDArray[np.uint8], fps: int, tags: Mapping[str, str], folder
     )
     middle = len(frames) // 2
     stride = -(-fps // ANIMATION_FPS)
-    _encode(frames, Fraction(fps), [*_h264(frames, fps), *_metadata(tags)], clip.video)
+    _encode(frames, Fraction(fps), [*_h264(fps), *_metadata(tags)], clip.video)
     _encode(frames[middle : middle + 1], Fraction(fps), _jpeg(), clip.thumbnail)
     _encode(frames[::stride], Fraction(fps, stride), _webp(), clip.animation)
     shown = _spread(len(frames), SHEET_COLUMNS * SHEET_ROWS)
@@ -116,16 +116,12 @@ def frame_hashes(path: Path) -> list[str]:
     return [line.split(",")[-1].strip() for line in listing.splitlines() if line[0] != "#"]
 
 
-def _h264(frames: NDArray[np.uint8], fps: int) -> list[str]:
-    height, width = frames.shape[1:3]
-    # 4:2:0 halves the colour planes and H.264 crops by whole colour samples, so that an odd size
-    # is exact in 4:4:4 alone.
-    odd = width % 2 or height % 2
+def _h264(fps: int) -> list[str]:
+    """In 4:2:0, which is all that QuickTime, Safari and Firefox play, with the index first."""
     return [
         "-vf",
         "scale=out_color_matrix=bt709:out_range=limited:flags=accurate_rnd+full_chroma_inp+bitexact,"
-        f"format={'yuv444p' if odd else 'yuv420p'},"
-        "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709,setsar=1",
+        "format=yuv420p,setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709,setsar=1",
         *("-c:v", "libx264", "-crf", "17", "-threads", str(ENCODER_THREADS)),
         *("-g", str(fps)),  # a keyframe every second, to scrub by
         *("-movflags", "+faststart+use_metadata_tags"),

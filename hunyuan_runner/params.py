@@ -53,8 +53,13 @@ def _valid_webhook_url(url: str) -> str:
     return str(parsed)
 
 
+def _next_even(pixels: int) -> int:
+    """Every player plays H.264 in 4:2:0, and some no other; it has no odd sides."""
+    return pixels + pixels % 2
+
+
 Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
-Pixels = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
+Pixels = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE), AfterValidator(_next_even)]
 NumFrames = Annotated[int, Field(ge=1, le=MAX_NUM_FRAMES), AfterValidator(_valid_num_frames)]
 Fps = Annotated[int, Field(ge=1, le=60)]
 Steps = Annotated[int, Field(ge=1, le=100)]
@@ -164,8 +169,12 @@ class GenerationRequest(BaseModel):
         None, description="A model id of /api/models; default: the service's."
     )
     preset: PresetName | None = Field(None, description="Where the unnamed settings come from.")
-    width: Pixels | None = Field(None, description="Pixels; the file has exactly this width.")
-    height: Pixels | None = Field(None, description="Pixels; the file has exactly this height.")
+    width: Pixels | None = Field(
+        None, description="Pixels; an odd width is rounded up to the next even one."
+    )
+    height: Pixels | None = Field(
+        None, description="Pixels; an odd height is rounded up to the next even one."
+    )
     num_frames: NumFrames | None = Field(
         None,
         validation_alias=AliasChoices("num_frames", "video_length"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from hunyuan_runner.media import probe
+from tests.conftest import finish, submit
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +142,21 @@ def test_a_job_without_a_preview_says_so(client: httpx.Client, running_job: dict
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "no_preview"
     assert "pending" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"), [((100, 90), (100, 90)), ((99, 65), (100, 66))], ids=["even", "odd"]
+)
+def test_a_file_has_the_size_its_job_says_with_even_sides(
+    client: httpx.Client, tmp_path: Path, asked: tuple[int, int], made: tuple[int, int]
+) -> None:
+    """The pipeline alone refuses sizes that are not multiples of 16."""
+    job = submit(client, num_frames=1, width=asked[0], height=asked[1])
+    assert (job["params"]["width"], job["params"]["height"]) == made
+    job = finish(client, job)
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(client.get(job["video_url"]).content)
+    info = probe(video)
+    assert (info.width, info.height, info.pixel_format) == (*made, "yuv420p")
+    manifest = client.get(f"/api/jobs/{job['job_id']}/manifest").json()
+    assert (manifest["params"]["width"], manifest["params"]["height"]) == made

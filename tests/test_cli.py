@@ -308,6 +308,19 @@ def test_a_clip_that_comes_out_different_is_said_to(
     assert "0 of 5 frames are the same as in altered.mp4. Was the file changed?" in result.stderr
 
 
+def test_a_clip_of_another_size_than_is_made_now_is_said_to_be(
+    client: httpx.Client, clip: dict[str, Any], tmp_path: Path
+) -> None:
+    original, odd = tmp_path / "clip.mp4", tmp_path / "odd.mp4"
+    original.write_bytes(client.get(clip["video_url"]).content)
+    kept = ["-map_metadata", "0", "-movflags", "use_metadata_tags"]
+    encode = ["-i", f"{original}", "-vf", "crop=63:63:0:0:exact=1,format=yuv444p", *kept, f"{odd}"]
+    subprocess.run([get_ffmpeg_exe(), "-loglevel", "error", *encode], check=True)
+    result = hunyuan("reproduce", "odd.mp4", "-o", "again.mp4")
+    assert result.returncode == 1
+    assert "This time it was 64x64, not 63x63." in result.stderr
+
+
 def test_a_file_that_tells_nothing_cannot_be_reproduced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no video")
     result = hunyuan("reproduce", "notes.txt")

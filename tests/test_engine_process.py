@@ -211,7 +211,7 @@ def test_a_negative_prompt_changes_the_clip(engine: EngineProcess) -> None:
     assert not np.array_equal(plain, guided)
 
 
-def test_an_odd_size_is_the_centre_of_the_next_size_the_model_can_do(
+def test_another_size_is_the_centre_of_the_next_size_the_model_can_do(
     engine: EngineProcess,
 ) -> None:
     odd = render(engine, tiny.params(width=100, height=70))

@@ -35,18 +35,22 @@ def decode(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8).reshape(-1, info.height, info.width, 3)
 
 
+def streams_of(video: Path) -> str:
+    """What ffmpeg says of the file."""
+    return subprocess.run([get_ffmpeg_exe(), "-i", video], capture_output=True, text=True).stderr
+
+
 @pytest.mark.parametrize("num_frames", [1, 5, 33])
-@pytest.mark.parametrize(
-    ("width", "height", "pixel_format"),
-    [(192, 128, "yuv420p"), (100, 74, "yuv420p"), (101, 75, "yuv444p"), (64, 333, "yuv444p")],
-)
+@pytest.mark.parametrize(("width", "height"), [(192, 128), (100, 74), (98, 66), (64, 334)])
 def test_the_mp4_has_exactly_the_size_and_frames_asked_for(
-    tmp_path: Path, width: int, height: int, pixel_format: str, num_frames: int
+    tmp_path: Path, width: int, height: int, num_frames: int
 ) -> None:
     frames = moving_square(num_frames, width, height)
-    info = probe(publish(frames, 15, {}, tmp_path).video)
+    video = publish(frames, 15, {}, tmp_path).video
+    info = probe(video)
     assert (info.width, info.height, info.num_frames) == (width, height, num_frames)
-    assert (info.codec, info.pixel_format) == ("h264", pixel_format)
+    assert (info.codec, info.pixel_format) == ("h264", "yuv420p")
+    assert "h264 (High) (avc1" in streams_of(video)  # what browsers and QuickTime play
 
 
 @pytest.mark.parametrize("fps", [1, 7, 15, 24, 60])
@@ -62,7 +66,7 @@ def test_frames_come_out_in_order_and_close_to_what_went_in(tmp_path: Path) -> N
     assert difference.mean(axis=(1, 2, 3)).max() < 4
 
 
-@pytest.mark.parametrize("size", [(192, 128), (101, 75)], ids=["even", "odd"])
+@pytest.mark.parametrize("size", [(192, 128), (102, 74)])
 @pytest.mark.parametrize(
     "colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40)]
 )
@@ -80,8 +84,7 @@ def test_colours_survive_in_every_file(
 
 def test_a_player_is_told_the_colours_it_has_to_convert_from(tmp_path: Path) -> None:
     clip = publish(moving_square(5, 96, 64), 15, {}, tmp_path)
-    said = subprocess.run([get_ffmpeg_exe(), "-i", clip.video], capture_output=True, text=True)
-    assert "yuv420p(tv, bt709, progressive)" in said.stderr
+    assert "yuv420p(tv, bt709, progressive)" in streams_of(clip.video)
 
 
 def test_the_index_comes_before_the_pictures(tmp_path: Path) -> None:
@@ -135,9 +138,9 @@ def test_frames_are_read_from_a_memmap(tmp_path: Path) -> None:
 
 
 def test_the_thumbnail_is_the_middle_frame_at_full_size(tmp_path: Path) -> None:
-    frames = moving_square(33, 193, 127)
+    frames = moving_square(33, 194, 126)
     picture = Image.open(publish(frames, 15, {}, tmp_path).thumbnail)
-    assert (picture.format, picture.size) == ("JPEG", (193, 127))
+    assert (picture.format, picture.size) == ("JPEG", (194, 126))
     assert np.abs(np.asarray(picture).astype(int) - frames[16]).mean() < 4
 
 

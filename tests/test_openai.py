@@ -48,6 +48,11 @@ def test_a_video_is_created_polled_and_downloaded(
     assert (shown.width, shown.height, shown.num_frames) == (64, 64, 5)
 
 
+def test_an_odd_size_is_answered_as_it_is_made(videos: openai.resources.Videos) -> None:
+    video = videos.create(prompt="A red circle", size="97x65", seconds="0.1")  # type: ignore[arg-type]
+    assert str(video.size) == "98x66"
+
+
 def test_a_still_and_a_sheet_of_frames_come_with_it(
     videos: openai.resources.Videos, video: Video
 ) -> None:

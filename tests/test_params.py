@@ -56,6 +56,21 @@ def test_sizes_are_generated_at_the_next_multiple_of_16(asked: int, generated: i
     assert (params.generated_width, params.generated_height) == (generated, generated)
 
 
+@pytest.mark.parametrize(("asked", "made"), [(64, 64), (97, 98), (65, 66), (1279, 1280)])
+def test_an_odd_side_is_rounded_up_to_an_even_one(asked: int, made: int) -> None:
+    params = resolve(width=asked, height=asked)
+    assert (params.width, params.height) == (made, made)
+    # As are those of jobs and checkpoints that were written down before.
+    written = params.model_dump() | {"width": asked, "height": asked}
+    assert GenerationParams.model_validate(written) == params
+
+
+@pytest.mark.parametrize("outside", [63, 1281])
+def test_rounding_moves_no_bound(outside: int) -> None:
+    with pytest.raises(ValidationError):
+        resolve(width=outside)
+
+
 @pytest.mark.parametrize(("frames", "nearest"), [(2, "1 or 5"), (50, "49 or 53"), (52, "49 or 53")])
 def test_frames_that_are_not_4k_1_are_refused_with_the_nearest(frames: int, nearest: str) -> None:
     with pytest.raises(ValidationError, match=nearest):

@@ -71,7 +71,9 @@ class VideoRequest(BaseModel):
         description="Length, as a number or a string; default: the model's preset.",
     )
     size: Annotated[str, AfterValidator(_valid_size)] | None = Field(
-        None, description="WIDTHxHEIGHT; default: the model's preset.", examples=["640x480"]
+        None,
+        description="WIDTHxHEIGHT, odd sides rounded up to even ones; default: the preset's.",
+        examples=["640x480"],
     )
     input_reference: SkipJsonSchema[Annotated[object, AfterValidator(_no_reference)]] = Field(
         None, exclude=True

@@ -154,7 +154,7 @@ def reproduce(
     api_key: ApiKey = None,
 ) -> None:
     """Render the clip of an MP4 once more, from what the file tells of itself, and compare."""
-    from hunyuan_runner.media import frame_hashes  # only here: it brings numpy along
+    from hunyuan_runner.media import frame_hashes, probe  # only here: it brings numpy along
 
     manifest = _manifest_in(file)
     with connected(url, api_key) as client:
@@ -166,6 +166,9 @@ def reproduce(
     if before == after:
         out.print(f"The same as {file}, frame for frame.", style="green", soft_wrap=True)
         return
+    sizes = [f"{info.width}x{info.height}" for info in (probe(again), probe(file))]
+    if sizes[0] != sizes[1]:  # earlier versions made odd sizes
+        changed = ", ".join(filter(None, [f"{sizes[0]}, not {sizes[1]}", changed]))
     same = sum(a == b for a, b in zip(before, after, strict=False))
     reason = f"This time it was {changed}." if changed else "Was the file changed?"
     complain(f"{same} of {len(before)} frames are the same as in {file}. {reason}")
