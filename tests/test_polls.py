@@ -53,3 +53,27 @@ def test_every_poll_is_answered_and_counted_by_itself(
     assert count() == before + 5
     head = client.head(path)
     assert (head.status_code, head.content) == (200, b"")
+
+
+DISGUISES = {
+    "question mark": ("/generate/status%3Ftask_id={}", "/generate/status?task_id={}"),
+    "question mark in lower case": ("/generate%2Fstatus%3ftask_id={}", POLLS["bentoml"][0]),
+    "fragment": ("/api/status/{}%23", POLLS["rest"][0]),
+    "query in the path": ("/api/status/{}%3Fa=1", POLLS["rest"][0] + "?a=1"),
+    "line end": ("/v1/videos/{}%0A", POLLS["openai"][0]),
+}
+
+
+@pytest.mark.parametrize(("disguise", "path"), DISGUISES.values(), ids=DISGUISES)
+def test_another_route_does_not_answer_for_a_poll(
+    client: httpx.Client, job: dict[str, Any], disguise: str, path: str
+) -> None:
+    for _ in range(3):
+        assert client.get(disguise.format(job["job_id"])).status_code == 404
+        assert client.get(path.format(job["job_id"])).status_code == 200
+
+
+def test_an_error_has_the_shape_of_the_route_that_was_asked(client: httpx.Client) -> None:
+    ours = client.get("/generate%3Fx")
+    assert ours.json()["error"]["code"] == "not_found"
+    assert client.get("/generate/%3Fx").json() == {"error": ours.json()["error"]["message"]}

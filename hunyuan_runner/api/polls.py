@@ -13,7 +13,11 @@ from hunyuan_runner.api.requests import JOB_ID_FORM
 from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.jobs.pulse import Pulse
 
-POLLED = re.compile(rf"(?:/api/status/|/v1/videos/|/generate/status\?task_id=)({JOB_ID_FORM})")
+# A job is named by the path or by the query. They are looked at apart, as the router does: a path
+# that holds an encoded question mark is another route.
+POLLED_PATH = re.compile(rf"/(?:api/status|v1/videos)/({JOB_ID_FORM})")
+TASK_STATUS_PATH = "/generate/status"
+TASK_STATUS_QUERY = re.compile(rf"task_id=({JOB_ID_FORM})".encode())
 GOOD_FOR_SECONDS = 0.25  # as long as nothing happens: the ETA shrinks all the same
 MAX_ANSWERS = 1000
 
@@ -28,6 +32,15 @@ class _Answer:
     asked: Scope  # to which the app has added its route
 
 
+@dataclass(frozen=True)
+class _Question:
+    """All of a request that its answer depends on."""
+
+    caller: Caller
+    path: str
+    query: bytes
+
+
 class Polls:
     """ASGI middleware: looking up a job and describing it costs a hundred times what telling that
     nothing has happened to any does."""
@@ -35,34 +48,33 @@ class Polls:
     def __init__(self, app: ASGIApp, pulse: Pulse) -> None:
         self._app = app
         self._pulse = pulse
-        self._answers: dict[tuple[Caller, str], _Answer] = {}
+        self._answers: dict[_Question, _Answer] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        target = _target(scope)
-        polled = POLLED.fullmatch(target)
-        if scope["method"] != "GET" or polled is None:
+        job_id = _polled_job(scope)
+        if job_id is None:
             return await self._app(scope, receive, send)
         # Felt first: what happens meanwhile comes after it.
-        if (number := await self._pulse.feel(polled[1])) is None:
+        if (number := await self._pulse.feel(job_id)) is None:
             return await self._app(scope, receive, send)
-        answer = self._answer(scope, receive, number, target)
+        answer = self._answer(scope, receive, number)
         messages = await asyncio.shield(answer.messages)  # others may wait for them, too
         scope["route"] = answer.asked.get("route")
         for message in messages:
             await send(_copy(message))
 
-    def _answer(self, scope: Scope, receive: Receive, number: int, target: str) -> _Answer:
+    def _answer(self, scope: Scope, receive: Receive, number: int) -> _Answer:
         """The one that is there or on its way, or what the app is asked for now."""
-        key = scope["caller"], target
+        question = _Question(scope["caller"], scope["path"], scope["query_string"])
         now = time.monotonic()
-        known = self._answers.get(key)
+        known = self._answers.get(question)
         if known is not None and known.number == number and now < known.until:
             return known
         if len(self._answers) >= MAX_ANSWERS:
             self._answers.clear()
         asked = asyncio.create_task(self._ask(scope, receive))
         answer = _Answer(number, now + GOOD_FOR_SECONDS, asked, scope)
-        self._answers[key] = answer
+        self._answers[question] = answer
         return answer
 
     async def _ask(self, scope: Scope, receive: Receive) -> list[Message]:
@@ -75,10 +87,15 @@ class Polls:
         return messages
 
 
-def _target(scope: Scope) -> str:
-    path: str = scope["path"]
-    query: bytes = scope["query_string"]
-    return f"{path}?{query.decode('latin-1')}" if query else path
+def _polled_job(scope: Scope) -> str | None:
+    """The id of the job that this request looks at, if it is a poll."""
+    if scope["method"] != "GET":
+        return None
+    if scope["path"] == TASK_STATUS_PATH:
+        asked = TASK_STATUS_QUERY.fullmatch(scope["query_string"])
+        return asked[1].decode() if asked else None
+    polled = POLLED_PATH.fullmatch(scope["path"])
+    return polled[1] if polled else None
 
 
 def _copy(message: Message) -> Message:

@@ -360,11 +360,11 @@ def get_readyz(backend: FromBackend) -> Ready:
 async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         error.headers = {"Allow": ", ".join(sorted(_methods(request)))}
-    return error_response(as_api_error(error), request.url.path)
+    return error_response(as_api_error(error), request.scope["path"])
 
 
 async def _fail(request: Request, _error: Exception) -> Response:
-    return error_response(INTERNAL, request.url.path)  # the front logs it
+    return error_response(INTERNAL, request.scope["path"])  # the front logs it
 
 
 def _methods(request: Request) -> set[str]:
@@ -373,7 +373,7 @@ def _methods(request: Request) -> set[str]:
     return {
         method.upper()
         for path, operations in documented.items()
-        if compile_path(path)[0].fullmatch(request.url.path)
+        if compile_path(path)[0].fullmatch(request.scope["path"])
         for method in operations
     }
 
