@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import prepare_data_folder
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 SCHEMA_LOCK = 0x68756E79  # any constant of our own: serialises schema creation on Postgres
 
@@ -176,6 +180,15 @@ def clock(engine: sa.Engine) -> sa.ColumnElement[int]:
     else:
         now = sa.func.extract("epoch", sa.func.clock_timestamp()) * 1000
     return sa.cast(now, sa.BigInteger)
+
+
+def upsert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT into the table that takes `on_conflict_do_update`."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # where it is in use only: it takes 2 MB
+
+    return postgresql.insert(table)
 
 
 def now_ms() -> int:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.estimate import Correction, Expectation, Work, expect, first_correction
-from hunyuan_runner.jobs.database import corrections, workers
+from hunyuan_runner.jobs.database import corrections, upsert, workers
 from hunyuan_runner.params import Stage
 from hunyuan_runner.profile import Ability, Profile
 
@@ -77,7 +77,8 @@ def learn(
     basis, _, precision = subject = _subject(model_id, ability)
     known = _load_corrections(connection).get(subject, {})
     predicted = ability.rates.predict(work, MODELS[model_id])
-    for stage in predicted.keys() & seconds.keys():  # how long loading takes is not predicted
+    # How long loading takes is not predicted. Sorted: all workers lock these rows in one order.
+    for stage in sorted(predicted.keys() & seconds.keys()):
         factor = seconds[stage] / predicted[stage]
         correction = (
             known[stage].observe(factor)
@@ -86,11 +87,9 @@ def learn(
         )
         values = {"factor": correction.factor, "spread": correction.spread}
         key = {"basis": basis, "model": model_id, "precision": precision, "stage": stage}
-        if stage in known:
-            here = (corrections.c[name] == value for name, value in key.items())
-            connection.execute(sa.update(corrections).where(*here).values(values))
-        else:
-            connection.execute(sa.insert(corrections).values(key | values))
+        # A worker that learns at the same moment may have been first: then the later one counts.
+        insert = upsert(connection, corrections).values(key | values)
+        connection.execute(insert.on_conflict_do_update(index_elements=[*key], set_=values))
 
 
 def _load_corrections(connection: sa.Connection) -> Mapping[Subject, dict[Stage, Correction]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import pytest
+import sqlalchemy as sa
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.estimate import Work
@@ -53,6 +56,33 @@ def test_what_a_job_took_corrects_the_next_ones_and_its_loading_does_not(
     after = jobs.forecast().expect(WORK, "demo")
     assert after.total == pytest.approx(3 * before.total, rel=0.05)
     assert after.spread < before.spread
+
+
+def test_two_workers_learn_of_their_first_clips_at_the_same_moment(
+    jobs: Jobs, settings: Settings
+) -> None:
+    ability = Profile.of_this_machine(settings).models["demo"]
+    took = jobs.forecast().expect(WORK, "demo").seconds
+    other = Jobs(settings)
+    about_to_write = Event()
+
+    def learn_elsewhere() -> None:
+        with other.engine.begin() as connection:
+            learn(connection, "demo", ability, WORK, took)
+
+    def notice(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("INSERT"):
+            about_to_write.set()
+
+    sa.event.listen(other.engine, "before_cursor_execute", notice)
+    with ThreadPoolExecutor(1) as threads:
+        with jobs.engine.begin() as connection:
+            learn(connection, "demo", ability, WORK, took)
+            second = threads.submit(learn_elsewhere)
+            about_to_write.wait()  # it has looked, and found nothing learnt yet
+        second.result()
+    assert jobs.forecast().expect(WORK, "demo").seconds == pytest.approx(took)
+    other.close()
 
 
 def test_the_queue_of_another_priority_is_another(jobs: Jobs) -> None:
