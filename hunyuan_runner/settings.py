@@ -115,7 +115,7 @@ class Settings(BaseSettings):
         description="What transformers compute in: fp32, bf16, int8; auto: by CPU and memory.",
     )
     calibrate: bool = Field(
-        True, description="Whether a runner's first start takes seconds to measure its machine."
+        True, description="Whether a runner measures its machine, once, while no job waits."
     )
     cost_per_hour: float | None = Field(
         None, gt=0, description="What an hour of rendering costs, in any currency, for estimates."

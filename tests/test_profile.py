@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import sys
-import threading
+from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -60,18 +61,19 @@ def test_a_damaged_file_is_no_obstacle(settings: Settings, text: str) -> None:
 
 def test_the_machine_is_measured_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "TIMEOUT_SECONDS", 600)  # others may want the cores
-    calibration.calibrate(settings, threading.Event())
+    calibration.calibrate(settings, lambda: False)
     (rates,) = load_measured(settings).values()
     assert min(rates.linears, rates.attention, rates.convolutions) > 1e6
     written = (settings.data_dir / MEASURED_FILE).stat().st_mtime_ns
-    calibration.calibrate(settings, threading.Event())
+    calibration.calibrate(settings, lambda: False)
     assert (settings.data_dir / MEASURED_FILE).stat().st_mtime_ns == written
 
 
-def test_a_worker_that_is_told_to_stop_measures_no_longer(settings: Settings) -> None:
-    stopping = threading.Event()
-    stopping.set()
-    calibration.calibrate(settings, stopping)
+def test_a_worker_that_has_something_better_to_do_measures_no_longer(settings: Settings) -> None:
+    asked, others = count(), psutil.Process().children()
+    with pytest.raises(calibration.Interrupted):
+        calibration.calibrate(settings, lambda: next(asked) > 2)
+    assert psutil.Process().children() == others
     assert load_measured(settings) == {}
 
 
@@ -79,7 +81,7 @@ def test_a_benchmark_that_fails_leaves_the_guesses(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    calibration.calibrate(settings, threading.Event())
+    calibration.calibrate(settings, lambda: False)
     assert "could not be measured" in caplog.text
     assert Profile.of_this_machine(settings).models["demo"].rates.spread == GUESS_SPREAD
 

@@ -7,8 +7,8 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 
 from pydantic import TypeAdapter
 
@@ -24,10 +24,15 @@ TICK_SECONDS = 0.1
 logger = logging.getLogger(__name__)
 
 
-def calibrate(settings: Settings, stopping: threading.Event) -> None:
+class Interrupted(Exception):
+    """There is something better to do than to measure."""
+
+
+def calibrate(settings: Settings, is_wanted: Callable[[], bool]) -> None:
     """Measure what is not known yet of this machine, and keep it in the data folder.
 
-    Where that fails the log has why, and times stay guesses.
+    Where that fails the log has why, and times stay guesses. Raises Interrupted as soon as
+    `is_wanted` says so, which is asked ten times a second; what was measured until then is kept.
     """
     known = load_measured(settings)
     wanted = {
@@ -35,29 +40,24 @@ def calibrate(settings: Settings, stopping: threading.Event) -> None:
         for model_id, ability in Profile.of_this_machine(settings).models.items()
         if ability.installed
     }
-    missing = {key: subject for key, subject in wanted.items() if key not in known}
-    if not missing:
-        return
-    started = time.monotonic()
-    try:
-        measured = _measure(settings, list(missing.values()), stopping)
-        fresh = {key: measured[subject] for key, subject in missing.items() if subject in measured}
-        keep_measured(settings, known | fresh)
-    except Exception:  # whatever it is, clips can be rendered without
-        logger.warning("this machine could not be measured; times are guesses", exc_info=True)
-    else:
-        seconds = time.monotonic() - started
-        logger.info("measured %s in %.1f s", ", ".join(missing.values()), seconds)
+    for key, subject in wanted.items():
+        if key in known:
+            continue
+        started = time.monotonic()
+        try:
+            known[key] = _measure(settings, subject, is_wanted)
+            keep_measured(settings, known)
+        except (OSError, RuntimeError, ValueError, KeyError):  # clips can be rendered without
+            logger.warning("%s could not be measured; times are guesses", subject, exc_info=True)
+        else:
+            logger.info("measured %s in %.1f s", subject, time.monotonic() - started)
 
 
-def _measure(
-    settings: Settings, subjects: list[str], stopping: threading.Event
-) -> dict[str, Rates]:
-    """By subject; nothing if it was stopped half-way."""
+def _measure(settings: Settings, subject: str, is_wanted: Callable[[], bool]) -> Rates:
     arguments = [
         str(settings.threads or usable_cores()),
         str(settings.kernels_dir),
-        *(f"{subject}:{settings.model_dir(subject.partition(':')[0])}" for subject in subjects),
+        f"{subject}:{settings.model_dir(subject.partition(':')[0])}",
     ]
     with subprocess.Popen(
         [sys.executable, "-m", "hunyuan_runner.engine.calibrate", *arguments],
@@ -68,15 +68,16 @@ def _measure(
     ) as process:
         try:
             deadline = time.monotonic() + TIMEOUT_SECONDS
-            while process.poll() is None and not stopping.wait(TICK_SECONDS):
+            while process.poll() is None:
+                if is_wanted():
+                    raise Interrupted
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"not done after {TIMEOUT_SECONDS} s")
+                time.sleep(TICK_SECONDS)
         finally:
             process.kill()
-        if stopping.is_set():
-            return {}
         assert process.stdout is not None
         told = process.stdout.read()  # a line, less than a pipe holds
     if process.returncode != 0:
         raise RuntimeError(f"the benchmark ended with exit code {process.returncode}")
-    return TypeAdapter(dict[str, Rates]).validate_python(json.loads(told))
+    return TypeAdapter(dict[str, Rates]).validate_python(json.loads(told))[subject]

@@ -49,24 +49,16 @@ class Claim:
 
         A job that is its own by now is one whose end it could not write down: it goes on with it.
         """
-        own = sa.and_(RUNNING, jobs.c.executor_id == executor_id)
-        due = (
-            sa.select(jobs.c.id)
-            .where(sa.or_(WAITING, own))
-            .order_by(jobs.c.turn, jobs.c.id)
-            .limit(1)
-        )
-        with engine.connect() as connection:  # idle workers look all the time: without a lock
-            if connection.execute(due).first() is None:
-                return None
+        if not cls.is_due(engine, executor_id):  # idle workers look all the time: without a lock
+            return None
         with writing(engine) as connection:
-            job_id = connection.execute(due).scalar()
+            job_id = connection.execute(_due(executor_id)).scalar()
             if job_id is None:
                 return None
             now = now_ms()
             update = (
                 sa.update(jobs)
-                .where(jobs.c.id == job_id, sa.or_(WAITING, own))
+                .where(jobs.c.id == job_id, _open_to(executor_id))
                 .values(
                     state=JobState.IN_PROGRESS,
                     executor_id=executor_id,
@@ -92,6 +84,12 @@ class Claim:
             failed_starts=row.failed_starts,
             draft_after=None if row.has_draft else row.draft_steps,
         )
+
+    @staticmethod
+    def is_due(engine: sa.Engine, executor_id: str) -> bool:
+        """Whether there is a job that this worker could claim."""
+        with engine.connect() as connection:
+            return connection.execute(_due(executor_id)).first() is not None
 
     def enter(self, stage: Stage) -> None:
         self._write(Change.PROGRESS, stage=stage, part=0, parts=1, progressed_at=now_ms())
@@ -192,3 +190,14 @@ class Claim:
                     raise
                 logger.warning("job %s: the database does not answer", self.job_id, exc_info=True)
                 time.sleep(1)
+
+
+def _open_to(executor_id: str) -> sa.ColumnElement[bool]:
+    """A job that waits, or whose end this worker could not write down."""
+    return sa.or_(WAITING, sa.and_(RUNNING, jobs.c.executor_id == executor_id))
+
+
+def _due(executor_id: str) -> sa.Select[tuple[str]]:
+    """The id of the job whose turn it is."""
+    here = _open_to(executor_id)
+    return sa.select(jobs.c.id).where(here).order_by(jobs.c.turn, jobs.c.id).limit(1)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from hunyuan_runner.engine.process import GenerationFailed, Stopped
-from hunyuan_runner.jobs.calibration import calibrate
+from hunyuan_runner.jobs.calibration import Interrupted, calibrate
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.forecast import learn
 from hunyuan_runner.jobs.job import JobError
@@ -68,19 +68,32 @@ class Worker:
         self._jobs.close()
 
     def _work(self) -> None:
-        """Until stopping: see one job after the other through."""
-        if self._settings.calibrate:  # before the first, which would be in its way
-            calibrate(self._settings, self._stopping)
-            self._profile = Profile.of_this_machine(self._settings)
+        """Until stopping: see one job after the other through; while none waits, measure."""
+        measured = not self._settings.calibrate
         while not self._stopping.is_set():
             try:
                 claim = Claim.next(self._engine, self._lease.executor_id)
                 if claim is not None:
                     self._see_through(claim)
                     continue
+                if not measured:
+                    measured = self._measure()
+                    continue
             except Exception:
                 logger.exception("taking a job failed; trying again")
             self._stopping.wait(self._settings.poll_seconds)
+
+    def _measure(self) -> bool:
+        """Measure this machine unless a job comes: it goes first. Whether that is done."""
+        try:
+            calibrate(self._settings, self._is_wanted)
+        except Interrupted:
+            return False
+        self._profile = Profile.of_this_machine(self._settings)
+        return True
+
+    def _is_wanted(self) -> bool:
+        return self._stopping.is_set() or Claim.is_due(self._engine, self._lease.executor_id)
 
     def _see_through(self, claim: Claim) -> None:
         rendering = Rendering(
@@ -95,9 +108,6 @@ class Worker:
             else:
                 claim.complete(expiry_ms(self._settings))
                 logger.info("job %s completed", claim.job_id)
-                leftovers = (checkpoint_key, preview_key, draft_key)
-                self._storage.delete(*(key(claim.job_id) for key in leftovers))
-            self._learn(rendering, claim)
         except ClaimLost:
             logger.info("job %s is no longer this worker's", claim.job_id)
         except Paused:
@@ -109,6 +119,18 @@ class Worker:
         except Exception as error:
             logger.exception("job %s failed", claim.job_id)
             self._fail(claim, JobError("internal_error", f"{type(error).__name__}: {error}"))
+        else:
+            self._wind_up(rendering, claim)
+
+    def _wind_up(self, rendering: Rendering, claim: Claim) -> None:
+        """What is left to do for a job that is done, and cannot fail by it any more."""
+        try:
+            if claim.draft_after is None:
+                leftovers = (checkpoint_key, preview_key, draft_key)
+                self._storage.delete(*(key(claim.job_id) for key in leftovers))
+            self._learn(rendering, claim)
+        except Exception:
+            logger.warning("job %s is done, but not cleaned up", claim.job_id, exc_info=True)
 
     def _fail(self, claim: Claim, error: JobError) -> None:
         expires_at = expiry_ms(self._settings)

@@ -8,20 +8,22 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+import psutil
 import pytest
 import sqlalchemy as sa
 
-from hunyuan_runner.jobs import database
+from hunyuan_runner.jobs import database, worker
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller, JobState
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs, WrongState
 from hunyuan_runner.media import probe
 from hunyuan_runner.params import Stage
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.profile import MEASURED_FILE, Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import ObjectNotFound, Storage, draft_key, open_storage, video_key
 from tests.jobs.conftest import LEASE_SECONDS, clip, freeze, wait_for, wait_for_end
+from tests.jobs.worker_process import CountingRenderer
 
 StartWorker = Callable[..., subprocess.Popen[str]]
 
@@ -211,6 +213,48 @@ def test_the_first_clips_teach_the_estimate(jobs: Jobs, start_worker: StartWorke
     assert after is not None
     assert after.expected > 0.9  # five steps of 0.2 s; the guess for so small a clip is far below
     assert after.high / after.low < before.high / before.low
+
+
+def test_a_job_that_waits_goes_before_measuring_the_machine(
+    jobs: Jobs, start_worker: StartWorker, settings: Settings
+) -> None:
+    waited = jobs.submit(clip()).id
+    process = psutil.Process(start_worker(calibrate=True).pid)
+    assert wait_for_end(jobs, waited).state is JobState.COMPLETED
+    assert not (settings.data_dir / MEASURED_FILE).exists()
+
+    benchmark = wait_for_child(process)
+    came = jobs.submit(clip()).id
+    assert wait_for_end(jobs, came).state is JobState.COMPLETED
+    assert benchmark.wait() != 0  # it was killed
+    wait_for_child(process)  # and begins again
+
+
+def wait_for_child(process: psutil.Process) -> psutil.Process:
+    while not (children := process.children()):
+        time.sleep(0.02)
+    return children[0]
+
+
+def test_nothing_that_follows_its_completion_fails_a_job(
+    jobs: Jobs,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sa.exc.IntegrityError("INSERT", None, ValueError("another was first"))
+
+    monkeypatch.setattr(worker, "learn", refuse)
+    monkeypatch.setenv("HUNYUAN_DATA_DIR", str(settings.data_dir))
+    first, second = (jobs.submit(clip()).id for _ in range(2))
+    ours = worker.Worker(settings, CountingRenderer())
+    ours.start()
+    assert wait_for_end(jobs, first).state is JobState.COMPLETED
+    assert wait_for_end(jobs, second).state is JobState.COMPLETED
+    ours.stop()
+    assert "failed" not in caplog.text
+    assert f"job {first} is done, but not cleaned up" in caplog.text
 
 
 def test_a_worker_goes_on_with_what_it_could_not_write_the_end_of(jobs: Jobs) -> None:
