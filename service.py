@@ -17,12 +17,20 @@ gc.disable()
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import bentoml
 from bentoml.exceptions import BentoMLException
 from bentoml.validators import ContentType
+
+# BentoML has every process keep metrics in files that are mapped into its memory, in a folder that
+# may be on the data disk: once that is full, writing to them ends the process. No metric is state,
+# and each service is one process. To be set before prometheus_client is imported.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+# The database of BentoML's tasks, none of which reach it: a file would need room on a disk.
+os.environ["BENTOML_RESULT_STORE"] = ":memory:"
 
 from hunyuan_runner import __version__
 from hunyuan_runner.logs import configure_logging

@@ -114,6 +114,13 @@ def test_a_setting_that_is_wrong_is_told_at_the_start(tmp_path: Path) -> None:
     assert "retention_hours" in service.log.read_text()
 
 
+def test_nothing_is_kept_in_bentomls_home(service: Service, client: httpx.Client) -> None:
+    # It is on the data disk, and what is mapped from a full one ends the process that writes to it.
+    assert client.get("/metrics").status_code == 200
+    home = service.data_dir.parent / "bentoml"
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
 def test_no_process_but_the_engines_child_imports_torch() -> None:
     code = (
         "import sys, service; heavy = {'torch', 'diffusers', 'transformers'} & set(sys.modules); "
