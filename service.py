@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import bentoml
+import click
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException
 from bentoml.validators import ContentType
 
@@ -33,6 +35,7 @@ os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 os.environ["BENTOML_RESULT_STORE"] = ":memory:"
 
 from hunyuan_runner import __version__
+from hunyuan_runner.listening import CannotListen, require_free
 from hunyuan_runner.logs import configure_logging
 from hunyuan_runner.params import GenerationRequest
 from hunyuan_runner.settings import get_settings
@@ -58,13 +61,27 @@ ADDRESS = {} if GUARDED else {"host": "127.0.0.1"}
 
 
 def prepare() -> None:
-    """Once, before any process starts: fail if nothing can be kept, and say who is answered."""
+    """In the server, before it starts any process: fail if that would be in vain."""
     try:
+        require_free(*_address())
         prepare_data_folder(settings)
-    except DataFolderUnusable as error:
+    except (CannotListen, DataFolderUnusable) as error:
         raise BentoMLException(str(error)) from error
+
+
+def prepare_front() -> None:
+    """As prepare(), and say who is answered."""
+    prepare()
     if not GUARDED:
         log.info("HUNYUAN_API_KEYS is not set: this machine alone is answered")
+
+
+def _address() -> tuple[str, int]:
+    """Where `bentoml serve` is to listen: by its options, or by its configuration."""
+    context = click.get_current_context(silent=True)
+    options = context.params if context else {}
+    http = BentoMLContainer.http
+    return options.get("host") or http.host.get(), options.get("port") or http.port.get()
 
 
 @bentoml.service(workers=1, metrics=NO_METRICS, logging=NO_ACCESS_LOG, tracing=NO_TRACES)
@@ -116,7 +133,7 @@ class HunyuanVideo:
         # Started beside this service by BentoML, and never called: renders go through the store.
         runner = bentoml.depends(HunyuanRunner)
 
-    on_deployment = bentoml.on_deployment(prepare)
+    on_deployment = bentoml.on_deployment(prepare_front)
 
     @bentoml.task(input_spec=GenerationRequest, batchable=False)
     def generate(self, **params: Any) -> Annotated[Path, ContentType("video/mp4")]:

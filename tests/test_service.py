@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -78,11 +79,36 @@ def test_make_run_serves_and_writes_nowhere_but_to_the_data_folder(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("entry", "port"), [("service:HunyuanVideo", "taken"), ("service:HunyuanRunner", "99999")]
+)
+def test_a_port_that_cannot_be_had_is_told_at_the_start(
+    entry: str, port: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        if port == "taken":
+            port = str(other.getsockname()[1])
+        options = ["--host", "127.0.0.1", "--port", port]
+        done = subprocess.run(
+            [sys.executable, "-m", "bentoml", "serve", entry, *options],
+            cwd=ROOT,
+            env=os.environ | {"BENTOML_HOME": str(tmp_path), "HUNYUAN_DATA_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
         ("HUNYUAN_DATA_DIR", __file__, "cannot write to the data folder"),
         ("HUNYUAN_RETENTION_HOURS", "a week", "HUNYUAN_RETENTION_HOURS: "),
         ("PORT", "http", "--port"),
+        ("PORT", "65536", "--port"),
+        ("PORT", "0", "--port"),
     ],
 )
 def test_serve_tells_in_a_line_why_it_cannot_start(variable: str, value: str, told: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import os
 import secrets
+import shlex
 import signal
 import sys
 from dataclasses import asdict
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from hunyuan_runner.cli.connection import (
 from hunyuan_runner.cli.display import columns, err, facts, out, outcome_table, progress, rounded
 from hunyuan_runner.cli.options import ApiKey, Json, Url
 from hunyuan_runner.client import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_URL, ServiceUnavailable
+from hunyuan_runner.listening import MAX_PORT, CannotListen, address_of, http_url, require_free
 
 STOP_SECONDS = 30  # that the service gets for answers and a job under way, once it is asked to stop
 
@@ -93,7 +95,9 @@ def serve(
     host: Annotated[
         str, typer.Option(help="The address to listen on; 0.0.0.0 is every one there is.")
     ] = DEFAULT_HOST,
-    port: Annotated[int, typer.Option(envvar="PORT", help="The port.")] = DEFAULT_PORT,
+    port: Annotated[
+        int, typer.Option(envvar="PORT", min=1, max=MAX_PORT, help="The port.")
+    ] = DEFAULT_PORT,
 ) -> None:
     """Run the service on this machine."""
     # Only here: whoever asks a service far away needs nothing of what runs one.
@@ -102,15 +106,17 @@ def serve(
 
     try:
         settings = get_settings()
+        address = address_of(host)
+        require_free(address, port)
         data_dir = prepare_data_folder(settings)
     except ValidationError as error:
         for problem in error.errors():
             complain(f"HUNYUAN_{str(problem['loc'][0]).upper()}: {problem['msg']}")
         raise typer.Exit(EXIT_REFUSED) from error
-    except DataFolderUnusable as error:
+    except (DataFolderUnusable, CannotListen) as error:
         complain(error)
         raise typer.Exit(EXIT_REFUSED) from error
-    if not (settings.api_keys or settings.allow_anonymous or _is_loopback(host)):
+    if not (settings.api_keys or settings.allow_anonymous or ip_address(address).is_loopback):
         complain(
             f"on {host} anybody could use this service. Set HUNYUAN_API_KEYS (`hunyuan keys new "
             "NAME` makes one), or HUNYUAN_ALLOW_ANONYMOUS=true if that is wanted."
@@ -118,19 +124,19 @@ def serve(
         raise typer.Exit(EXIT_REFUSED)
 
     prompt = '{"prompt": "A cat walks on grass"}'
-    url = f"http://{host}:{port}"
+    url = http_url(address, port)
     err.print(f"Starting on {url}. To try it, in another terminal:", soft_wrap=True)
+    route = shlex.quote(f"{url}/api/generate")
     key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
     err.print(
-        f"  curl -s {url}/api/generate{key} -H 'Content-Type: application/json' -d '{prompt}'",
-        soft_wrap=True,
+        f"  curl -s {route}{key} -H 'Content-Type: application/json' -d '{prompt}'", soft_wrap=True
     )
     ours = {
         "BENTOML_HOME": str(data_dir / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
     }
     command = [sys.executable, "-m", "bentoml", "serve", "service:HunyuanVideo"]
-    command += ["--working-dir", str(Path(__file__).parent.parent.parent), "--host", host]
+    command += ["--working-dir", str(Path(__file__).parent.parent.parent), "--host", address]
     command += ["--port", str(port), "--timeout-graceful-shutdown", str(STOP_SECONDS)]
     os.execve(sys.executable, command, ours | os.environ | {"HUNYUAN_DATA_DIR": str(data_dir)})
 
@@ -154,10 +160,3 @@ def new_key(
     out.print(key, soft_wrap=True)
     err.print("For the service, after a comma if HUNYUAN_API_KEYS has others:")
     out.print(f"HUNYUAN_API_KEYS={entry}", soft_wrap=True)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
