@@ -38,11 +38,17 @@ from hunyuan_runner import __version__
 from hunyuan_runner.listening import CannotListen, require_free
 from hunyuan_runner.logs import configure_logging
 from hunyuan_runner.params import GenerationRequest
+from hunyuan_runner.parent import die_with
 from hunyuan_runner.settings import get_settings
 from hunyuan_runner.storage import DataFolderUnusable, prepare_data_folder
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+# The server that started this process, which prepare() names. One that is killed stops nothing.
+SERVER = "HUNYUAN_RUNNER_SERVER"
+if (server := os.environ.pop(SERVER, None)) is not None:
+    die_with(int(server))
 
 settings = get_settings()
 configure_logging(settings.log_level, settings.log_format)
@@ -67,6 +73,7 @@ def prepare() -> None:
         prepare_data_folder(settings)
     except (CannotListen, DataFolderUnusable) as error:
         raise BentoMLException(str(error)) from error
+    os.environ[SERVER] = str(os.getpid())
 
 
 def prepare_front() -> None:

@@ -10,10 +10,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 
+from hunyuan_runner.listening import require_free
 from tests.conftest import (
     ROOT,
     Service,
@@ -76,6 +79,29 @@ def test_make_run_serves_and_writes_nowhere_but_to_the_data_folder(tmp_path: Pat
         process.wait(60)
         service.kill()
     assert not list(home.iterdir())
+
+
+def test_nothing_outlives_a_server_that_is_killed_and_the_job_under_way_goes_on(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    ours = {"HUNYUAN_DATA_DIR": str(tmp_path / "data"), "HUNYUAN_LEASE_SECONDS": "3"}
+    first = start_service(**ours)
+    with httpx.Client(base_url=first.url, timeout=30) as client:
+        job = wait_for(client, submit(client, **SLOW), lambda job: job["step"] >= 2)
+    family = psutil.Process(first.process.pid).children(recursive=True)
+    for name in ("--service-name HunyuanVideo", "HunyuanRunner", "hunyuan_runner.engine.child"):
+        assert any(name in " ".join(process.cmdline()) for process in family)
+    first.process.kill()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    address = urlsplit(first.url)
+    require_free(str(address.hostname), address.port or 0)
+
+    second = start_service(**ours)
+    with httpx.Client(base_url=second.url, timeout=30) as client:
+        done = finish(client, job)
+    assert done["status"] == "completed"
+    assert done["resumed_from_step"] >= 2
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ from hunyuan_runner.engine.quantize import pack_linear
 from hunyuan_runner.engine.transformer import DTYPES, UnmaskedAttention
 from hunyuan_runner.estimate import MEASURED_SPREAD, Rates
 from hunyuan_runner.host import cpp_compiler
+from hunyuan_runner.parent import die_with
 
 NICENESS = 10  # as the engine's
 ENOUGH_SECONDS = 1.5  # of timing some things in turns
@@ -243,6 +244,7 @@ def measure(model: str, precision: Precision, folder: Path, threads: int, kernel
 
 
 def main(threads: str, kernels: str, *wanted: str) -> None:
+    die_with(os.getppid())
     os.nice(NICENESS)
     torch.set_num_threads(int(threads))
     measured = {}

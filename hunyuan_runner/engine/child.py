@@ -6,13 +6,11 @@ torch is imported only once the parent has heard that loading began.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import gc
 import logging
 import os
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from hunyuan_runner.engine.events import Event, Failed, StageStarted
 from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
 from hunyuan_runner.logs import configure_logging
 from hunyuan_runner.params import Stage
+from hunyuan_runner.parent import die_with
 from hunyuan_runner.settings import LogFormat
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1
 NICENESS = 10
 MAX_MESSAGE_LENGTH = 300
 
@@ -115,11 +113,6 @@ def describe_failure(error: Exception, request: Generate) -> Failed:
     return Failed("generation_failed", f"{type(error).__name__}: {first_line}"[:MAX_MESSAGE_LENGTH])
 
 
-def _die_with_parent() -> None:
-    """The end of the pipe says so too, but is not heard while something holds the interpreter."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _go_first_when_memory_runs_out() -> None:
     """The kernel shall take this process, which resumes, and not the server beside it."""
     with contextlib.suppress(OSError):  # not offered by every container
@@ -136,8 +129,9 @@ def main(
 ) -> None:
     configure_logging(log_level, log_format)
     _let_others_go_first()
+    # The end of the pipe says so too, but is not heard while something holds the interpreter.
+    die_with(os.getppid())
     if sys.platform == "linux":
-        _die_with_parent()
         _go_first_when_memory_runs_out()
     Child(Connection(int(fd)), int(threads), Path(kernels), Path(prompts)).run()
 

@@ -1,0 +1,50 @@
+"""Processes that end when their parents do: real ones, really killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+
+import psutil
+import pytest
+
+# What the child of a process does about its parent.
+BY_THE_KERNEL = "parent.die_with(os.getppid())"
+BY_LOOKING = "threading.Thread(target=parent._watch, args=[os.getppid()]).start()"
+TOO_LATE = "parent.die_with(os.getppid() + 1)"
+
+CHILD = """
+import os, threading, time
+from hunyuan_runner import parent
+print(os.getpid(), flush=True)
+{}
+print("goes on", flush=True)
+time.sleep(600)
+"""
+PARENT = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("how", [BY_THE_KERNEL, BY_LOOKING], ids=["kernel", "looking"])
+def test_a_process_ends_when_its_parent_is_killed(how: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD.format(how)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        assert parent.stdout.readline() == "goes on\n"
+        parent.kill()
+    with suppress(psutil.NoSuchProcess):
+        child.wait(60)
+
+
+def test_a_process_ends_whose_parent_was_gone_before_it_asked() -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD.format(TOO_LATE)], capture_output=True, text=True, check=False
+    )
+    assert child.returncode == -9
+    assert "goes on" not in child.stdout
