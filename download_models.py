@@ -9,16 +9,20 @@ python download_models.py hunyuanvideo --quantise int8
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 import httpx2  # what huggingface_hub speaks HTTP with: its errors come through
 import typer
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import Progress
@@ -32,13 +36,27 @@ from hunyuan_runner.catalogue import (
     TRANSFORMER,
     Model,
 )
-from hunyuan_runner.manifest import DOWNLOAD_NOTE, file_sha256
 from hunyuan_runner.settings import Settings, get_settings
+from hunyuan_runner.weights import (
+    DOWNLOAD_NOTE,
+    INDEX_SUFFIX,
+    file_sha256,
+    read_index,
+    weight_files,
+    weights_entry,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 INDEX = "model_index.json"
 CONFIGS = {"config.json", "scheduler_config.json", "tokenizer_config.json"}
-PICKLES = (".bin", ".pt", ".pth", ".ckpt")  # the same weights again, in a form that can run code
+CONFIG_SUFFIXES = (".json", ".txt", ".model", ".jinja")  # configurations and vocabularies
 CHUNK = 2**24
+PAUSES = (1, 2, 4, 8, 16, 32)  # seconds before the hub is asked again
+LONGEST_PAUSE = 300  # seconds, whatever its Retry-After says
+RANGE_NOT_SATISFIABLE = 416
+FOR_NOW = (408, 429, 500, 502, 503, 504)  # statuses that another try may mend
 
 TERMS = """\
 The weights of {title} come under the Tencent Hunyuan Community Licence. In our words:
@@ -61,6 +79,8 @@ owned by Tencent or its affiliate.
 
 The agreement: {LICENCE_URL}
 """
+
+Answer = TypeVar("Answer")
 
 out = Console(markup=False, highlight=False)
 err = Console(markup=False, highlight=False, stderr=True)
@@ -91,6 +111,10 @@ def main(
     models_dir: Annotated[
         Path | None, typer.Option(help="Where models go; default: HUNYUAN_MODELS_DIR.")
     ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Fetch this commit, tag or branch; default: the commit that was tested."),
+    ] = None,
 ) -> None:
     """Fetch, check, quantise and list models. A download cut off goes on where it stopped."""
     settings = get_settings()
@@ -106,7 +130,9 @@ def main(
         _verify(model, settings.model_dir(model.id))
         return
     if model.repo is not None or quantise is None:
-        _install(model, settings.models_dir, accept_licence)
+        if revision is not None:
+            model = replace(model, revision=revision)
+        _install(model, settings.models_dir / model.id, accept_licence)
     if quantise is not None:
         _quantise(settings.model_dir(model.id))
 
@@ -131,9 +157,7 @@ def _verify(model: Model, folder: Path) -> None:
     out.print(f"{model.id} is complete")
 
 
-def _install(model: Model, models_dir: Path, accept_licence: bool) -> None:
-    folder = models_dir / model.id
-    partial = models_dir / f"{model.id}.partial"  # nobody takes it for a model
+def _install(model: Model, folder: Path, accept_licence: bool) -> None:
     if _is_installed(folder):
         out.print(f"{model.id} is installed: {folder}")
         return
@@ -142,22 +166,89 @@ def _install(model: Model, models_dir: Path, accept_licence: bool) -> None:
     if model.licence == HUNYUAN_LICENCE and not accept_licence:
         out.print(TERMS.format(title=model.title, licence_url=LICENCE_URL), soft_wrap=True)
         raise typer.Exit(1)
+    if problem := _not_a_place(folder):
+        _fail(f"{model.id} cannot be put into {folder}: {problem}")
+    folder = folder.resolve()  # a link leads to where there is room
+    partial = folder.with_name(f"{folder.name}.partial")  # nobody takes it for a model
     try:
-        _download(model.repo, model.revision, partial)
+        with _locked(partial):
+            if not _is_installed(folder):  # by another process, until just now
+                _download(model.repo, model.revision, partial)
+                _finish(partial, folder)
     except (OSError, ValueError, httpx2.HTTPError) as error:
-        _fail(f"{model.repo} could not be fetched: {error}\nRun this again to go on from here.")
+        _fail(f"{model.repo} could not be fetched: {error}\n{_remedy(error)}")
     except KeyboardInterrupt:
         err.print(
             f"Stopped. Run this again to go on; what is here so far is in {partial}", soft_wrap=True
         )
         raise typer.Exit(130) from None
+    out.print(f"{model.id} is installed: {folder}")
+
+
+def _not_a_place(folder: Path) -> str | None:
+    """Why a model cannot be moved to this path once it is whole, if so."""
+    if folder.is_symlink() and not folder.resolve().parent.is_dir():
+        return f"it is a link to {folder.readlink()}, whose folder is missing. Mount or make it."
+    if not folder.exists():
+        return None
+    if folder.is_mount():
+        return "it is a mount point. Mount the folder above it, or name another with --models-dir."
+    if not folder.is_dir():
+        return "it is a file. Move it away."
+    if any(folder.iterdir()):
+        return f"it has other files, and no {INDEX}. Move them away."
+    return None
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """Keep others from fetching the same model into the same folder. Raises OSError."""
+    partial.mkdir(parents=True, exist_ok=True)
+    lock = partial.with_suffix(".lock")  # beside it, because the folder is renamed when it is whole
+    try:
+        with FileLock(lock, blocking=False):
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+    except Timeout:
+        raise BusyError("another process is fetching it") from None
+
+
+class BusyError(OSError):
+    """Somebody else does what was asked for."""
+
+
+def _finish(partial: Path, folder: Path) -> None:
+    """Make a model of what was fetched. Raises OSError where that is not whole."""
     if problems := _problems(partial):
         for path in problems:
             if (partial / path).is_file():
                 (partial / path).unlink()
-        _fail(f"{_told(problems)}\nRun this again to fetch what is broken anew.")
+        raise OSError(_told(problems))
     partial.rename(folder)
-    out.print(f"{model.id} is installed: {folder}")
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about a download that failed."""
+    status = _status(error)
+    if isinstance(error, BusyError):
+        return "Wait for it, or stop it."
+    if status in (401, 403, 404):
+        return (
+            "The hub does not have it, or not for everyone. See whether it moved, or name another "
+            "--revision."
+        )
+    if isinstance(error, PermissionError):
+        return "Make the folder writable, or name another with --models-dir."
+    if isinstance(error, NoRoomError):
+        return "Make room, or name another folder with --models-dir; then run this again."
+    return "Run this again to go on from here."
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status that an error is about."""
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _quantise(folder: Path) -> None:
@@ -166,13 +257,13 @@ def _quantise(folder: Path) -> None:
         return
     from hunyuan_runner.engine.quantize import quantize
 
-    size = _bytes_in(folder / TRANSFORMER)
     try:
+        size = sum(path.stat().st_size for path in weight_files(folder / TRANSFORMER))
         _require_space(folder, size)
         with Progress(console=err) as progress:
             task = progress.add_task("quantising", total=None)
             quantize(folder, lambda done, of: progress.update(task, completed=done, total=of))
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         _fail(f"{folder.name} could not be quantised: {error}")
     out.print(
         f"{folder.name} is in int8, too: {folder / QUANTIZED_TRANSFORMER}. "
@@ -186,25 +277,47 @@ def _download(repo: str, revision: str | None, folder: Path) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the hub is imported
     from huggingface_hub import HfApi, hf_hub_url
 
-    def fetch(file: File) -> None:
-        _fetch(hf_hub_url(repo, file.path, revision=commit), file, folder)
+    def fetch(path: str) -> Path:
+        url = hf_hub_url(repo, path, revision=commit)
+        _patiently(lambda: _fetch(url, files[path], folder))
+        return folder / path
 
-    info = HfApi(token=False).model_info(repo, revision=revision, files_metadata=True)
+    api = HfApi(token=False)
+    info = _patiently(lambda: api.model_info(repo, revision=revision, files_metadata=True))
     commit = info.sha
     files = {file.path: file for file in map(_file, info.siblings or ())}
     if INDEX not in files:
         raise OSError(f"{repo} is no diffusers model: it has no {INDEX}")
-    folder.mkdir(parents=True, exist_ok=True)
-    fetch(files[INDEX])
-    components = _components(folder)
-    wanted = [file for file in files.values() if _is_wanted(file.path, components)]
-    _require_space(folder, sum(file.size for file in wanted) - _bytes_in(folder))
-    manifest = {"repo": repo, "commit": commit, "files": [asdict(file) for file in wanted]}
+    fetch(INDEX)
+    wanted = [path for path in files if _is_notice(path)] + [INDEX]
+    for component in _components(folder):
+        wanted += _wanted(component, files.keys(), fetch)
+    _forget_others(folder, [files[path] for path in wanted])
+    _require_space(folder, sum(files[path].size for path in wanted) - _bytes_in(folder))
+    listed = [asdict(files[path]) for path in wanted]
+    manifest = {"repo": repo, "commit": commit, "files": listed}
     (folder / DOWNLOAD_NOTE).write_text(json.dumps(manifest, indent=2))
-    for file in wanted:
-        fetch(file)
+    for path in wanted:
+        fetch(path)
     if not any(path.name.upper().startswith("NOTICE") for path in folder.iterdir()):
         (folder / "NOTICE").write_text(NOTICE)
+
+
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    """Ask again where the hub has too much to do, after as long as it wants."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    for pause in PAUSES:
+        try:
+            return ask()
+        except HfHubHTTPError as error:
+            if _status(error) not in FOR_NOW:
+                raise
+            wanted = error.response.headers.get("Retry-After", "")
+            seconds = min(int(wanted), LONGEST_PAUSE) if wanted.isdecimal() else pause
+            err.print(f"The hub answers {_status(error)}: asking again in {seconds} s")
+            time.sleep(seconds)
+    return ask()
 
 
 def _file(sibling: Any) -> File:
@@ -212,43 +325,105 @@ def _file(sibling: Any) -> File:
     return File(sibling.rfilename, sibling.size, digest)
 
 
-def _is_wanted(path: str, components: list[str]) -> bool:
-    """Whether to fetch a path that a stranger named: at most one folder deep, and no pickle."""
-    match path.split("/"):
-        case [name]:
-            return name == INDEX or name.upper().startswith(("LICENSE", "LICENCE", "NOTICE"))
-        case [folder, name]:
-            return folder in components and name != ".." and not name.endswith(PICKLES)
-    return False
+def _is_notice(path: str) -> bool:
+    return "/" not in path and path.upper().startswith(("LICENSE", "LICENCE", "NOTICE"))
+
+
+def _wanted(component: str, paths: Collection[str], fetch: Callable[[str], Path]) -> list[str]:
+    """Of the paths that a stranger named, those that a component is loaded from.
+
+    Its configurations, and its weights in the one form that is read: no pickles, which can run
+    code, no variants such as fp16, no GGUF. `fetch` brings the index that names the weights' files.
+    """
+    folder = f"{component}/"
+    names = {path.removeprefix(folder) for path in paths if path.startswith(folder)}
+    names = {name for name in names if name == Path(name).name}
+    chosen = {name for name in names if name.endswith(CONFIG_SUFFIXES) and ".index." not in name}
+    entry = weights_entry(names)
+    if entry is not None:
+        chosen.add(entry)
+        if entry.endswith(INDEX_SUFFIX):
+            chosen |= names & set(read_index(fetch(folder + entry)).values())
+    return [folder + name for name in sorted(chosen)]
+
+
+def _forget_others(folder: Path, files: list[File]) -> None:
+    """Delete what an earlier attempt fetched that is not wanted, as of another revision."""
+    kept = {folder / DOWNLOAD_NOTE}
+    for file in files:
+        kept |= {folder / file.path, _incomplete(folder / file.path, file)}
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in kept:
+            path.unlink()
+
+
+def _incomplete(target: Path, file: File) -> Path:
+    return target.with_name(f"{target.name}.{file.digest[:12]}.incomplete")
 
 
 def _fetch(url: str, file: File, folder: Path) -> None:
-    """Fetch one file, from where an earlier attempt stopped.
+    """Fetch one file, from where an earlier attempt stopped, or from its beginning where that
+    attempt left what cannot be gone on from.
 
     huggingface_hub's snapshot_download would begin a file anew, and a file may have 10 GB.
     """
+    from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import http_get
 
     target = folder / file.path
     if target.is_file() and target.stat().st_size == file.size:
         return
     target.parent.mkdir(exist_ok=True)
-    incomplete = target.with_name(f"{target.name}.{file.digest[:12]}.incomplete")
-    with incomplete.open("ab") as content:
-        http_get(
-            url,
-            content,
-            resume_size=content.tell(),
-            expected_size=file.size,
-            displayed_filename=file.path,
-        )
+    incomplete = _incomplete(target, file)
+    with Bounded(io.FileIO(incomplete, "ab"), file.size) as content:
+        fetched = content.tell()
+        try:
+            http_get(
+                url,
+                content,
+                resume_size=fetched,
+                expected_size=file.size,
+                displayed_filename=file.path,
+            )
+        except (LongerThanAnnounced, HfHubHTTPError) as error:
+            if isinstance(error, HfHubHTTPError) and _status(error) != RANGE_NOT_SATISFIABLE:
+                raise
+            incomplete.unlink()
+            if fetched == 0:
+                raise
+    if not incomplete.exists():
+        return _fetch(url, file, folder)
     incomplete.replace(target)
+
+
+class LongerThanAnnounced(OSError):
+    """The server sends more than the file has: another page, perhaps that of a login."""
+
+
+class Bounded(io.BufferedWriter):
+    """A file that takes no more than `limit` bytes. `write` raises LongerThanAnnounced."""
+
+    def __init__(self, raw: io.FileIO, limit: int) -> None:
+        super().__init__(raw)
+        self._limit = limit
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        if self.tell() + memoryview(data).nbytes > self._limit:
+            raise LongerThanAnnounced(
+                f"more than its {self._limit} bytes come for {self.name}; is there a login page or "
+                "a proxy in between?"
+            )
+        return super().write(data)
+
+
+class NoRoomError(OSError):
+    """The disk is too small."""
 
 
 def _require_space(folder: Path, missing: int) -> None:
     free = shutil.disk_usage(folder).free
     if missing > free:
-        raise OSError(
+        raise NoRoomError(
             f"{decimal(missing)} are still to come, but {folder.parent} has room "
             f"for {decimal(free)} only"
         )
@@ -290,19 +465,19 @@ def _unusable(folder: Path, component: str) -> Iterator[tuple[str, str]]:
         yield component, "has no configuration"
     if "config.json" not in names:
         return  # a tokenizer or a scheduler, without weights
-    shards = {name: set[str]() for name in names if name.endswith(".safetensors")}
-    for name in names:
-        if name.endswith(".safetensors.index.json"):
-            try:
-                for tensor, shard in _read_json(folder / component / name)["weight_map"].items():
-                    shards.setdefault(shard, set()).add(tensor)
-            except (ValueError, KeyError):
-                yield f"{component}/{name}", "is no index of weights"
+    entry = weights_entry(names) or ""
+    try:
+        index = read_index(folder / component / entry) if entry.endswith(INDEX_SUFFIX) else {}
+        shards = weight_files(folder / component)
+    except ValueError:
+        yield f"{component}/{entry}", "is no index of weights"
+        return
     if not shards:
         yield component, "has no weights"
-    for shard, tensors in shards.items():
-        if problem := _shard_problem(folder / component / shard, tensors):
-            yield f"{component}/{shard}", problem
+    for shard in shards:
+        tensors = {tensor for tensor, name in index.items() if name == shard.name}
+        if problem := _shard_problem(shard, tensors):
+            yield f"{component}/{shard.name}", problem
 
 
 def _stands_in(folder: Path, component: str) -> str | None:

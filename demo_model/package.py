@@ -1,5 +1,6 @@
 """Writes the parts as a folder that `HunyuanVideoPipeline.from_pretrained` loads."""
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from diffusers import (
 )
 
 from demo_model.text import TextEncoders
+from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256
 
 FLOW_SHIFT = 5.0
 
@@ -39,8 +41,24 @@ def write_package(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".demo-") as temporary:
         pipeline.save_pretrained(temporary)
+        write_digests(Path(temporary))
         for source in sorted(Path(temporary).rglob("*")):
             target = folder / source.relative_to(temporary)
             if source.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(source, target)
+
+
+def write_digests(folder: Path) -> None:
+    """Note the digest of every file of a model, as a download does."""
+    files = [
+        {
+            "path": path.relative_to(folder).as_posix(),
+            "size": path.stat().st_size,
+            "digest": file_sha256(path),
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != DOWNLOAD_NOTE
+    ]
+    note = {"repo": None, "commit": None, "files": files}
+    (folder / DOWNLOAD_NOTE).write_text(json.dumps(note, indent=2) + "\n")

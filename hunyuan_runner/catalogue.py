@@ -57,7 +57,8 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Model:
-    """One model. `repo` is a hub repository; None means the weights come with this project."""
+    """One model. `repo` is a hub repository, `revision` the commit of it that is fetched; None
+    means the weights come with this project."""
 
     id: str
     title: str
@@ -125,7 +126,7 @@ _MODELS = (
         id="hunyuanvideo",
         title="HunyuanVideo 13B, guidance-distilled",
         repo="hunyuanvideo-community/HunyuanVideo",
-        revision=None,
+        revision="e8c2aaa66fe3742a32c11a6766aecbf07c56e773",
         licence=HUNYUAN_LICENCE,
         parameters=12.8e9,
         architecture=_HUNYUAN_13B,
@@ -135,7 +136,7 @@ _MODELS = (
         id="fasthunyuan",
         title="FastHunyuan 13B, distilled to six steps",
         repo="FastVideo/FastHunyuan-diffusers",
-        revision=None,
+        revision="7e948fca38562e218ae34485e005956592d36d9b",
         licence=HUNYUAN_LICENCE,
         parameters=12.8e9,
         architecture=_HUNYUAN_13B,

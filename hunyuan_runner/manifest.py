@@ -6,7 +6,6 @@ one machine: no times, no ids.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -18,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.host import cpu_name, package_versions
 from hunyuan_runner.params import GenerationParams
+from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256, weight_files
 
 TAG = "manifest"  # of the MP4's metadata
-DOWNLOAD_NOTE = "manifest.json"  # in a downloaded model's folder: whence and what
 
 
 class ModelManifest(BaseModel):
@@ -93,11 +92,6 @@ class PublishedManifest(Manifest):
         )
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _revision(model_dir: Path) -> str | None:
     """The commit that download_models.py noted."""
     note = model_dir / DOWNLOAD_NOTE
@@ -106,7 +100,8 @@ def _revision(model_dir: Path) -> str | None:
 
 def _weights(model_dir: Path) -> dict[str, str]:
     digests = {}
-    for path in sorted(model_dir.glob("*/*.safetensors")):
+    folders = (folder for folder in sorted(model_dir.iterdir()) if folder.is_dir())
+    for path in (path for folder in folders for path in weight_files(folder)):
         stat = path.stat()
         digests[f"{path.relative_to(model_dir)}"] = _sha256(path, stat.st_size, stat.st_mtime_ns)
     return digests

@@ -178,6 +178,11 @@ class Settings(BaseSettings):
         """Where the engine keeps what text encoders made of prompts."""
         return self.data_dir.absolute() / "prompts"
 
+    @property
+    def verified_weights(self) -> Path:
+        """The file that remembers which weights the engine has compared with their digests."""
+        return self.data_dir.absolute() / "verified-weights.json"
+
     def model_dir(self, model_id: str) -> Path:
         """The folder of a model: below `models_dir`, or where it came with this project."""
         folder = self.models_dir / model_id

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.catalogue import MODELS, Model
 from tests import tiny
 from tests.stub_server import reply, serving
 
@@ -60,6 +60,10 @@ def package() -> dict[str, bytes]:
 SUPERFLUOUS = {
     "README.md": b"# Model",
     "transformer/model.bin": b"a pickle",
+    "transformer/model.fp16-00001-of-00001.safetensors": b"a variant",
+    "transformer/model.safetensors.index.fp16.json": b"a variant's index",
+    "transformer/model-q4_0.gguf": b"another format",
+    "transformer/README.md": b"# Transformer",
     "assets/demo.mp4": b"a video",
     "../outside.json": b"{}",
     "transformer/../../outside.json": b"{}",
@@ -76,13 +80,18 @@ class Hub:
     stall_at: int | None = None  # bytes of FIRST after which nothing more comes
     stalled: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
+    refusals: list[int] = field(default_factory=list)  # statuses with which it answers first
+    revisions: list[str] = field(default_factory=list)  # that were asked for
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
     tokens: list[str] = field(default_factory=list)
 
     def __call__(self, request: BaseHTTPRequestHandler) -> None:
         self.tokens += request.headers.get_all("Authorization", [])
         path = request.path.partition("?")[0]
-        if path.startswith(f"/api/models/{REPO}"):
+        if self.refusals:
+            reply(request, b"{}", self.refusals.pop(0), Retry_After="0")
+        elif path.startswith(f"/api/models/{REPO}"):
+            self.revisions.append(path.removeprefix(f"/api/models/{REPO}/revision/"))
             reply(request, json.dumps(self._info()).encode())
         elif path.startswith(f"/{REPO}/resolve/{COMMIT}/"):
             self._send(request, path.removeprefix(f"/{REPO}/resolve/{COMMIT}/"))
@@ -107,6 +116,9 @@ class Hub:
         self.asked.append((path, wanted))
         content = self.altered.get(path) or self.files[path]
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+        if start and start >= len(content):
+            reply(request, b"", 416, Content_Range=f"bytes */{len(content)}")
+            return
         length = str(len(content) - start)
         status = 206 if wanted else 200
         if path == FIRST and self.stall_at is not None:
@@ -227,12 +239,159 @@ def test_a_file_that_arrives_altered_is_thrown_away_and_fetched_anew(
     assert hub.asked == [(SECOND, None)]
 
 
+def test_an_answer_longer_than_the_file_is_not_gone_on_from(hub: Hub, models: Path) -> None:
+    hub.altered[SECOND] = b"<html>Log in to use this network</html>" * 100
+    result = install()
+    assert result.returncode == 1
+    assert "is there a login page" in result.stderr
+    hub.altered.clear()
+    hub.asked.clear()
+    assert install().returncode == 0
+    assert (SECOND, None) in hub.asked
+
+
+@pytest.mark.parametrize("excess", [0, 1, 1000])
+def test_what_an_earlier_attempt_left_too_long_is_fetched_anew(
+    hub: Hub, models: Path, excess: int
+) -> None:
+    digest = hashlib.sha256(hub.files[SECOND]).hexdigest()
+    left = models / "hunyuanvideo.partial" / f"{SECOND}.{digest[:12]}.incomplete"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(bytes(len(hub.files[SECOND]) + excess))
+    result = install()
+    if excess == 0:  # as long as it should be, and something else
+        assert f"{SECOND} is broken" in result.stderr
+        result = install()
+    assert result.returncode == 0, result.stderr
+    assert (models / "hunyuanvideo" / SECOND).read_bytes() == hub.files[SECOND]
+
+
+def test_what_is_left_of_another_revision_is_not_kept(hub: Hub, models: Path) -> None:
+    stale = models / "hunyuanvideo.partial" / "transformer" / "model-3-of-3.safetensors"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of a revision in three files")
+    assert install().returncode == 0
+    assert not (models / "hunyuanvideo" / "transformer" / stale.name).exists()
+
+
+@pytest.mark.parametrize("refusals", [[429], [503, 429]])
+def test_a_hub_that_has_too_much_to_do_is_asked_again(
+    hub: Hub, models: Path, refusals: list[int]
+) -> None:
+    hub.refusals += refusals
+    result = install()
+    assert result.returncode == 0, result.stderr
+    assert f"The hub answers {refusals[0]}" in result.stderr
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refusal_that_stays_is_not_asked_to_be_tried_again(
+    hub: Hub, models: Path, status: int
+) -> None:
+    hub.refusals += [status] * 10
+    result = install()
+    assert result.returncode == 1
+    assert "Run this again" not in result.stderr
+    assert "--revision" in result.stderr
+
+
+def test_the_revision_that_was_tested_is_fetched_unless_another_is_named(
+    hub: Hub, models: Path
+) -> None:
+    install()
+    shutil.rmtree(models)
+    download_models("hunyuanvideo", "--accept-licence", "--revision", "main")
+    assert hub.revisions == [MODELS["hunyuanvideo"].revision, "main"]
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS.values() if model.repo])
+def test_every_model_is_pinned_to_a_commit(model: Model) -> None:
+    assert re.fullmatch("[0-9a-f]{40}", model.revision or "")
+
+
+def put_files(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+
+
+def put_a_file(folder: Path) -> None:
+    folder.parent.mkdir()
+    folder.touch()
+
+
+def put_a_link_to_nowhere(folder: Path) -> None:
+    folder.parent.mkdir()
+    folder.symlink_to(folder.parent / "not mounted" / "model")
+
+
+@pytest.mark.parametrize(
+    ("occupy", "why"),
+    [
+        (put_files, "it has other files"),
+        (put_a_file, "it is a file"),
+        (put_a_link_to_nowhere, "whose folder is missing"),
+    ],
+)
+def test_a_place_that_a_model_cannot_be_moved_to_is_refused_before_the_hub_is_asked(
+    hub: Hub, models: Path, occupy: Callable[[Path], None], why: str
+) -> None:
+    occupy(models / "hunyuanvideo")
+    result = install()
+    assert result.returncode == 1
+    assert why in result.stderr
+    assert hub.revisions == []
+
+
+def test_a_mount_point_is_refused_before_the_hub_is_asked(hub: Hub, models: Path) -> None:
+    folder = models / "hunyuanvideo"
+    folder.mkdir(parents=True)
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder)], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root can mount")
+    try:
+        result = install()
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    assert result.returncode == 1
+    assert "it is a mount point" in result.stderr
+    assert hub.revisions == []
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_to_another_disk_is_followed(
+    hub: Hub, models: Path, tmp_path: Path, exists: bool
+) -> None:
+    target = tmp_path / "disk" / "model"
+    (target if exists else target.parent).mkdir(parents=True)
+    models.mkdir()
+    (models / "hunyuanvideo").symlink_to(target)
+    result = install()
+    assert result.returncode == 0, result.stderr
+    assert (target / FIRST).read_bytes() == hub.files[FIRST]
+    assert download_models("hunyuanvideo", "--verify").returncode == 0
+
+
+def test_of_two_downloads_at_once_one_is_refused(hub: Hub, models: Path) -> None:
+    hub.stall_at = HUB_CHUNK
+    command = [sys.executable, str(SCRIPT), "hunyuanvideo", "--accept-licence"]
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=_environment())
+    hub.stalled.wait()
+    second = install()
+    assert second.returncode == 1
+    assert "another process is fetching it" in second.stderr
+    first.kill()
+    first.wait()
+    hub.stall_at = None
+    assert install().returncode == 0
+
+
 def test_a_disk_too_small_is_told_before_anything_big_is_fetched(hub: Hub, models: Path) -> None:
     hub.claimed_sizes[FIRST] = 10**18
     result = install()
     assert result.returncode == 1
     assert "has room for" in result.stderr
-    assert hub.asked == [("model_index.json", None)]
+    assert FIRST not in dict(hub.asked)
 
 
 def test_a_model_that_is_installed_is_not_fetched_again(hub: Hub, models: Path) -> None:

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 
 from hunyuan_runner.engine.events import Event, Failed, StageStarted
 from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
+from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.logs import configure_logging
 from hunyuan_runner.params import Stage
 from hunyuan_runner.parent import die_with
 from hunyuan_runner.settings import LogFormat
+from hunyuan_runner.weights import WeightsAltered, verify_weights
 
 if TYPE_CHECKING:
     from hunyuan_runner.engine.pipeline import VideoPipeline
@@ -41,11 +43,14 @@ class Halt(Exception):
 class Child:
     """Holds the pipeline of one model at a time, and renders one request after the other."""
 
-    def __init__(self, connection: Connection, threads: int, kernels: Path, prompts: Path) -> None:
+    def __init__(
+        self, connection: Connection, threads: int, kernels: Path, prompts: Path, verified: Path
+    ) -> None:
         self._connection = connection
         self._threads = threads
         self._kernels = kernels
         self._prompts = prompts
+        self._verified = verified
         self._pipeline: VideoPipeline | None = None
         self._requests: queue.SimpleQueue[Generate] = queue.SimpleQueue()
         self._stopped_number = 0
@@ -91,9 +96,18 @@ class Child:
             from hunyuan_runner.engine.parts import Parts
             from hunyuan_runner.engine.pipeline import VideoPipeline
 
+            self._verify(request)
             parts = Parts(request.model_dir, request.precision, self._threads, self._kernels)
             self._pipeline = VideoPipeline(parts, self._prompts)
         return self._pipeline
+
+    def _verify(self, request: Generate) -> None:
+        """Raises WeightsAltered, or ModelIncomplete."""
+        from hunyuan_runner.engine.parts import reading
+
+        quantized = request.precision is Precision.INT8
+        with reading():
+            verify_weights(request.model_dir, quantized=quantized, note=self._verified)
 
 
 def describe_failure(error: Exception, request: Generate) -> Failed:
@@ -106,6 +120,12 @@ def describe_failure(error: Exception, request: Generate) -> Failed:
             "model_unavailable",
             f"The model {model} is missing or incomplete; "
             f"fetch it with: python download_models.py {model}",
+        )
+    if isinstance(error, WeightsAltered):
+        return Failed(
+            "model_unavailable",
+            f"The weights of {request.params.model} were changed: {error}. "
+            f"To see what is damaged: python download_models.py {request.params.model} --verify",
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failed("disk_full", "There is no space left on the disk for the frames.")
@@ -125,7 +145,13 @@ def _let_others_go_first() -> None:
 
 
 def main(
-    fd: str, threads: str, kernels: str, prompts: str, log_level: str, log_format: LogFormat
+    fd: str,
+    threads: str,
+    kernels: str,
+    prompts: str,
+    verified: str,
+    log_level: str,
+    log_format: LogFormat,
 ) -> None:
     configure_logging(log_level, log_format)
     _let_others_go_first()
@@ -133,7 +159,8 @@ def main(
     die_with(os.getppid())
     if sys.platform == "linux":
         _go_first_when_memory_runs_out()
-    Child(Connection(int(fd)), int(threads), Path(kernels), Path(prompts)).run()
+    places = (Path(kernels), Path(prompts), Path(verified))
+    Child(Connection(int(fd)), int(threads), *places).run()
 
 
 if __name__ == "__main__":

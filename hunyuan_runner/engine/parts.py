@@ -26,6 +26,7 @@ from hunyuan_runner.engine import transformer
 from hunyuan_runner.engine.decoder import Decoder, dtype_here
 from hunyuan_runner.engine.precision import BYTES_PER_PARAMETER, SMALL_PARAMETERS, Precision
 from hunyuan_runner.host import available_memory_bytes
+from hunyuan_runner.weights import weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Parts:
         self._kernels = kernels
         self._encoding: HunyuanVideoPipeline | None = None
         self._denoising: HunyuanVideoPipeline | None = None
-        with _reading():
+        with reading():
             _require_configs(model_dir)
             vae = AutoencoderKLHunyuanVideo.from_pretrained(
                 model_dir / "vae", local_files_only=True, torch_dtype=dtype_here()
@@ -74,7 +75,7 @@ class Parts:
         """
         if self._encoding is None:
             self._make_room(self._encoders_bytes(), on_loading)
-            with _reading():
+            with reading():
                 self._encoding = self._pipeline(
                     dtype=self._encoders_dtype(), transformer=None, vae=None
                 )
@@ -87,7 +88,7 @@ class Parts:
         """
         if self._denoising is None:
             self._make_room(self._transformer_bytes(), on_loading)
-            with _reading():
+            with reading():
                 loaded, self.precision = transformer.load(
                     self.model_dir, self.precision, self._threads, self._kernels
                 )
@@ -155,14 +156,15 @@ def _say_nothing() -> None:
 def _parameters(folder: Path) -> int:
     """How many numbers the weights in a part's folder are."""
     count = 0
-    for path in folder.glob("*.safetensors"):
+    for path in weight_files(folder):
         with safe_open(path, framework="pt") as file:
             count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
     return count
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
+def reading() -> Iterator[None]:
+    """Raise what reading a model's files fails by as ModelIncomplete."""
     try:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -230,10 +230,11 @@ class EngineProcess:
 
     def _start_child(self) -> _Child:
         ours, theirs = multiprocessing.Pipe()
-        threads = self._settings.threads or usable_cores()
-        folders = (self._settings.kernels_dir, self._settings.prompts_dir)
-        log = (self._settings.log_level, self._settings.log_format)
-        arguments = [theirs.fileno(), threads, *folders, *log]
+        settings = self._settings
+        threads = settings.threads or usable_cores()
+        places = (settings.kernels_dir, settings.prompts_dir, settings.verified_weights)
+        log = (settings.log_level, settings.log_format)
+        arguments = [theirs.fileno(), threads, *places, *log]
         with theirs:
             process = self._starter.submit(
                 subprocess.Popen[bytes],

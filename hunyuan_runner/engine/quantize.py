@@ -6,6 +6,7 @@ The saved form, a folder beside the original's, stands alone:
     rest.safetensors          embedders and output layer, float32
     modulation.safetensors    the blocks' modulation layers as they were, read once per clip
     block-000.safetensors …   the blocks: double ones first, then single ones
+    digests.json              SHA-256 of each of these
 
 Neither way is the whole model in memory in anything but int8.
 """
@@ -34,6 +35,7 @@ from hunyuan_runner.engine.blocks import (
     WeightAndBias,
 )
 from hunyuan_runner.engine.kernels import INT8_DEPTH, ROWS, Kernels, PackedLinear
+from hunyuan_runner.weights import QUANTIZED_NOTE, file_sha256, weight_files
 
 FORMAT = "hunyuan-runner int8 1"
 CONFIG, REST, MODULATION = "config.json", "rest.safetensors", "modulation.safetensors"
@@ -54,9 +56,10 @@ class StoredWeights:
     """The tensors of a folder's safetensors files, read when they are asked for."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises FileNotFoundError if there are none, SafetensorError if one is broken."""
+        """Raises FileNotFoundError if there are none, SafetensorError if one is broken, ValueError
+        if their index is."""
         self._file_of: dict[str, Path] = {}
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in weight_files(folder):
             with safe_open(path, framework="pt") as file:
                 self._file_of |= dict.fromkeys(file.keys(), path)
         if not self._file_of:
@@ -138,6 +141,8 @@ def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
         unfinished / MODULATION,
     )
     save_file(_rest(weights), unfinished / REST)
+    digests = {path.name: file_sha256(path) for path in sorted(unfinished.iterdir())}
+    (unfinished / QUANTIZED_NOTE).write_text(json.dumps(digests, indent=2))
     (unfinished / CONFIG).write_text(json.dumps(config | {"quantized": FORMAT}, indent=2))
     shutil.rmtree(folder / QUANTIZED_TRANSFORMER, ignore_errors=True)
     unfinished.rename(folder / QUANTIZED_TRANSFORMER)
