@@ -498,6 +498,7 @@ def test_the_child_ends_when_the_pipe_does() -> None:
                 "1",
                 "kernels",
                 "prompts",
+                "verified-weights.json",
                 "INFO",
                 "text",
             ],
