@@ -153,7 +153,9 @@ def front(app: ASGIApp) -> ASGIApp:
     # The runner, which imports this file too, need not carry FastAPI and all that is served.
     from hunyuan_runner.api.front import Front
 
-    return Front(app, settings)
+    front = Front(app, settings)
+    gc.freeze()
+    return front
 
 
 HunyuanVideo.add_asgi_middleware(front)  # type: ignore[attr-defined]

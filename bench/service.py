@@ -28,16 +28,20 @@ class Service:
     port: int
 
     def front_process(self) -> psutil.Process:
-        """The process that answers HTTP: the one BentoML handed the listening socket to.
+        return front_process(self.port)
 
-        Its parent, the supervisor, holds the socket too, so the youngest holder is the one.
-        """
-        holders = {
-            connection.pid
-            for connection in psutil.net_connections("tcp")
-            if connection.laddr and connection.laddr.port == self.port and connection.pid
-        } - {os.getpid()}
-        return max((psutil.Process(pid) for pid in holders), key=psutil.Process.create_time)
+
+def front_process(port: int) -> psutil.Process:
+    """The process that answers HTTP: the one BentoML handed the listening socket to.
+
+    Its parent, the supervisor, holds the socket too, so the youngest holder is the one.
+    """
+    holders = {
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.laddr and connection.laddr.port == port and connection.pid
+    } - {os.getpid()}
+    return max((psutil.Process(pid) for pid in holders), key=psutil.Process.create_time)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hunyuan_runner.api import events, front
+from hunyuan_runner.api import bodies, events
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.errors import CODES, GUARDED
 from hunyuan_runner.api.rest import create_app
@@ -96,10 +96,10 @@ def kinds(document: Schema) -> str:
 
 
 def limits(document: Schema) -> str:
-    seconds, mebibytes = front.BODY_TIMEOUT_SECONDS, front.MAX_BODY_BYTES >> 20
+    seconds, kibibytes = bodies.BODY_TIMEOUT_SECONDS, bodies.MAX_BODY_BYTES >> 10
     queued, hours = (Settings.model_fields[n].default for n in ("max_queued", "retention_hours"))
     rows = [
-        ("the body of a request", f"{mebibytes} MiB", "413 `body_too_large`"),
+        ("the body of a request", f"{kibibytes} KiB", "413 `body_too_large`"),
         ("the time it may take", f"{seconds} s", "408 `timeout`"),
         ("width x height x num_frames", f"{MAX_PIXEL_FRAMES:,}", "422 `too_large`"),
         ("requests, per key", "`HUNYUAN_RATE_LIMIT`; default: any", "429 `rate_limited`"),

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hunyuan_runner.api.front import MAX_BODY_BYTES
+from hunyuan_runner.api.bodies import MAX_BODY_BYTES
 from tests.conftest import SHORT
 
 ERROR_FIELDS = {"code", "message", "param", "type"}

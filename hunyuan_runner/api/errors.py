@@ -26,6 +26,7 @@ from hunyuan_runner.storage import ObjectNotFound
 TASK_ROUTE = "/generate"
 RETRY_AFTER_SECONDS = 5
 QUEUE_RETRY_AFTER_SECONDS = 30
+MAX_NAME_LENGTH = 100  # of a field that is named in an error
 DISK_FULL = "The disk of the data folder is full; nothing was changed."
 
 
@@ -108,7 +109,7 @@ _EXAMPLES = (
     ApiError(403, "foreign_page", "A page of another site may not do this."),
     ApiError(404, "not_found", "There is no job '18d4'; it may have been deleted or have expired"),
     ApiError(409, "wrong_state", "Job 18d4 is in_progress; cancel it before deleting it"),
-    ApiError(413, "body_too_large", "The body is larger than 1048576 bytes."),
+    ApiError(413, "body_too_large", "The body is larger than 262144 bytes."),
     ApiError(415, "not_json", "Send JSON, with the header Content-Type: application/json."),
     ApiError(416, "range_not_satisfiable", "The file has 183211 bytes.", param="Range"),
     ApiError(422, "invalid_value", "num_frames must be 4k+1, such as 49 or 53", param="num_frames"),
@@ -184,7 +185,7 @@ def as_api_error(error: Exception) -> ApiError:
         case RequestValidationError():
             return _invalid(error.errors()[0])
         case ValidationError():
-            return _invalid(error.errors()[0])
+            return _invalid(error.errors(include_url=False, include_input=False)[0])
         case JobNotFound() | DeliveryNotFound():
             return ApiError(404, "not_found", _sentence(error))
         case ObjectNotFound():
@@ -229,8 +230,6 @@ def _http_error(error: HTTPException) -> ApiError:
             allowed = (error.headers or {}).get("Allow", "")
             message = f"This route does not take this method; it takes {allowed}."
             return ApiError(405, "method_not_allowed", message, headers=error.headers)
-        case 400:  # FastAPI raises it for what it cannot decode
-            return ApiError(400, "malformed_json", "The body is not JSON in UTF-8.")
         case _:
             return ApiError(
                 error.status_code, "malformed", str(error.detail), headers=error.headers
@@ -239,10 +238,7 @@ def _http_error(error: HTTPException) -> ApiError:
 
 def _invalid(problem: ErrorDetails | dict[str, Any]) -> ApiError:
     """A 422 that names the field and what would be right, from pydantic's report."""
-    place, *fields = [str(part) for part in problem["loc"]] or [""]
-    if problem["type"] == "json_invalid":
-        reason = problem["ctx"]["error"]
-        return ApiError(400, "malformed_json", f"The body is not JSON: {reason} at {fields[0]}.")
+    place, *fields = [_shortened(str(part)) for part in problem["loc"]] or [""]
     if problem["type"] == "string_pattern_mismatch":  # only ids have a pattern
         return ApiError(404, "not_found", "There is no job with this id.")
     if place not in ("body", "query", "header"):  # raised by a model of ours, without a place
@@ -265,8 +261,15 @@ def _explain(problem: ErrorDetails | dict[str, Any], param: str | None) -> str:
             near = get_close_matches(str(param), GenerationRequest.model_fields, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             return f"{param} is not a known field{hint}"
+        case "int_parsing_size":
+            return f"{param} must be a number of fewer digits"
     rule = re.sub(r"^\w+ should ", "must ", message)
     return f"{param} {rule}" if param else _sentence(rule)
+
+
+def _shortened(name: str) -> str:
+    """A client's own word, repeated to it: not at any length."""
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}…"
 
 
 def _sentence(error: object) -> str:

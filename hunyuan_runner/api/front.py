@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hunyuan_runner import logs
 from hunyuan_runner.api.auth import Guard
 from hunyuan_runner.api.backend import Backend
+from hunyuan_runner.api.bodies import MAX_VALUES, overfull, with_body_read
 from hunyuan_runner.api.errors import INTERNAL, ApiError, error_response
 from hunyuan_runner.api.events import encode
 from hunyuan_runner.api.metrics import LATENCY, REQUESTS
@@ -32,8 +33,6 @@ from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.webhooks import Sender
 from hunyuan_runner.settings import Settings
 
-MAX_BODY_BYTES = 1 << 20
-BODY_TIMEOUT_SECONDS = 20
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 BENTOML_PATHS = ("/schema.json",)  # read by BentoML's client
 QUIET_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")  # asked for all day by machines
@@ -153,8 +152,10 @@ class Front:
         if scope["method"] == "HEAD":
             scope["method"] = "GET"  # whatever answers GET answers HEAD
             receive, send = _head_only(send)
+        if scope["query_string"].count(b"&") >= MAX_VALUES:
+            raise overfull("parameters")
         app = self._bentoml if scope["path"] in BENTOML_PATHS else self._app
-        await app(scope, await _with_body_read(scope, receive), send)
+        await app(scope, await with_body_read(scope, receive), send)
 
 
 def _when_told_to_stop(act: Callable[[], None]) -> None:
@@ -190,48 +191,6 @@ def _head_only(send: Send) -> tuple[Receive, Send]:
         return {"type": "http.disconnect"}
 
     return hang_up, send_head
-
-
-async def _with_body_read(scope: Scope, receive: Receive) -> Receive:
-    """Read the body before anything else does. Raises ApiError where it is too large or too slow.
-
-    BentoML's own time-out counts from the request's start, and would answer in a shape of its own.
-    """
-    headers = Headers(scope=scope)
-    declared = headers.get("Content-Length", "0")
-    if declared == "0" and "Transfer-Encoding" not in headers:
-        return receive
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-            body = await _read_body(receive)
-    except TimeoutError:
-        raise ApiError(408, "timeout", "The body did not arrive in time.") from None
-
-    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return unread.pop() if unread else await receive()
-
-    return replay
-
-
-async def _read_body(receive: Receive) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _too_large() -> ApiError:
-    return ApiError(413, "body_too_large", f"The body is larger than {MAX_BODY_BYTES} bytes.")
 
 
 def _record(exchange: _Exchange) -> None:

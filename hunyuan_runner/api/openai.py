@@ -6,7 +6,6 @@ is mapped: a canceled job is a failed video with the error code `canceled`.
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -14,9 +13,9 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
-from starlette.datastructures import UploadFile
 
 from hunyuan_runner.api.backend import Backend, FromBackend
+from hunyuan_runner.api.bodies import MULTIPART, URLENCODED, media_type_of, read_form
 from hunyuan_runner.api.errors import ApiError, refusals
 from hunyuan_runner.api.files import (
     SPRITESHEET,
@@ -30,7 +29,6 @@ from hunyuan_runner.api.requests import (
     IdempotencyKey,
     JobId,
     completed_job,
-    media_type_of,
     require_json,
     require_own_page,
 )
@@ -40,7 +38,7 @@ from hunyuan_runner.params import MAX_NUM_FRAMES, MAX_SIDE, MIN_SIDE, Generation
 
 OTHERS_MODELS = re.compile(r"sora-.*")  # named by code written for OpenAI: the default is meant
 POLL_MS = 500, 10_000  # the least and the most a client is asked to wait between two looks
-FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+FORMS = (MULTIPART, URLENCODED)
 FILES = {"video": VIDEO, "thumbnail": THUMBNAIL, "spritesheet": SPRITESHEET}
 
 
@@ -173,20 +171,11 @@ class VideosQuery(BaseModel):
 
 
 async def _read_video_request(request: Request) -> VideoRequest:
-    if media_type_of(request) in FORMS:
+    if media_type_of(request.headers) in FORMS:
         await require_own_page(request)
-        form = await request.form()
-        fields = {
-            name: value.filename if isinstance(value, UploadFile) else value
-            for name, value in form.items()
-        }
-        return VideoRequest.model_validate(fields)
+        return VideoRequest.model_validate(await read_form(request))
     await require_json(request)
-    try:
-        fields = json.loads(await request.body() or b"{}")
-    except (ValueError, RecursionError):
-        message = "The body is neither a form nor JSON in UTF-8."
-        raise ApiError(400, "malformed_json", message) from None
+    fields = await request.json() if await request.body() else {}
     return VideoRequest.model_validate(fields)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import Header, Path, Request
 
 from hunyuan_runner.api.backend import Backend
+from hunyuan_runner.api.bodies import media_type_of
 from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.jobs.job import Job, JobState
 
@@ -28,13 +29,9 @@ IdempotencyKey = Annotated[
 ]
 
 
-def media_type_of(request: Request) -> str:
-    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-
 async def require_json(request: Request) -> None:
     """Refuse other bodies: a page of another site can have a browser send a form, but not JSON."""
-    if media_type_of(request) != "application/json" and await request.body():
+    if media_type_of(request.headers) != "application/json" and await request.body():
         message = "Send JSON, with the header Content-Type: application/json."
         raise ApiError(415, "not_json", message)
 

@@ -1,0 +1,157 @@
+"""The bodies of requests: read whole, and looked at before anything works on them.
+
+All of that happens on the event loop, while every other request waits. pydantic explains every
+fault of a body, at 30 µs each, and python-multipart reads a form in Python: what no request can
+need is refused before they see it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from urllib.parse import unquote_to_bytes
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive, Scope
+
+from hunyuan_runner.api.errors import ApiError
+
+# The longest prompts, labels and URL there can be, with every character as \ud83d\ude00: 240 kB.
+MAX_BODY_BYTES = 1 << 18
+MAX_VALUES = 256  # a request has some 40 at most
+BODY_TIMEOUT_SECONDS = 20
+
+MULTIPART = "multipart/form-data"
+URLENCODED = "application/x-www-form-urlencoded"
+# A form has no labels: two prompts, in 4 bytes a character, or 12 if escaped.
+MAX_FORM_BYTES = {MULTIPART: 1 << 16, URLENCODED: 1 << 17}
+BODILESS = ("GET", "HEAD", "OPTIONS")  # no route of theirs reads a body
+IMAGE_FIELD = b'name="input_reference"'
+
+
+def media_type_of(headers: Headers) -> str:
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+async def with_body_read(scope: Scope, receive: Receive) -> Receive:
+    """Read the body before anything else does. Raises ApiError where none can be of use.
+
+    BentoML's own time-out counts from the request's start, and would answer in a shape of its own.
+    """
+    headers = Headers(scope=scope)
+    declared = headers.get("Content-Length", "0")
+    if scope["method"] in BODILESS or (declared == "0" and "Transfer-Encoding" not in headers):
+        return receive
+    media_type = media_type_of(headers)
+    if int(declared) > MAX_BODY_BYTES and media_type != MULTIPART:  # the server reads digits only
+        raise _too_large(media_type)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            body = await _read_body(receive, media_type)
+    except TimeoutError:
+        raise ApiError(408, "timeout", "The body did not arrive in time.") from None
+
+    if body and "json" in media_type:
+        _check_json(body)
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return replay
+
+
+async def _read_body(receive: Receive, media_type: str) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large(media_type, body)
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _too_large(
+    media_type: str, begun: bytes | bytearray = b"", limit: int = MAX_BODY_BYTES
+) -> ApiError:
+    if media_type == MULTIPART and IMAGE_FIELD in begun:
+        message = "input_reference is not supported: these models make videos from text alone"
+        return ApiError(422, "invalid_value", message, param="input_reference")
+    return ApiError(413, "body_too_large", f"The body is larger than {limit} bytes.")
+
+
+def _check_json(body: bytes) -> None:
+    """Raises ApiError where it is no JSON, or has more in it than any request can need."""
+    try:
+        parsed = json.loads(body)
+    except json.JSONDecodeError as error:
+        raise _malformed(f"The body is not JSON: {error.msg} at {error.pos}.") from None
+    except UnicodeDecodeError:
+        raise _malformed("The body is not JSON in UTF-8.") from None
+    except RecursionError:
+        raise _malformed("The body has lists or objects nested too deeply.") from None
+    except ValueError:  # what JSON allows and Python does not
+        raise _malformed("The body has a number with too many digits.") from None
+    _require_few_values(parsed)
+
+
+def _malformed(message: str) -> ApiError:
+    return ApiError(400, "malformed_json", message)
+
+
+def _require_few_values(body: object) -> None:
+    """Raises ApiError, and names the field in which there are too many if it can."""
+    left = MAX_VALUES
+    unseen: list[tuple[str | None, object]] = [(None, body)]
+    while unseen:
+        field, value = unseen.pop()
+        if not isinstance(value, dict | list):
+            continue
+        left -= len(value)
+        if left < 0:
+            raise overfull("values", field)
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        unseen.extend((field or str(name), each) for name, each in pairs)
+
+
+def overfull(things: str, param: str | None = None) -> ApiError:
+    """That a request has more of something than any can need."""
+    place = param or "The request"
+    message = f"{place} has too many {things}: at most {MAX_VALUES} are read"
+    return ApiError(422, "invalid_value", message, param=param)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form, by name; of a file, its name. Raises ApiError."""
+    media_type = media_type_of(request.headers)
+    body = await request.body()
+    if len(body) > MAX_FORM_BYTES[media_type]:
+        raise _too_large(media_type, body, MAX_FORM_BYTES[media_type])
+    if media_type == URLENCODED:
+        return _urlencoded(body)
+    async with request.form(max_files=MAX_VALUES, max_fields=MAX_VALUES) as form:
+        return {
+            name: (value.filename or "") if isinstance(value, UploadFile) else value
+            for name, value in form.items()
+        }
+
+
+def _urlencoded(body: bytes) -> dict[str, str]:
+    """As python-multipart reads it, of which every byte takes a step in Python."""
+    if body.count(b"&") >= MAX_VALUES:
+        raise overfull("fields")
+    if body.count(b"%") > MAX_FORM_BYTES[URLENCODED] // len("%41"):
+        raise ApiError(400, "malformed", "The form has a % that begins no escape.")
+    try:
+        pairs = [pair.partition(b"=") for pair in body.split(b"&") if pair]
+        return {_unescaped(name): _unescaped(value) for name, _, value in pairs}
+    except UnicodeDecodeError:
+        raise ApiError(400, "malformed", "The form is not in UTF-8.") from None
+
+
+def _unescaped(text: bytes) -> str:
+    return unquote_to_bytes(text.replace(b"+", b" ")).decode()
