@@ -1,11 +1,14 @@
-"""Connections to the public internet, and to nothing else that this machine can reach."""
+"""Connections to others: to the public internet alone, where nothing else is allowed."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from threading import Thread
+from typing import Any
 
 import httpcore
 
@@ -13,6 +16,7 @@ Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[list[Address]]]
 
 CONNECT_SECONDS = 3.0  # for each of a name's addresses
+MAX_LOOK_UPS = 256  # at once; each has a thread
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
 # What Python takes for public, in some versions at least, and clouds keep for themselves: Azure's
@@ -53,25 +57,49 @@ def literal_address(host: str) -> Address | None:
         return None
 
 
+_Found = list[tuple[Any, ...]]
+_looked_up: dict[str, Future[_Found]] = {}  # the names whose look-up is under way
+
+
 async def resolve(host: str) -> list[Address]:
     """The addresses of a name, the preferred one first. Raises OSError if there is none."""
+    if (found := _looked_up.get(host)) is None:
+        if len(_looked_up) >= MAX_LOOK_UPS:
+            raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
+        found = _looked_up[host] = Future()
+        found.set_running_or_notify_cancel()  # whoever awaits it may give up, but not for others
+        # A thread of its own: a look-up that hangs must not hold up those of other names, nor the
+        # end of the process.
+        Thread(target=_look_up, args=(host, found), daemon=True).start()
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        places = await asyncio.wrap_future(found)
     except UnicodeError as error:
         raise socket.gaierror(socket.EAI_NONAME, "cannot be a host's name") from error
-    return [ip_address(place[0]) for *_, place in found]
+    return [ip_address(place[0]) for *_, place in places]
 
 
-class PublicNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to public addresses only, and to the very ones that it has looked at."""
+def _look_up(host: str, found: Future[_Found]) -> None:
+    try:
+        found.set_result(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError) as error:
+        found.set_exception(error)
+    finally:
+        del _looked_up[host]
+
+
+class Network(httpcore.AsyncNetworkBackend):
+    """Connects to the very addresses that it has looked at, if all of a name's are allowed."""
 
     def __init__(
         self,
         resolve: Resolve = resolve,
         network: httpcore.AsyncNetworkBackend | None = None,
+        allows: Callable[[Address], bool] | None = is_public,
     ) -> None:
+        """`allows` None allows any address."""
         self._resolve = resolve
         self._network = network or httpcore.AnyIOBackend()
+        self._allows = allows
 
     async def connect_tcp(
         self,
@@ -81,13 +109,13 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises AddressRefused if any address of the host is not public."""
+        """Raises AddressRefused if any address of the host is not allowed."""
         literal = literal_address(host)
         try:
             addresses = [literal] if literal is not None else await self._resolve(host)
         except OSError as error:
             raise httpcore.ConnectError(f"{host}: {error.strerror}") from error
-        if not all(is_public(address) for address in addresses):
+        if self._allows is not None and not all(map(self._allows, addresses)):
             raise AddressRefused(host)
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterable
 from ipaddress import ip_address
 
 import httpcore
 import pytest
 
-from hunyuan_runner.network import Address, AddressRefused, PublicNetwork, Resolve, is_public
+from hunyuan_runner import network
+from hunyuan_runner.network import (
+    Address,
+    AddressRefused,
+    Network,
+    Resolve,
+    is_public,
+    resolve,
+)
 
 PUBLIC = "93.184.215.14"
 
@@ -106,8 +115,8 @@ class Names:
 
 
 def connect(host: str, recorder: Recorder, resolve: Resolve | None = None) -> None:
-    network = PublicNetwork(resolve, recorder) if resolve else PublicNetwork(network=recorder)
-    asyncio.run(network.connect_tcp(host, 443))
+    connections = Network(resolve, recorder) if resolve else Network(network=recorder)
+    asyncio.run(connections.connect_tcp(host, 443))
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "::ffff:10.0.0.1"])
@@ -143,3 +152,33 @@ def test_a_name_s_next_address_is_tried_where_one_is_dead() -> None:
 def test_a_name_without_an_address_is_a_failed_connection(host: str) -> None:
     with pytest.raises(httpcore.ConnectError, match=host):
         connect(host, Recorder())
+
+
+def test_a_look_up_that_hangs_holds_up_no_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    asked: list[str] = []
+
+    def look_up(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        if host.startswith("hanging"):
+            over.wait()
+        return [(2, 1, 6, "", (PUBLIC, 0))]
+
+    async def ask() -> None:
+        hanging = [asyncio.create_task(resolve(f"hanging-{n % 50}.example")) for n in range(200)]
+        await asyncio.sleep(0)
+        assert await resolve("example.com") == [ip_address(PUBLIC)]
+        for task in hanging[:100]:  # given up by those who asked, not by the others
+            task.cancel()
+        over.set()
+        assert await asyncio.gather(*hanging[100:]) == [[ip_address(PUBLIC)]] * 100
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    asyncio.run(ask())
+    assert len(asked) == 51  # a name is looked up once, however many wait for it
+
+
+def test_look_ups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "MAX_LOOK_UPS", 0)
+    with pytest.raises(httpcore.ConnectError, match="too many names"):
+        connect("example.com", Recorder())

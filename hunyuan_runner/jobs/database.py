@@ -103,8 +103,14 @@ deliveries = sa.Table(
         "job_id", sa.Text, sa.ForeignKey("hunyuan_jobs.id", ondelete="CASCADE"), nullable=False
     ),
     sa.Column("event", sa.Text, nullable=False),
+    # Among those of its job: a lower one happened earlier.
+    sa.Column("position", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),  # the job's
+    sa.Column("receiver", sa.Text, nullable=False, server_default=""),  # host and port
     sa.Column("job", sa.JSON, nullable=False),  # its row, as it was when the event happened
     sa.Column("state", sa.Text, nullable=False),
+    # The latest attempt failed, and none is under way.
+    sa.Column("in_vain", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("last_status", sa.Integer),
     sa.Column("last_error", sa.Text),
@@ -112,7 +118,7 @@ deliveries = sa.Table(
     # While it is attempted, the time at which another sender may take it for forgotten.
     sa.Column("next_attempt_at", sa.BigInteger),
     sa.Column("last_attempt_at", sa.BigInteger),
-    sa.Index("hunyuan_deliveries_due", "next_attempt_at"),
+    sa.Index("hunyuan_deliveries_next", "next_attempt_at", "owner", "receiver"),
     sa.Index("hunyuan_deliveries_job", "job_id"),
 )
 

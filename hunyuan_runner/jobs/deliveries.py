@@ -3,15 +3,22 @@
 So there is a delivery exactly if its job is durably in the state that it tells of. Senders (see
 webhooks.py) take deliveries by claims that run out: what a dead one had begun, another sends again.
 Times are those of the database's clock, which all of them share.
+
+The events of a job are sent in order. Each waits until the one before it has been attempted; if
+that was in vain, the later one supersedes it, so that a receiver that fails for a day still
+gets the job's end first when it is back. Owners and receivers have equal shares of each sender: one
+that never answers holds up no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
@@ -20,7 +27,11 @@ from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.params import WebhookEvent
 
 CLAIM_MS = 30_000  # longer than any attempt takes
-GIVE_UP_MS = 24 * 3600 * 1000
+CLAIM_LOCK = 0x68756E79_646C7679  # any constant of our own
+# What one sender has under way at most: for one owner, and of that for one receiver.
+PER_OWNER = 16
+PER_RECEIVER = 4
+BATCH = 200
 
 EVENTS: dict[str, WebhookEvent] = {
     JobState.IN_PROGRESS: "started",
@@ -38,11 +49,15 @@ class DeliveryNotFound(LookupError):
 
 
 class DeliveryState(StrEnum):
-    """How a delivery stands; a failed one is attempted no more."""
+    """How a delivery stands; a failed one is attempted no more.
+
+    A superseded one was attempted in vain until a later event of the job came.
+    """
 
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,8 @@ class Delivery:
 
     id: str
     event: WebhookEvent
+    owner: str
+    receiver: str  # the host and port of its webhook
     state: DeliveryState
     attempts: int
     last_status: int | None
@@ -64,6 +81,8 @@ class Delivery:
         return cls(
             id=row.id,
             event=row.event,
+            owner=row.owner,
+            receiver=row.receiver,
             state=DeliveryState(row.state),
             attempts=row.attempts,
             last_status=row.last_status,
@@ -92,7 +111,7 @@ class Outcome:
 
     @property
     def state(self) -> DeliveryState:
-        """The delivery's, while it is not too old: 410 says that nobody is there any more."""
+        """The delivery's, unless it is given up: 410 says that nobody is there any more."""
         if self.status is not None and 200 <= self.status < 300:
             return DeliveryState.DELIVERED
         return DeliveryState.FAILED if self.status == 410 else DeliveryState.PENDING
@@ -114,12 +133,69 @@ def owe(connection: sa.Connection, row: sa.Row[Any]) -> None:
             id=delivery_id,
             job_id=row.id,
             event=event,
+            position=2 * row.run + (event != "started"),
+            owner=row.owner,
+            receiver=urlsplit(row.webhook_url).netloc.lower(),
             job=row._asdict(),
             state=DeliveryState.PENDING,
             created_at=now,
             next_attempt_at=now,
         )
     )
+
+
+_other = deliveries.alias("other")  # of the same job
+
+
+def _another(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Whether the job has another pending delivery of which this is true."""
+    pending = _other.c.state == DeliveryState.PENDING
+    return sa.exists().where(_other.c.job_id == deliveries.c.job_id, pending, *conditions)
+
+
+# Whether it is this delivery's turn among those of its job.
+_FIRST_OF_JOB = sa.and_(
+    ~_another(_other.c.position < deliveries.c.position, ~_other.c.in_vain),
+    ~sa.and_(deliveries.c.in_vain, _another(_other.c.position > deliveries.c.position)),
+)
+
+
+class _Load:
+    """How much a sender has under way, by owner and by receiver."""
+
+    def __init__(self, under_way: Iterable[Delivery]) -> None:
+        self._owners: Counter[str] = Counter()
+        self._receivers: Counter[tuple[str, str]] = Counter()
+        for delivery in under_way:
+            self._add(delivery)
+
+    def not_full(self, share: int) -> list[sa.ColumnElement[bool]]:
+        """That a delivery's owner and receiver have less than such a share; nothing if all do."""
+        owners = [owner for owner, number in self._owners.items() if number >= share]
+        share = min(share, PER_RECEIVER)
+        receivers = [pair for pair, number in self._receivers.items() if number >= share]
+        conditions: list[sa.ColumnElement[bool]] = []
+        if owners:
+            conditions.append(deliveries.c.owner.not_in(owners))
+        if receivers:
+            pair = sa.tuple_(deliveries.c.owner, deliveries.c.receiver)
+            conditions.append(pair.not_in(receivers))
+        return conditions
+
+    def take(self, rows: Sequence[sa.Row[Any]], share: int, limit: int) -> list[str]:
+        """The ids of those, up to a limit, that fit into the shares; counted from now on."""
+        taken: list[str] = []
+        for row in rows:
+            pair = row.owner, row.receiver
+            fits = self._owners[row.owner] < share
+            if fits and self._receivers[pair] < min(share, PER_RECEIVER) and len(taken) < limit:
+                self._add(row)
+                taken.append(row.id)
+        return taken
+
+    def _add(self, delivery: Delivery | sa.Row[Any]) -> None:
+        self._owners[delivery.owner] += 1
+        self._receivers[delivery.owner, delivery.receiver] += 1
 
 
 class Outbox:
@@ -129,12 +205,13 @@ class Outbox:
         self._engine = engine
         # As a subquery: looked up once, so that an index can be searched for it.
         self._now = sa.select(clock(engine)).scalar_subquery()
+        self._due = sa.and_(deliveries.c.next_attempt_at <= self._now, _FIRST_OF_JOB)
 
     def of_job(self, job_id: str) -> list[Delivery]:
         """The job's deliveries, the oldest first."""
         query = sa.select(deliveries).where(deliveries.c.job_id == job_id)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(deliveries.c.created_at, deliveries.c.id))
+            rows = connection.execute(query.order_by(deliveries.c.position, deliveries.c.id))
             return [Delivery.of(row) for row in rows]
 
     def resend(self, job_id: str, delivery_id: str) -> Delivery:
@@ -142,7 +219,7 @@ class Outbox:
         update = (
             sa.update(deliveries)
             .where(deliveries.c.job_id == job_id, deliveries.c.id == delivery_id)
-            .values(state=DeliveryState.PENDING, next_attempt_at=self._now)
+            .values(state=DeliveryState.PENDING, in_vain=False, next_attempt_at=self._now)
             .returning(deliveries)
         )
         with self._engine.begin() as connection:
@@ -151,48 +228,73 @@ class Outbox:
             raise DeliveryNotFound(delivery_id)
         return Delivery.of(row)
 
-    def claim(self, limit: int) -> list[Attempt]:
-        """Take up to so many of the deliveries that are due."""
-        due = deliveries.c.next_attempt_at <= self._now
-        chosen = (
-            sa.select(deliveries.c.id)
-            .where(due)
-            # News first: receivers that never answer hold up none but each other.
-            .order_by(deliveries.c.attempts, deliveries.c.next_attempt_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
+    def claim(self, limit: int, under_way: Iterable[Delivery] = ()) -> list[Attempt]:
+        """Take up to so many of the deliveries that are due, besides those under way already."""
+        load = _Load(under_way)
+        claimed: list[sa.Row[Any]] = []
         with self._engine.begin() as connection:
-            ids = connection.execute(chosen).scalars().all()
-            if not ids:
-                return []
-            claimed = connection.execute(
-                sa.update(deliveries)
-                .where(deliveries.c.id.in_(ids), due)  # SQLite does not lock what it selects
-                .values(
-                    attempts=deliveries.c.attempts + 1,
-                    last_attempt_at=self._now,
-                    next_attempt_at=self._now + CLAIM_MS,
-                )
-                .returning(deliveries)
-            ).all()
-            job_ids = {row.job_id for row in claimed}
-            found = connection.execute(sa.select(jobs).where(jobs.c.id.in_(job_ids)))
-            present = {row.id: row._asdict() for row in found}
+            if self._engine.dialect.name == "postgresql":
+                # No other sender looks while this one takes. On SQLite the update looks again.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CLAIM_LOCK)))
+            share = 1  # nobody gets a second while another waits for a first, and so on
+            while share <= PER_OWNER and len(claimed) < limit:
+                not_full = load.not_full(share)
+                rows = connection.execute(self._waiting(not_full)).all()
+                if ids := load.take(rows, share, limit - len(claimed)):
+                    claimed += self._take(connection, ids)
+                if len(rows) < BATCH:
+                    if not not_full and len(ids) == len(rows):
+                        break  # that was all
+                    share *= 2
+            return self._attempts(connection, claimed)
+
+    def _waiting(self, not_full: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
+        """Those due, the news first."""
+        columns = deliveries.c.id, deliveries.c.owner, deliveries.c.receiver
+        query = sa.select(*columns).where(self._due, *not_full)
+        return query.order_by(deliveries.c.attempts, deliveries.c.next_attempt_at).limit(BATCH)
+
+    def _take(self, connection: sa.Connection, ids: list[str]) -> Sequence[sa.Row[Any]]:
+        claimed = connection.execute(
+            sa.update(deliveries)
+            .where(deliveries.c.id.in_(ids), self._due)
+            .values(
+                attempts=deliveries.c.attempts + 1,
+                in_vain=False,
+                last_attempt_at=self._now,
+                next_attempt_at=self._now + CLAIM_MS,
+            )
+            .returning(deliveries)
+        ).all()
+        connection.execute(
+            sa.update(deliveries)
+            .where(
+                deliveries.c.job_id.in_({row.job_id for row in claimed}),
+                deliveries.c.state == DeliveryState.PENDING,
+                deliveries.c.in_vain,
+                _another(_other.c.position > deliveries.c.position),
+            )
+            .values(state=DeliveryState.SUPERSEDED, in_vain=False, next_attempt_at=None)
+        )
+        return claimed
+
+    def _attempts(self, connection: sa.Connection, claimed: Sequence[sa.Row[Any]]) -> list[Attempt]:
+        found = connection.execute(
+            sa.select(jobs).where(jobs.c.id.in_({row.job_id for row in claimed}))
+        )
+        present = {row.id: row._asdict() for row in found}
         return [
             # What an older version did not write down is as it is now.
             Attempt(Delivery.of(row), row.next_attempt_at, present[row.job_id] | row.job)
             for row in claimed
         ]
 
-    def settle(self, attempt: Attempt, outcome: Outcome, pause_ms: int) -> None:
-        """Note what came of an attempt; where nothing did, the next is due after the pause."""
-        delivery = attempt.delivery
+    def settle(self, attempt: Attempt, outcome: Outcome, pause_ms: int | None) -> None:
+        """Note what came of an attempt. If it was in vain, the next is due after the pause; without
+        a pause it is given up."""
         state, next_attempt_at = outcome.state, None
         if state is DeliveryState.PENDING:
-            assert delivery.last_attempt_at is not None
-            age = delivery.last_attempt_at - delivery.created_at
-            if age.total_seconds() * 1000 + pause_ms > GIVE_UP_MS:
+            if pause_ms is None:
                 state = DeliveryState.FAILED
             else:
                 next_attempt_at = self._now + pause_ms
@@ -201,13 +303,25 @@ class Outbox:
                 sa.update(deliveries)
                 # Unless it was claimed or asked for again meanwhile.
                 .where(
-                    deliveries.c.id == delivery.id,
+                    deliveries.c.id == attempt.delivery.id,
                     deliveries.c.next_attempt_at == attempt.claimed_until,
                 )
                 .values(
                     state=state,
+                    in_vain=state is DeliveryState.PENDING,
                     last_status=outcome.status,
                     last_error=outcome.error,
                     next_attempt_at=next_attempt_at,
                 )
+            )
+
+    def catch_up(self) -> None:
+        """Make due what waits for a time that a clock, since set back, had given it."""
+        seen_at = sa.func.coalesce(deliveries.c.last_attempt_at, deliveries.c.created_at)
+        later = self._now + CLAIM_MS
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(deliveries)
+                .where(deliveries.c.next_attempt_at > later, seen_at > later)
+                .values(next_attempt_at=self._now)
             )

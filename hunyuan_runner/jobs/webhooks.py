@@ -9,6 +9,7 @@ import logging
 import math
 import random
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,13 +27,16 @@ from hunyuan_runner.jobs.database import shared_secrets
 from hunyuan_runner.jobs.deliveries import Attempt, Delivery, Outbox, Outcome
 from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.store import Jobs
-from hunyuan_runner.network import AddressRefused, PublicNetwork
+from hunyuan_runner.network import AddressRefused, Network, is_public
 from hunyuan_runner.settings import SECRET_PREFIX, Settings
 
 POLL_SECONDS = 1.0
-DELIVERIES_AT_ONCE = 8
+BREATH_SECONDS = 0.05  # between two looks at what is due, at least
+CATCH_UP_SECONDS = 60.0
+DELIVERIES_AT_ONCE = 64
 ATTEMPT_SECONDS = 10.0  # from the look-up of the name to the status
 LONGEST_PAUSE_SECONDS = 4 * 3600.0
+GIVE_UP_SECONDS = 24 * 3600.0
 STOP_SECONDS = 5.0
 OWN_SECRET = "webhooks"
 OWN_SECRET_BYTES = 32
@@ -52,12 +56,15 @@ class Sender:
         self._jobs = jobs
         self._render = render
         self._outbox = Outbox(jobs.engine)
-        self._stopping = asyncio.Event()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._wake = asyncio.Event()  # something ended, or the sender is to stop
+        self._under_way: dict[asyncio.Task[None], Delivery] = {}
+        allow_private = settings.webhook_allow_private
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(),
+            max_connections=None,
             max_keepalive_connections=0,
-            network_backend=None if settings.webhook_allow_private else PublicNetwork(),
+            network_backend=Network(allows=None if allow_private else is_public),
         )
 
     def start(self) -> None:
@@ -66,14 +73,21 @@ class Sender:
 
     async def stop(self) -> None:
         """Take up no more, and give what is under way a little time."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         await self._task
 
     async def _send_until_stopped(self) -> None:
-        while not self._stopping.is_set():
+        catch_up_at = 0.0
+        while not self._stopping:
+            self._wake.clear()
+            if (now := time.monotonic()) >= catch_up_at:
+                catch_up_at = now + CATCH_UP_SECONDS
+                await self._catch_up()
             await self._take_up()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
+                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+            await asyncio.sleep(BREATH_SECONDS)
         if self._under_way:
             _, cut_off = await asyncio.wait(self._under_way, timeout=STOP_SECONDS)
             for task in cut_off:  # to be sent again when its claim has run out
@@ -81,19 +95,31 @@ class Sender:
             await asyncio.gather(*cut_off, return_exceptions=True)
         await self._pool.aclose()
 
+    async def _catch_up(self) -> None:
+        try:
+            await run_in_threadpool(self._outbox.catch_up)
+        except Exception:
+            logger.exception("webhooks may wait for a clock that was set back")
+
     async def _take_up(self) -> None:
         room = DELIVERIES_AT_ONCE - len(self._under_way)
         if room == 0:
             return
         try:
-            attempts = await run_in_threadpool(self._outbox.claim, room)
+            attempts = await run_in_threadpool(
+                self._outbox.claim, room, list(self._under_way.values())
+            )
         except Exception:
             logger.exception("no webhooks could be looked up; trying again")
             return
         for attempt in attempts:
             task = asyncio.create_task(self._see_through(attempt))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            self._under_way[task] = attempt.delivery
+            task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        self._wake.set()
 
     async def _see_through(self, attempt: Attempt) -> None:
         delivery = attempt.delivery
@@ -105,8 +131,9 @@ class Sender:
         told = outcome.error or f"answered {outcome.status}"
         logger.info("webhook %s, attempt %d: %s", delivery.id, delivery.attempts, told)
         pause = pause_after(delivery.attempts, self._settings.webhook_retry_seconds)
+        pause_ms = None if pause is None else int(pause * 1000)
         try:
-            await run_in_threadpool(self._outbox.settle, attempt, outcome, int(pause * 1000))
+            await run_in_threadpool(self._outbox.settle, attempt, outcome, pause_ms)
         except Exception:
             logger.exception("webhook %s: sent again when its claim has run out", delivery.id)
 
@@ -145,10 +172,17 @@ class Sender:
         ]
 
 
-def pause_after(attempts: int, first_pause: float) -> float:
-    """Seconds until the next attempt: twice as many each time, up to hours, and scattered."""
-    pause = math.ldexp(first_pause, min(attempts - 1, 20))
-    return min(pause, LONGEST_PAUSE_SECONDS) * random.uniform(0.8, 1.2)
+def pause_after(attempts: int, first_pause: float) -> float | None:
+    """Seconds until the next attempt: twice as many each time, up to hours, and scattered.
+
+    None once the pauses add up to a day. Attempts are counted, not hours: while no sender ran, or
+    a clock was wrong, nothing was attempted.
+    """
+    made = range(min(attempts, 100))
+    pauses = [min(math.ldexp(first_pause, n), LONGEST_PAUSE_SECONDS) for n in made]
+    if sum(pauses) > GIVE_UP_SECONDS:
+        return None
+    return pauses[-1] * random.uniform(0.8, 1.2)
 
 
 def secret_of(owner: str, settings: Settings, engine: sa.Engine) -> str:
