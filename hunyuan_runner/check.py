@@ -19,8 +19,8 @@ import httpx
 from pydantic import ValidationError
 
 from hunyuan_runner.client import ApiError, HunyuanClient, HunyuanError, Job, JobHandle, calls
+from hunyuan_runner.client.address import Address, authorization
 from hunyuan_runner.client.errors import no_answer
-from hunyuan_runner.client.protocol import http_options
 from hunyuan_runner.client.sse import EventDecoder
 from hunyuan_runner.client.views import ErrorBody, Info, JobPage, Model, Refusal, View
 from hunyuan_runner.params import MIN_SIDE
@@ -82,6 +82,7 @@ class Inapplicable(Exception):
 class Deployment:
     """The service, as whoever has the key sees it and as a stranger does."""
 
+    address: Address
     client: HunyuanClient
     http: httpx.Client
     stranger: httpx.Client
@@ -123,19 +124,20 @@ def examine(url: str, api_key: str | None, *, wait: bool, rendering: Rendering) 
         try:
             deployment.http.get("/livez")
         except httpx.TransportError as error:
-            raise no_answer(url, error) from error
+            raise no_answer(deployment.address, error) from error
         return _walk(deployment, _checks(wait))
 
 
 @contextmanager
 def _deployment(url: str, api_key: str | None, rendering: Rendering) -> Iterator[Deployment]:
+    address, key = Address.of(url), authorization(api_key)
     with (
         HunyuanClient(url, api_key=api_key, timeout=TIMEOUT_SECONDS, retries=0) as client,
-        httpx.Client(**http_options(url, api_key, TIMEOUT_SECONDS)) as http,
-        httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS) as stranger,
+        httpx.Client(**address.options, headers=key, timeout=TIMEOUT_SECONDS) as http,
+        httpx.Client(**address.options, timeout=TIMEOUT_SECONDS) as stranger,
         TemporaryDirectory() as folder,
     ):
-        yield Deployment(client, http, stranger, rendering, Path(folder))
+        yield Deployment(address, client, http, stranger, rendering, Path(folder))
 
 
 def _walk(deployment: Deployment, checks: Sequence[Check]) -> Report:
@@ -175,7 +177,7 @@ def _failure(check: Check, deployment: Deployment) -> Failed | None:
     except ApiError as error:
         return Failed(f"{error.status} {error.code}: {error}", _advice(error.status))
     except httpx.RequestError as error:
-        return Failed(str(no_answer(deployment.client.base_url, error)))
+        return Failed(str(no_answer(deployment.address, error)))
     except (HunyuanError, OSError) as error:
         return Failed(str(error))
     return None

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from threading import Thread
 from typing import Any
@@ -59,6 +60,18 @@ def literal_address(host: str) -> Address | None:
 
 _Found = list[tuple[Any, ...]]
 _looked_up: dict[str, Future[_Found]] = {}  # the names whose look-up is under way
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a URL's host is this machine, by its name or by an address in any notation."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    with suppress(OSError):
+        host = socket.inet_ntoa(socket.inet_aton(host))  # 127.1
+    address = literal_address(host)
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return address is not None and (address.is_loopback or address.is_unspecified)
 
 
 async def resolve(host: str) -> list[Address]:

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from hunyuan_runner.client import calls, protocol
+from hunyuan_runner.client.address import Address, authorization
 from hunyuan_runner.client.calls import Call, Request
 from hunyuan_runner.client.protocol import (
     Open,
@@ -43,9 +44,12 @@ class AsyncHunyuanClient:
         retries: int = protocol.DEFAULT_RETRIES,
         on_retry: Callable[[protocol.Retry], None] | None = None,
     ) -> None:
-        self.base_url = base_url
-        self._protocol = Protocol(base_url, retries, on_retry)
-        self._http = httpx.AsyncClient(**protocol.http_options(base_url, api_key, timeout))
+        address = Address.of(base_url)
+        self.base_url = str(address.url)
+        self._protocol = Protocol(address, retries, on_retry)
+        self._http = httpx.AsyncClient(
+            **address.options, headers=authorization(api_key), timeout=timeout
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from hunyuan_runner.client import calls, protocol
+from hunyuan_runner.client.address import Address, authorization
 from hunyuan_runner.client.calls import Call, Request
 from hunyuan_runner.client.protocol import (
     Open,
@@ -33,6 +34,8 @@ T = TypeVar("T")
 class HunyuanClient:
     """One service. Use it as a context manager, or close it.
 
+    `base_url` may be short: `localhost:3000` is http, and `video.example.com` https. Proxies are
+    those of the environment, but never on the way to this machine.
     `api_key` is that of HUNYUAN_API_KEY by default; `timeout` is in seconds, of any one answer.
     What fails for now (the connection, 429, 503) is tried again, up to `retries` times, as the
     service's Retry-After says or after pauses that double; `on_retry` is told of it before.
@@ -47,9 +50,12 @@ class HunyuanClient:
         retries: int = protocol.DEFAULT_RETRIES,
         on_retry: Callable[[protocol.Retry], None] | None = None,
     ) -> None:
-        self.base_url = base_url
-        self._protocol = Protocol(base_url, retries, on_retry)
-        self._http = httpx.Client(**protocol.http_options(base_url, api_key, timeout))
+        address = Address.of(base_url)
+        self.base_url = str(address.url)
+        self._protocol = Protocol(address, retries, on_retry)
+        self._http = httpx.Client(
+            **address.options, headers=authorization(api_key), timeout=timeout
+        )
 
     def __enter__(self) -> Self:
         return self

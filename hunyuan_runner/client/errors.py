@@ -79,9 +79,9 @@ class WaitTimeout(HunyuanError, TimeoutError):
         super().__init__(f"job {job.job_id} is still {job.status}")
 
 
-def no_answer(base_url: str, cause: Exception) -> ServiceUnavailable:
+def no_answer(address: object, cause: Exception) -> ServiceUnavailable:
     reason = re.sub(r"^\[Errno -?\d+\] ", "", str(cause)) or type(cause).__name__
-    error = ServiceUnavailable(f"nothing answers at {base_url} ({reason})")
+    error = ServiceUnavailable(f"nothing answers at {address} ({reason})")
     error.temporary = not isinstance(cause, HOPELESS)
     error.__cause__ = cause
     return error
@@ -109,6 +109,9 @@ def refusal(response: httpx.Response) -> HunyuanError:
 
 
 def unexpected(response: httpx.Response) -> UnexpectedAnswer:
+    if response.has_redirect_location:
+        to = response.headers["Location"]
+        return UnexpectedAnswer(f"{response.url} redirects to {to}: name the service by that URL")
     return UnexpectedAnswer(
         f"{response.url} answered {response.status_code} in an unknown form: is it hunyuan-runner?"
     )

@@ -8,7 +8,6 @@ it yields as a Result, once or again and again.
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Generator
@@ -21,6 +20,7 @@ import httpx
 from pydantic import ValidationError
 
 from hunyuan_runner.client import calls
+from hunyuan_runner.client.address import Address
 from hunyuan_runner.client.calls import Call, Request
 from hunyuan_runner.client.errors import (
     HunyuanError,
@@ -142,24 +142,13 @@ class Patience:
         return Pause(pause)
 
 
-def http_options(base_url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
-    """What an httpx client of the service is made with. Raises ServiceUnavailable."""
-    api_key = api_key or os.environ.get("HUNYUAN_API_KEY")
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
-        raise no_answer(base_url, error) from error
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return {"base_url": url, "headers": headers, "timeout": timeout}
-
-
 class Protocol:
     """The operations on one service."""
 
     def __init__(
-        self, base_url: str, retries: int, on_retry: Callable[[Retry], None] | None
+        self, address: Address, retries: int, on_retry: Callable[[Retry], None] | None
     ) -> None:
-        self.base_url = base_url
+        self._address = address
         self._retries = retries
         self._on_retry = on_retry or (lambda _: None)
 
@@ -247,7 +236,7 @@ class Protocol:
             try:
                 response: httpx.Response = yield Send(call.request)
             except httpx.TransportError as cause:
-                error: HunyuanError = no_answer(self.base_url, cause)
+                error: HunyuanError = no_answer(self._address, cause)
                 perhaps_done = not isinstance(cause, NEVER_SENT)
             else:
                 if not response.is_error:
@@ -313,7 +302,7 @@ class Protocol:
                     if isinstance(event, FinalEvent) and job_id is not None:
                         return True
         except httpx.TransportError as cause:
-            raise no_answer(self.base_url, cause) from cause
+            raise no_answer(self._address, cause) from cause
         return False
 
     def _append(self, file: Request, part: Path, patience: Patience) -> Generator[Step, Any, None]:
@@ -328,7 +317,7 @@ class Protocol:
                     written.write(chunk)
                     patience.succeed()
         except httpx.TransportError as cause:
-            raise no_answer(self.base_url, cause) from cause
+            raise no_answer(self._address, cause) from cause
 
     def _some_tries(self) -> Patience:
         return Patience(self._on_retry, tries=self._retries)

@@ -1,0 +1,158 @@
+"""Where a service is, as people type it, and the way there: straight, or through a proxy."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any, Self
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from hunyuan_runner.client.errors import ServiceUnavailable
+from hunyuan_runner.network import is_loopback, literal_address
+
+SCHEMES = ("http", "https")
+SOCKS_SCHEMES = ("socks5", "socks5h")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A service, and the proxy that the environment names for it."""
+
+    url: httpx.URL
+    proxy: httpx.Proxy | None
+
+    @classmethod
+    def of(cls, typed: str) -> Self:
+        """Raises ServiceUnavailable where `typed`, or the proxy for it, is of no use."""
+        url = service_url(typed)
+        return cls(url, _proxy_for(url))
+
+    def __str__(self) -> str:
+        """As messages name it, without a password."""
+        shown = _without_password(str(self.url))
+        return f"{shown} through the proxy {self.proxy.url}" if self.proxy else shown
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What an httpx client of the service is made with."""
+        return {
+            "base_url": self.url,
+            "proxy": self.proxy,
+            "trust_env": False,  # or httpx would send loopback to a proxy, too
+            "verify": httpx.create_ssl_context(),
+        }
+
+
+def service_url(typed: str) -> httpx.URL:
+    """The URL that `typed` stands for, without a slash at its end. Raises ServiceUnavailable.
+
+    Without a scheme it is http, but https where it is a domain without a port, as in browsers.
+    """
+    typed = re.sub(r"(?<=[^:/])/+$", "", typed.strip())
+    try:
+        url = httpx.URL(typed if "://" in typed else f"http://{typed}")
+        if "://" not in typed and _is_domain(url):
+            url = url.copy_with(scheme="https")
+        if (problem := _problem(url, SCHEMES)) is not None:
+            raise _unusable(typed, problem)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise _unusable(typed, str(error)) from error
+    return url
+
+
+def authorization(api_key: str | None) -> dict[str, str]:
+    """The header that carries the key, by default HUNYUAN_API_KEY. Raises ServiceUnavailable."""
+    key = (api_key or os.environ.get("HUNYUAN_API_KEY", "")).strip()
+    if not re.fullmatch(r"[\x20-\x7e]*", key):  # no message names it
+        raise _hopeless(
+            "the API key contains a line break or a letter that is not ASCII: copy it again"
+        )
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _is_domain(url: httpx.URL) -> bool:
+    named = literal_address(url.host) is None and "." in url.host
+    return named and url.port is None and not is_loopback(url.host)
+
+
+def _problem(url: httpx.URL, schemes: Sequence[str]) -> str | None:
+    """What keeps this from being the address of a service, or of a proxy."""
+    if url.scheme not in schemes:
+        return f"it has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    if not url.host or "%" in url.host:  # as httpx writes what no host can have in it
+        return "there is no host in it"
+    if url.port is not None and not 1 <= url.port <= 65535:
+        return f"{url.port} is no port"
+    if url.query or url.fragment:
+        return "it goes on after its path"
+    url.host.encode("idna")  # UnicodeError if no resolver would take it
+    return None
+
+
+def _unusable(typed: str, problem: str) -> ServiceUnavailable:
+    return _hopeless(
+        f"{_without_password(typed)} is not the address of a service ({problem}); "
+        "one looks like http://127.0.0.1:3000"
+    )
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(^|//)[^/@]*@", r"\1", url)
+
+
+def _proxy_for(url: httpx.URL) -> httpx.Proxy | None:
+    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for it; none for loopback.
+
+    Raises ServiceUnavailable where that is no proxy, or one of a kind that httpx cannot use.
+    """
+    if is_loopback(url.host):
+        return None
+    proxies = getproxies()
+    name = url.scheme if proxies.get(url.scheme) else "all"
+    address = proxies.get(name)
+    if not address or _is_exempt(url, proxies.get("no", "")):
+        return None
+    try:
+        proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
+        problem = _problem(proxy.url, (*SCHEMES, *SOCKS_SCHEMES))
+    except (httpx.InvalidURL, ValueError):
+        problem = "it cannot be read"
+    if problem is not None:
+        raise _unusable_proxy(name, url, f"is not the address of a proxy ({problem})")
+    if proxy.url.scheme in SOCKS_SCHEMES and importlib.util.find_spec("socksio") is None:
+        raise _unusable_proxy(
+            name, url, "is a SOCKS proxy, for which the package socksio is needed"
+        )
+    return proxy
+
+
+def _is_exempt(url: httpx.URL, exempt: str) -> bool:
+    """Whether NO_PROXY names it: as a host, a domain, a host with its port, or by its network."""
+    if proxy_bypass(url.host) or proxy_bypass(url.netloc.decode("ascii")):
+        return True
+    address = literal_address(url.host)
+    for entry in exempt.split(","):
+        with suppress(ValueError):  # it is a name
+            if address is not None and address in ip_network(entry.strip(), strict=False):
+                return True
+    return False
+
+
+def _unusable_proxy(name: str, url: httpx.URL, problem: str) -> ServiceUnavailable:
+    return _hopeless(
+        f"what {name.upper()}_PROXY names {problem}. Correct it, or set NO_PROXY={url.host} to "
+        "reach the service without it"
+    )
+
+
+def _hopeless(problem: str) -> ServiceUnavailable:
+    error = ServiceUnavailable(problem)
+    error.temporary = False
+    return error
