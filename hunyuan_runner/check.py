@@ -393,7 +393,8 @@ def _file(deployment: Deployment) -> None:
     from hunyuan_runner import media  # numpy comes with it: only where there is a file
 
     params = deployment.job.job.params
-    asked = {name: getattr(params, name) for name in ("width", "height", "num_frames", "fps")}
+    asked = {name: getattr(params, name) for name in ("width", "height", "num_frames")}
+    asked["fps"] = float(media.frame_rate(params.fps))
     try:
         found = media.probe(deployment.video)
     except media.MediaError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import tempfile
@@ -58,7 +59,17 @@ class VideoInfo:
     tags: Mapping[str, str]
 
 
-def publish(frames: NDArray[np.uint8], fps: int, tags: Mapping[str, str], folder: Path) -> Clip:
+def frame_rate(fps: float) -> Fraction:
+    """Frames per second as a file states them: 24000/1001 for 23.976, which stands for it."""
+    exact = Fraction(str(fps)).limit_denominator(1001)
+    if exact.denominator == 1:
+        return exact
+    ntsc = Fraction(math.ceil(fps) * 1000, 1001)
+    digits = len(str(fps).partition(".")[2])
+    return ntsc if digits > 1 and round(float(ntsc), digits) == fps else exact
+
+
+def publish(frames: NDArray[np.uint8], fps: float, tags: Mapping[str, str], folder: Path) -> Clip:
     """Write the clip's files into `folder`, the MP4 with `tags` and the mark that it is generated.
 
     `frames` is THWC in RGB with even sides, and may be a memmap: one frame at a time is read.
@@ -70,12 +81,13 @@ def publish(frames: NDArray[np.uint8], fps: int, tags: Mapping[str, str], folder
         spritesheet=folder / "spritesheet.jpg",
     )
     middle = len(frames) // 2
-    stride = -(-fps // ANIMATION_FPS)
-    _encode(frames, Fraction(fps), [*_h264(fps), *_metadata(tags)], clip.video)
-    _encode(frames[middle : middle + 1], Fraction(fps), _jpeg(), clip.thumbnail)
-    _encode(frames[::stride], Fraction(fps, stride), _webp(), clip.animation)
+    rate = frame_rate(fps)
+    stride = math.ceil(rate / ANIMATION_FPS)
+    _encode(frames, rate, [*_h264(rate), *_metadata(tags)], clip.video)
+    _encode(frames[middle : middle + 1], rate, _jpeg(), clip.thumbnail)
+    _encode(frames[::stride], rate / stride, _webp(), clip.animation)
     shown = _spread(len(frames), SHEET_COLUMNS * SHEET_ROWS)
-    _encode(frames[shown], Fraction(fps), _sheet(len(shown)), clip.spritesheet)
+    _encode(frames[shown], rate, _sheet(len(shown)), clip.spritesheet)
     return clip
 
 
@@ -116,14 +128,14 @@ def frame_hashes(path: Path) -> list[str]:
     return [line.split(",")[-1].strip() for line in listing.splitlines() if line[0] != "#"]
 
 
-def _h264(fps: int) -> list[str]:
+def _h264(rate: Fraction) -> list[str]:
     """In 4:2:0, which is all that QuickTime, Safari and Firefox play, with the index first."""
     return [
         "-vf",
         "scale=out_color_matrix=bt709:out_range=limited:flags=accurate_rnd+full_chroma_inp+bitexact,"
         "format=yuv420p,setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709,setsar=1",
         *("-c:v", "libx264", "-crf", "17", "-threads", str(ENCODER_THREADS)),
-        *("-g", str(fps)),  # a keyframe every second, to scrub by
+        *("-g", str(round(rate))),  # a keyframe every second, to scrub by
         *("-movflags", "+faststart+use_metadata_tags"),
     ]
 

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
     HttpUrl,
+    PlainSerializer,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
+    field_validator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from hunyuan_runner.schedule import StepCache, computed_steps, shifted_sigmas
 
 MAX_SEED = 2**32 - 1
 MIN_SIDE, MAX_SIDE = 64, 1280
 MAX_NUM_FRAMES = 257
+MIN_FPS, MAX_FPS = 1, 60
 MAX_PIXEL_FRAMES = 1280 * 720 * 129
 SIZE_MULTIPLE = 16  # VAE ratio 8 times patch 2: what the pipeline can generate
 FRAME_MULTIPLE = 4  # frames per latent frame, behind the first
 DEFAULT_PRIORITY = 0
 MAX_URL_LENGTH = 2048
 NEGATIVE_PROMPT_CFG_SCALE = 3.0
+RANDOM_SEED = -1  # what other tools take for: draw one
+ALIASES: Mapping[str, str] = {"steps": "num_inference_steps", "video_length": "num_frames"}
 
 
 def _valid_num_frames(num_frames: int) -> int:
@@ -40,6 +47,21 @@ def _valid_num_frames(num_frames: int) -> int:
         nearest = " or ".join(str(n) for n in (below, below + FRAME_MULTIPLE) if n >= 1)
         raise ValueError(f"must be 4k+1, such as {nearest}")
     return num_frames
+
+
+def _valid_size(size: str) -> str:
+    """`WIDTHxHEIGHT`, however the x was typed."""
+    match = re.fullmatch(r"(\d{1,5})\s*[xX*\u00d7]\s*(\d{1,5})", size, re.ASCII)
+    if match is None or not all(MIN_SIDE <= int(side) <= MAX_SIDE for side in match.groups()):
+        raise ValueError(
+            f"must be WIDTHxHEIGHT, each from {MIN_SIDE} to {MAX_SIDE}, such as 640x480"
+        )
+    return "x".join(match.groups())
+
+
+def _plain(number: float) -> float:
+    """24 for 24.0, so that a whole rate is written as it was when every rate was whole."""
+    return int(number) if number == int(number) else number
 
 
 def _valid_webhook_url(url: str) -> str:
@@ -61,7 +83,15 @@ def _next_even(pixels: int) -> int:
 Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 Pixels = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE), AfterValidator(_next_even)]
 NumFrames = Annotated[int, Field(ge=1, le=MAX_NUM_FRAMES), AfterValidator(_valid_num_frames)]
-Fps = Annotated[int, Field(ge=1, le=60)]
+Fps = Annotated[
+    float,
+    Field(ge=MIN_FPS, le=MAX_FPS, allow_inf_nan=False),
+    AfterValidator(_plain),
+    PlainSerializer(_plain, return_type=int | float),
+    WithJsonSchema({"type": "number", "minimum": MIN_FPS, "maximum": MAX_FPS}),
+]
+Size = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_valid_size)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Steps = Annotated[int, Field(ge=1, le=100)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 GuidanceScale = Annotated[float, Field(ge=1, le=30)]
@@ -101,7 +131,7 @@ class Preset:
     width: int
     height: int
     num_frames: int
-    fps: int
+    fps: float
     num_inference_steps: int
     guidance_scale: float
     flow_shift: float
@@ -175,14 +205,26 @@ class GenerationRequest(BaseModel):
     height: Pixels | None = Field(
         None, description="Pixels; an odd height is rounded up to the next even one."
     )
-    num_frames: NumFrames | None = Field(
+    size: Size | None = Field(
         None,
-        validation_alias=AliasChoices("num_frames", "video_length"),
-        description="4k+1 frames: 1, 5, … 33, … 129. Also accepted as video_length.",
+        description="WIDTHxHEIGHT, such as 192x128, in place of width and height.",
+        examples=["192x128"],
     )
-    fps: Fps | None = Field(None, description="Frames per second of the file.")
-    num_inference_steps: Steps | None = Field(None, description="Denoising steps.")
-    seed: Seed | None = Field(None, description="Same seed, same clip; default: drawn at random.")
+    num_frames: NumFrames | None = Field(
+        None, description="4k+1 frames: 1, 5, … 33, … 129. Also accepted as video_length."
+    )
+    seconds: Seconds | None = Field(
+        None, description="Length, in place of num_frames: the nearest 4k+1 frames at the fps."
+    )
+    fps: Fps | None = Field(
+        None, description="Frames per second of the file; 23.976 and the like are exact."
+    )
+    num_inference_steps: Steps | None = Field(
+        None, description="Denoising steps. Also accepted as steps."
+    )
+    seed: Annotated[int, Field(ge=RANDOM_SEED, le=MAX_SEED)] | None = Field(
+        None, description="Same seed, same clip; default, or -1: drawn at random."
+    )
     guidance_scale: GuidanceScale | None = Field(
         None, description="Embedded guidance of the distilled models."
     )
@@ -212,6 +254,39 @@ class GenerationRequest(BaseModel):
         None, description="What it is told of: started, completed, failed, canceled; default: all."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_named(cls, data: Any) -> Any:
+        """Without what is optional and left empty, and with each field under its own name."""
+        if not isinstance(data, dict):
+            return data
+        given = {name: value for name, value in data.items() if not cls._left_out(name, value)}
+        for alias, name in ALIASES.items():
+            if alias in given:
+                value = given.pop(alias)
+                if given.setdefault(name, value) != value:
+                    raise contradiction(alias, name)
+        return given
+
+    @classmethod
+    def _left_out(cls, name: object, value: object) -> bool:
+        if value is not None and not (isinstance(value, str) and not value.strip()):
+            return False
+        field = cls.model_fields.get(str(name))
+        return name in ALIASES or (field is not None and not field.is_required())
+
+    @field_validator("seed")
+    @classmethod
+    def _draw_for_minus_one(cls, seed: int | None) -> int | None:
+        return None if seed == RANDOM_SEED else seed
+
+    @model_validator(mode="after")
+    def _size_agrees_with_width_and_height(self) -> Self:
+        for name, side in self._sides.items():
+            if getattr(self, name) not in (None, side):
+                raise contradiction("size", name)
+        return self
+
     @model_validator(mode="after")
     def _true_cfg_needs_a_negative_prompt(self) -> Self:
         if self.true_cfg_scale is not None and self.true_cfg_scale > 1 and not self.negative_prompt:
@@ -230,9 +305,13 @@ class GenerationRequest(BaseModel):
         Raises pydantic's ValidationError where the whole is out of bounds.
         """
         preset = presets[self.preset or "standard"]
-        chosen = self.model_dump(
+        chosen = self._sides | self.model_dump(
             exclude_none=True, include=set(GenerationParams.model_fields) - {"model"}
         )
+        if self.seconds is not None:
+            frames = _frames(self.seconds, self.fps or preset.fps)
+            if chosen.setdefault("num_frames", frames) != frames:
+                raise _refusal("seconds", contradiction("seconds", "num_frames"))
         defaults = {
             "model": model,
             "seed": secrets.randbelow(MAX_SEED + 1),
@@ -240,6 +319,13 @@ class GenerationRequest(BaseModel):
             **preset.__dict__,
         }
         return GenerationParams(**(defaults | chosen))
+
+    @property
+    def _sides(self) -> dict[str, int]:
+        if self.size is None:
+            return {}
+        width, height = map(int, self.size.split("x"))
+        return {"width": _next_even(width), "height": _next_even(height)}
 
 
 class EstimateRequest(GenerationRequest):
@@ -252,6 +338,26 @@ class EstimateRequest(GenerationRequest):
         allow_inf_nan=False,
         description="From now, its wait included: alternatives are there in time.",
     )
+
+
+def contradiction(one: str, other: str) -> PydanticCustomError:
+    """Two fields of a request ask for different things."""
+    message = "{param} and {other} contradict each other; send one of them"
+    return PydanticCustomError("contradiction", message, {"param": one, "other": other})
+
+
+def _frames(seconds: float, fps: float) -> int:
+    """The number of frames, 4k+1, whose duration is nearest. Raises ValidationError."""
+    if seconds * fps > MAX_NUM_FRAMES:
+        most = {"most": int(MAX_NUM_FRAMES / fps)}
+        raise _refusal("seconds", PydanticCustomError("too_long", "must be at most {most}", most))
+    return FRAME_MULTIPLE * max(round((seconds * fps - 1) / FRAME_MULTIPLE), 0) + 1
+
+
+def _refusal(param: str, error: PydanticCustomError) -> ValidationError:
+    """Of a field of a request, for what is found once it is seen beside a preset."""
+    line = InitErrorDetails(type=error, loc=(param,), input=None)
+    return ValidationError.from_exception_data("GenerationRequest", [line])
 
 
 def _next_multiple(pixels: int) -> int:

@@ -29,6 +29,7 @@ from hunyuan_runner.profile import Profile
 MAX_ALTERNATIVES = 4
 SHAPE = ("width", "height", "num_frames")
 COSTLY = (*SHAPE, "num_inference_steps")
+SHORTHANDS = ("size", "seconds")  # of a request, for parts of its shape
 MIN_NUM_FRAMES = 5  # below, it is a picture
 SHAPE_TOLERANCE = 0.03  # of the logarithm of its aspect ratio
 LEVELS = 48  # of how much less of a clip there is, down to SMALLEST
@@ -135,7 +136,7 @@ def alternatives(
         if not any(_is_less(candidate[0], nearer) for nearer, _ in nearest):
             nearest.append(candidate)
     return [
-        Alternative(_changes(asked, params), terms.quote(params, model))
+        Alternative(_changes(request, asked, params), terms.quote(params, model))
         for params, model in nearest[:MAX_ALTERNATIVES]
     ]
 
@@ -205,7 +206,7 @@ def _preset(
     request: GenerationRequest, asked: GenerationParams, model: Model, name: PresetName
 ) -> Iterator[Candidate]:
     """Another preset, for a request that left to the preset what a clip costs."""
-    if any(getattr(request, field) is not None for field in COSTLY):
+    if any(getattr(request, field) is not None for field in (*COSTLY, *SHORTHANDS)):
         return
     changed = request.model_copy(update={"preset": name, "seed": asked.seed})
     params = changed.resolve(model.id, model.presets)
@@ -219,7 +220,8 @@ def _with_model(
 ) -> GenerationParams:
     """What was asked of another model, which has steps, guidance and shift of its own, and unless
     it is the same model otherwise trained, sizes."""
-    own = dict.fromkeys(("num_inference_steps", "guidance_scale", "flow_shift", *SHAPE))
+    names = ("num_inference_steps", "guidance_scale", "flow_shift", *SHAPE, *SHORTHANDS)
+    own = dict.fromkeys(names)
     kept = {"seed": asked.seed}
     if model.architecture == MODELS[asked.model].architecture:
         kept |= {name: getattr(asked, name) for name in SHAPE}
@@ -232,13 +234,23 @@ def _is_less(params: GenerationParams, than: GenerationParams) -> bool:
     return less and params.model == than.model
 
 
-def _changes(asked: GenerationParams, params: GenerationParams) -> dict[str, Any]:
-    """The fields to put into the request; a size is told as a whole."""
+def _changes(
+    request: GenerationRequest, asked: GenerationParams, params: GenerationParams
+) -> dict[str, Any]:
+    """The fields to put into the request; a size is told as a whole. None takes a field out."""
     told = params.model_dump()
     changed = {name for name, value in told.items() if value != getattr(asked, name)}
     if changed & {"width", "height"}:
         changed |= {"width", "height"}
-    return {name: value for name, value in told.items() if name in changed}
+    replaced = set()
+    if request.size is not None and "width" in changed:
+        replaced.add("size")
+    if request.seconds is not None and changed & {"num_frames", "fps"}:
+        changed.add("num_frames")
+        replaced.add("seconds")
+    return {name: value for name, value in told.items() if name in changed} | dict.fromkeys(
+        replaced
+    )
 
 
 def _distance(asked: GenerationParams, params: GenerationParams) -> float:

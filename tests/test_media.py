@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.WebPImagePlugin import WebPImageFile
 
-from hunyuan_runner.media import MediaError, probe, publish
+from hunyuan_runner.media import ANIMATION_FPS, MediaError, frame_rate, probe, publish
 
 HOSTILE = "a=b; #c \\n 'q' \"z\"\nsecond line\r\n\\ %d [STREAM] ; = # \\=\n\n\U0001f408 café 猫 \\"
 
@@ -58,6 +60,31 @@ def test_the_mp4_plays_at_the_rate_asked_for(tmp_path: Path, fps: int) -> None:
     info = probe(publish(moving_square(9, 96, 64), fps, {}, tmp_path).video)
     assert info.fps == pytest.approx(fps)
     assert info.duration == pytest.approx(9 / fps)
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"),
+    [
+        (23.976, "24000/1001"),
+        (23.98, "24000/1001"),
+        (29.97, "30000/1001"),
+        (59.94, "60000/1001"),
+        (14.985, "15000/1001"),
+        (24.5, "49/2"),
+        (59.9, "599/10"),
+        (24, "24"),
+    ],
+)
+def test_the_rates_of_television_are_exact(tmp_path: Path, fps: float, rate: str) -> None:
+    assert frame_rate(fps) == Fraction(rate)
+    clip = publish(moving_square(9, 96, 64), fps, {}, tmp_path)
+    info = probe(clip.video)
+    assert info.num_frames == 9
+    assert info.fps == float(Fraction(rate))
+    with Image.open(clip.animation) as animation:
+        assert isinstance(animation, WebPImageFile)
+        shown = animation.n_frames
+    assert shown == -(-9 // math.ceil(Fraction(rate) / ANIMATION_FPS))
 
 
 def test_frames_come_out_in_order_and_close_to_what_went_in(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.params import (
+    ALIASES,
     MAX_SEED,
     NEGATIVE_PROMPT_CFG_SCALE,
     GenerationParams,
@@ -48,6 +50,67 @@ def test_a_negative_prompt_turns_guidance_on() -> None:
     assert resolve().true_cfg_scale == 1
     assert resolve(negative_prompt="a dog").true_cfg_scale == NEGATIVE_PROMPT_CFG_SCALE
     assert resolve(negative_prompt="a dog", true_cfg_scale=5).true_cfg_scale == 5
+
+
+def test_minus_one_is_a_seed_drawn_at_random() -> None:
+    seeds = {resolve(seed=-1).seed for _ in range(20)}
+    assert len(seeds) > 1
+    assert min(seeds) >= 0
+
+
+def test_what_people_type_first_is_taken() -> None:
+    typed = resolve(size="256 X 144", seconds="2", steps=9, fps=24)
+    spelled = {"width": 256, "height": 144, "num_frames": 49, "num_inference_steps": 9}
+    assert typed.model_dump(include=set(spelled)) == spelled
+    agreeing = resolve(video_length=49, num_frames=49, size="256x144", width=256, seconds=2, fps=24)
+    assert agreeing.model_dump(include={"width", "height", "num_frames"}) == {
+        "width": 256,
+        "height": 144,
+        "num_frames": 49,
+    }
+
+
+@pytest.mark.parametrize("fps", [1, 7, 15, 23.976, 24, 60])
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 1, 2.5, 4])
+def test_seconds_are_met_as_nearly_as_frames_allow(seconds: float, fps: float) -> None:
+    frames = resolve(seconds=seconds, fps=fps).num_frames
+    assert frames % 4 == 1
+    others = (count for count in (frames - 4, frames + 4) if count > 0)
+    assert all(abs(frames - seconds * fps) <= abs(count - seconds * fps) for count in others)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"steps": 4, "num_inference_steps": 5}, "steps and num_inference_steps"),
+        ({"video_length": 5, "num_frames": 9}, "video_length and num_frames"),
+        ({"size": "64x96", "width": 96}, "size and width"),
+        ({"size": "64x96", "height": 64}, "size and height"),
+        ({"seconds": 1, "num_frames": 129}, "seconds and num_frames"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=f"{named} contradict each other"):
+        resolve(**fields)
+
+
+@pytest.mark.parametrize("empty", [None, "", "  "], ids=["null", "empty", "blank"])
+def test_an_optional_field_left_empty_is_as_if_left_out(empty: str | None) -> None:
+    optional = [*(GenerationRequest.model_fields.keys() - {"prompt"}), *ALIASES]
+    asked = {"prompt": "a cat"} | dict.fromkeys(optional, empty)
+    assert GenerationRequest.model_validate(asked) == GenerationRequest(prompt="a cat")
+    with pytest.raises(ValidationError, match="prompt"):
+        GenerationRequest.model_validate({"prompt": empty})
+    with pytest.raises(ValidationError, match="promt"):
+        GenerationRequest.model_validate({"prompt": "a cat", "promt": empty})
+
+
+@pytest.mark.parametrize(
+    ("fps", "written"), [(24, "24"), (24.0, "24"), ("24", "24"), (23.976, "23.976"), (7.5, "7.5")]
+)
+def test_a_whole_rate_is_written_as_when_all_rates_were_whole(fps: object, written: str) -> None:
+    assert f'"fps":{written},' in resolve(fps=fps).model_dump_json()
+    assert json.dumps(resolve(fps=fps).model_dump()["fps"]) == written
 
 
 @pytest.mark.parametrize(("asked", "generated"), [(64, 64), (65, 80), (100, 112), (360, 368)])

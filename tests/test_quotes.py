@@ -105,6 +105,9 @@ CASES: dict[str, tuple[Model, float, dict[str, object]]] = {
     "a hundredth of the time": (LARGE, 0.01, {}),
     "high": (LARGE, 0.5, {"preset": "high"}),
     "odd sizes": (LARGE, 0.5, {"width": 1000, "height": 557, "num_frames": 81}),
+    "a size": (LARGE, 0.3, {"size": "480x832", "num_inference_steps": 60}),
+    "seconds": (LARGE, 0.3, {"seconds": 5, "num_inference_steps": 60}),
+    "seconds of another rate": (LARGE, 0.3, {"seconds": 5, "fps": 24, "size": "640x360"}),
     "upright": (LARGE, 0.3, {"width": 480, "height": 832, "num_inference_steps": 60}),
     "few steps": (FAST, 0.5, {}),
     "a picture": (LARGE, 0.5, {"num_frames": 1, "width": 1280, "height": 720}),
@@ -138,7 +141,7 @@ def test_what_is_proposed_is_there_in_time(name: str) -> None:
 )  # which left its shape to the preset
 def test_what_is_proposed_has_the_shape_that_was_asked_for(name: str) -> None:
     model, share, fields = CASES[name]
-    request, asked = resolved(model, **fields, **({"fps": 15}))
+    request, asked = resolved(model, **({"fps": 15} | fields))
     deadline = terms().quote(asked, model).seconds.high * share
     wanted = asked.width / asked.height
     for alternative in alternatives(request, asked, [model], terms(), deadline):

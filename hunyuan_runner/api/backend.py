@@ -69,6 +69,7 @@ class Backend:
             metadata=request.metadata,
             draft_steps=request.draft_steps,
             remixed_from=remixed_from,
+            seconds=request.seconds,
             webhook=webhook,
             submission=_submission(idempotency_key, request, remixed_from),
         )

@@ -243,7 +243,7 @@ def _invalid(problem: ErrorDetails | dict[str, Any]) -> ApiError:
         return ApiError(404, "not_found", "There is no job with this id.")
     if place not in ("body", "query", "header"):  # raised by a model of ours, without a place
         fields = [place, *fields]
-    param = ".".join(fields) or None
+    param = ".".join(fields) or problem.get("ctx", {}).get("param")
     code = {"missing": "missing", "extra_forbidden": "unknown_field"}.get(
         problem["type"], "invalid_value"
     )
@@ -263,6 +263,8 @@ def _explain(problem: ErrorDetails | dict[str, Any], param: str | None) -> str:
             return f"{param} is not a known field{hint}"
         case "int_parsing_size":
             return f"{param} must be a number of fewer digits"
+        case "contradiction":
+            return message
     rule = re.sub(r"^\w+ should ", "must ", message)
     return f"{param} {rule}" if param else _sentence(rule)
 

@@ -89,10 +89,10 @@ class VideoRequest(BaseModel):
         return GenerationRequest(**wanted)
 
 
-def _frames(seconds: float, fps: int) -> int:
+def _frames(seconds: float, fps: float) -> int:
     """The number of frames, 4k+1, whose duration is nearest."""
     if seconds * fps > MAX_NUM_FRAMES:
-        longest = MAX_NUM_FRAMES // fps
+        longest = int(MAX_NUM_FRAMES / fps)
         raise ApiError(422, "invalid_value", f"seconds must be at most {longest}", param="seconds")
     return 4 * round((seconds * fps - 1) / 4) + 1 if seconds * fps > 1 else 1
 

@@ -14,7 +14,7 @@ from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.estimate import Range
 from hunyuan_runner.jobs.job import Job, JobState
 from hunyuan_runner.jobs.store import Page
-from hunyuan_runner.params import GenerationParams, PresetName, Stage
+from hunyuan_runner.params import Fps, GenerationParams, PresetName, Stage
 from hunyuan_runner.profile import Profile
 from hunyuan_runner.quotes import Alternative, Estimate, Quote, in_time
 from hunyuan_runner.schedule import StepCache
@@ -43,8 +43,8 @@ class QuoteView(BaseModel):
 class AlternativeView(QuoteView):
     """What to ask for instead."""
 
-    changes: dict[str, int | float | str] = Field(
-        description="The fields to put into the request; the others stay."
+    changes: dict[str, int | float | str | None] = Field(
+        description="The fields to put into the request, or to leave out where null."
     )
     summary: str = Field(description="The same, for people.")
 
@@ -245,7 +245,7 @@ class PresetView(BaseModel):
     width: int
     height: int
     num_frames: int
-    fps: int
+    fps: Fps
     num_inference_steps: int
     guidance_scale: float
     flow_shift: float

@@ -34,6 +34,7 @@ jobs = sa.Table(
     sa.Column("turn", sa.Integer, nullable=False, server_default="0"),  # lower goes first: turns.py
     # The job whose params were taken over with another prompt; it may be deleted by now.
     sa.Column("remixed_from", sa.Text),
+    sa.Column("seconds", sa.Float),  # as asked for; the frames are as near to it as can be
     sa.Column("webhook_url", sa.Text),
     sa.Column("webhook_events", sa.JSON(none_as_null=True)),  # those it is told of
     sa.Column("created_at", sa.BigInteger, nullable=False),

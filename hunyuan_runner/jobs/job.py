@@ -62,6 +62,7 @@ class Job:
     priority: int
     metadata: dict[str, str]
     remixed_from: str | None
+    seconds: float | None  # asked for in place of a number of frames
     webhook: Webhook | None
     stage: Stage | None
     step: int

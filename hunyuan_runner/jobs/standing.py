@@ -63,6 +63,7 @@ class Standing:
             priority=row.priority,
             metadata=row.metadata,
             remixed_from=row.remixed_from,
+            seconds=row.seconds,
             webhook=Webhook(row.webhook_url, tuple(row.webhook_events))
             if row.webhook_url
             else None,
