@@ -160,3 +160,28 @@ def test_a_file_has_the_size_its_job_says_with_even_sides(
     assert (info.width, info.height, info.pixel_format) == (*made, "yuv420p")
     manifest = client.get(f"/api/jobs/{job['job_id']}/manifest").json()
     assert (manifest["params"]["width"], manifest["params"]["height"]) == made
+
+
+MEDIA = {
+    "video": ("/api/videos/{}.mp4", "media-src 'self'"),
+    "thumbnail": ("/api/jobs/{}/thumbnail", "img-src 'self'"),
+    "animation": ("/api/jobs/{}/preview", "img-src 'self'"),
+    "OpenAI's video": ("/v1/videos/{}/content", "media-src 'self'"),
+    "OpenAI's spritesheet": ("/v1/videos/{}/content?variant=spritesheet", "img-src 'self'"),
+    "BentoML's video": ("/generate/get?task_id={}", "media-src 'self'"),
+}
+
+
+@pytest.mark.parametrize(("path", "allowed"), MEDIA.values(), ids=MEDIA)
+def test_a_browser_may_show_a_file_that_it_opens_by_itself(
+    client: httpx.Client, clip: dict[str, Any], path: str, allowed: str
+) -> None:
+    whole = client.get(path.format(clip["job_id"]))
+    part = client.get(whole.url, headers={"Range": "bytes=0-9"})
+    unchanged = client.get(whole.url, headers={"If-None-Match": whole.headers["ETag"]})
+    assert [answer.status_code for answer in (whole, part, unchanged)] == [200, 206, 304]
+    for answer in (whole, part, unchanged):
+        rules = answer.headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'none'", allowed, "frame-ancestors 'none'"} <= set(rules)
+        # Chromium shows no video in a sandbox.
+        assert not any(rule.startswith(("sandbox", "script-src")) for rule in rules)

@@ -91,6 +91,7 @@ def test_a_running_job_shows_its_progress_and_a_preview(
     assert 0 < job["progress"] < 1
     preview = client.get(job["preview_url"])
     assert preview.headers["Content-Type"] == "image/jpeg"
+    assert "img-src 'self'" in preview.headers["Content-Security-Policy"]
     assert preview.content.startswith(b"\xff\xd8")
 
 

@@ -21,6 +21,14 @@ from hunyuan_runner.storage import (
     video_key,
 )
 
+# A browser shows a file that is opened by itself in a page of its own making. Our policy binds that
+# page, too: it may load the file and lay it out, and nothing else. (`sandbox` would keep Chromium
+# from loading a video.) By the first part of the media type.
+POLICIES = {
+    kind: f"default-src 'none'; {source} 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    for kind, source in (("video", "media-src"), ("image", "img-src"))
+}
+
 ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -48,6 +56,8 @@ def file_response(request: Request, storage: Storage, job: Job, file: ClipFile) 
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",  # keep it, but ask each time: jobs can be deleted
         "Content-Disposition": f'inline; filename="{name}"',
+        # On a 304 as well, whose headers a browser keeps instead of those that it had.
+        "Content-Security-Policy": policy_for(file.media_type),
         "ETag": f'"{name}"',
     }
     if _holds(request.headers.get("If-None-Match", ""), headers["ETag"]):
@@ -59,6 +69,11 @@ def file_response(request: Request, storage: Storage, job: Job, file: ClipFile) 
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - start)
     return StreamingResponse(storage.stream(key, start, end), status, headers, file.media_type)
+
+
+def policy_for(media_type: str) -> str:
+    """The Content-Security-Policy of a file of this type."""
+    return POLICIES[media_type.partition("/")[0]]
 
 
 def answers_with(*files: ClipFile) -> dict[int | str, dict[str, Any]]:

@@ -22,7 +22,15 @@ from hunyuan_runner.api.errors import (
     error_response,
     refusals,
 )
-from hunyuan_runner.api.files import ANIMATION, DRAFT, THUMBNAIL, VIDEO, answers_with, file_response
+from hunyuan_runner.api.files import (
+    ANIMATION,
+    DRAFT,
+    THUMBNAIL,
+    VIDEO,
+    answers_with,
+    file_response,
+    policy_for,
+)
 from hunyuan_runner.api.requests import (
     JOB_ID_PATTERN,
     IdempotencyKey,
@@ -271,7 +279,11 @@ def get_preview(request: Request, job_id: JobId, backend: FromBackend) -> Respon
     if not job.has_preview:
         raise ApiError(404, "no_preview", f"Job {job.id} is {job.state} and has no preview yet.")
     still = backend.storage.get(preview_key(job.id))
-    return Response(still, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": policy_for(THUMBNAIL.media_type),
+    }
+    return Response(still, media_type=THUMBNAIL.media_type, headers=headers)
 
 
 @router.get(
