@@ -262,6 +262,62 @@ def test_a_page_of_a_named_site_may_ask_and_no_other(guarded: Service, ana: http
     assert form.status_code == 422
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+def test_a_page_is_asked_beforehand_without_a_key(guarded: Service, method: str) -> None:
+    headers = "authorization, content-type, idempotency-key, if-none-match, last-event-id, range"
+    asked = {"Origin": PAGE, "Access-Control-Request-Method": method}
+    answer = httpx.options(
+        f"{guarded.url}/api/jobs/x", headers=asked | {"Access-Control-Request-Headers": headers}
+    )
+    assert answer.status_code == 200
+    assert method in answer.headers["Access-Control-Allow-Methods"]
+    allowed = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
+    assert set(headers.split(", ")) <= set(allowed)
+
+
+# What the Fetch standard lets any page read, and what is for the browser or for proxies alone.
+READABLE = {"cache-control", "content-length", "content-type"}
+NOT_FOR_PAGES = {
+    "content-security-policy",
+    "date",
+    "referrer-policy",
+    "transfer-encoding",
+    "vary",
+    "x-accel-buffering",
+    "x-content-type-options",
+    "x-frame-options",
+}
+
+
+def test_a_page_can_read_every_header_that_says_something(
+    guarded: Service, ana: httpx.Client
+) -> None:
+    job = finish(ana, submit(ana))
+    waiting = submit(ana)
+    document = ana.get("/openapi.json").json()
+    requests = [
+        (method, path.replace("{job_id}", job_id))
+        for path, operations in document["paths"].items()
+        for method in operations
+        for job_id in (job["job_id"], waiting["job_id"], "none")
+    ]
+    requests.sort(key=lambda request: request[0] != "get")  # those that delete come late
+    requests += [("GET", "/nowhere"), ("PATCH", "/api/jobs"), ("POST", "/generate")]
+    seen: set[str] = set()
+    for method, path in requests:
+        headers = {"Origin": PAGE, "Range": "bytes=0-9"}
+        with ana.stream(method, path, headers=headers) as answer:
+            exposed = answer.headers["Access-Control-Expose-Headers"].lower().split(", ")
+            names = {name for name in answer.headers if not name.startswith("access-control-")}
+            assert names <= READABLE | NOT_FOR_PAGES | set(exposed), f"{method} {path}"
+            seen |= names
+    accepted = ana.post("/api/generate", json=SHORT, headers={"Origin": PAGE})
+    refused = httpx.get(f"{guarded.url}/api/jobs", headers={"Origin": PAGE})
+    seen |= set(accepted.headers) | set(refused.headers)
+    assert {"location", "www-authenticate", "etag", "content-disposition", "allow"} <= seen
+    ana.post(f"/api/jobs/{accepted.json()['job_id']}/cancel")
+
+
 def test_logs_are_json_with_request_ids_and_without_keys_or_prompts(
     guarded: Service, ana: httpx.Client
 ) -> None:

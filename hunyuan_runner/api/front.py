@@ -37,8 +37,20 @@ VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 BENTOML_PATHS = ("/schema.json",)  # read by BentoML's client
 QUIET_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")  # asked for all day by machines
 
-# What a page of another site may read of an answer.
-EXPOSED_HEADERS = ["Content-Range", "Location", "Retry-After", "X-Request-Id"]
+# What a page of another site may read of an answer, besides its type and length: every header of
+# ours that says something.
+EXPOSED_HEADERS = [
+    "Accept-Ranges",
+    "Allow",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "openai-poll-after-ms",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-Id",
+]
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
