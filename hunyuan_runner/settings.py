@@ -126,6 +126,12 @@ class Settings(BaseSettings):
     cancel_grace_seconds: float = Field(
         5, ge=0, description="How long a canceled render may take to stop before it is killed."
     )
+    stall_seconds: float = Field(
+        600,
+        gt=0,
+        description="An engine that reports nothing for so long, and ten times what is expected, "
+        "is ended; its job goes on.",
+    )
     lease_seconds: float = Field(
         10, ge=1, description="A worker silent for so long is taken for dead; its job moves on."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import os
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import get_args
@@ -35,8 +37,15 @@ from hunyuan_runner.engine.events import (
     StageStarted,
     StepFinished,
 )
+from hunyuan_runner.engine.exhaustion import is_out_of_memory
 from hunyuan_runner.engine.frames import crop_frames
-from hunyuan_runner.engine.process import EngineDied, EngineProcess, GenerationFailed, Stopped
+from hunyuan_runner.engine.process import (
+    EngineDied,
+    EngineProcess,
+    EngineStalled,
+    GenerationFailed,
+    Stopped,
+)
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.schedule import StepCache
@@ -316,6 +325,63 @@ def test_a_child_that_does_not_heed_a_stop_is_killed(engine: EngineProcess) -> N
     assert engine.pid not in (None, pid)
 
 
+@pytest.mark.parametrize("stage", [Stage.LOADING, Stage.DENOISING])
+def test_a_child_that_hangs_is_ended_and_its_clip_goes_on(
+    engine: EngineProcess, stage: Stage
+) -> None:
+    params = tiny.params(num_inference_steps=5)
+    undisturbed = render(engine, params)
+    render(engine, tiny.params(model="other"))
+    pid = engine.pid
+    cue = at_step(3) if stage is Stage.DENOISING else at_stage(stage)
+    first = Witness(cue, send_signal(engine, signal.SIGSTOP))
+    with pytest.raises(EngineStalled) as stall:
+        engine.generate(
+            params, None, first, lambda: None, patience=lambda: 0.5 if first.cued else math.inf
+        )
+    assert f"while {stage}" in str(stall.value)
+    assert pid is not None
+    assert not is_running(pid)
+    assert np.array_equal(render(engine, params, first.checkpoint), undisturbed)
+
+
+def test_a_child_that_hung_between_clips_does_not_hold_up_the_next(engine: EngineProcess) -> None:
+    params = tiny.params(num_inference_steps=5)
+    witness = Witness()
+    whole = render(engine, params, on_event=witness)
+    send_signal(engine, signal.SIGSTOP)()
+    # What it is sent is more than the pipe takes, so that it would be waited for.
+    with pytest.raises(EngineStalled, match="before it began"):
+        engine.generate(params, witness.checkpoint, witness, lambda: None, patience=lambda: 0.5)
+    assert np.array_equal(render(engine, params, witness.checkpoint), whole)
+
+
+def test_a_child_that_hangs_where_a_clip_is_to_pause_is_ended(engine: EngineProcess) -> None:
+    witness = Witness(at_step(2), send_signal(engine, signal.SIGSTOP))
+    with pytest.raises(Stopped):
+        engine.generate(
+            tiny.params(),
+            None,
+            witness,
+            lambda: math.inf if witness.cued else None,
+            patience=lambda: 0.5 if witness.cued else math.inf,
+        )
+    assert engine.pid is None
+
+
+def test_time_in_which_nobody_listened_is_no_silence(
+    engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the machine was suspended, or all of its processes frozen."""
+    now = time.monotonic
+    jumps = count()
+    monkeypatch.setattr(time, "monotonic", lambda: now() + 3600 * next(jumps))
+    render(engine, tiny.params())
+    engine.generate(
+        tiny.params(), None, lambda event: None, lambda: None, patience=lambda: 60
+    ).frames.unlink()
+
+
 @pytest.mark.parametrize(
     ("stage", "number"),
     [(Stage.LOADING, signal.SIGKILL), (Stage.DECODING, signal.SIGTERM)],
@@ -332,6 +398,55 @@ def test_a_dead_child_is_noticed_with_its_exit_code_and_stage(
     assert number.name in str(death.value)
     assert f"while {stage}" in str(death.value)
     assert engine.pid is None
+
+
+@pytest.mark.parametrize(
+    "cue",
+    [
+        pytest.param(at_stage(Stage.LOADING), id="loading"),
+        pytest.param(at_step(3), id="decoding"),  # what comes before lies in memory by then
+    ],
+)
+def test_a_child_that_gets_no_memory_is_replaced_as_if_it_had_been_killed(
+    engine: EngineProcess, cue: Callable[[Event], bool]
+) -> None:
+    """However the want of memory shows: as an error of torch's, or by the end of the process."""
+    render(engine, tiny.params(model="other"))
+    pid = engine.pid
+
+    def take_its_memory() -> None:
+        assert pid is not None
+        psutil.Process(pid).rlimit(psutil.RLIMIT_AS, (1, 1))
+
+    first = Witness(cue, take_its_memory)
+    with pytest.raises(EngineDied):
+        render(engine, tiny.params(**LARGE), on_event=first)
+    assert engine.pid is None
+    assert render(engine, tiny.params(**LARGE), first.checkpoint).shape == (17, 128, 128, 3)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate"
+                     " memory: you tried to allocate 9 bytes. Error code 12"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("unable to mmap 64 bytes from file: Cannot allocate memory (12)"),
+        OSError(errno.ENOMEM, "whatever the language of this machine says"),
+    ],
+    ids=["python", "torch", "c++", "mmap", "errno"],
+)  # fmt: skip
+def test_a_want_of_memory_is_known_by_its_error_or_its_cause(error: Exception) -> None:
+    wrapped = ValueError("the model cannot be loaded")
+    wrapped.__cause__ = error
+    assert is_out_of_memory(error)
+    assert is_out_of_memory(wrapped)
+
+
+@pytest.mark.parametrize("error", [ValueError("a bad prompt"), OSError(errno.ENOSPC, "full")])
+def test_another_error_is_no_want_of_memory(error: Exception) -> None:
+    assert not is_out_of_memory(error)
 
 
 def test_a_child_that_died_between_jobs_is_replaced_unnoticed(engine: EngineProcess) -> None:

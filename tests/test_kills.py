@@ -1,4 +1,4 @@
-"""The promise of the project: whatever is killed, every job ends, once, as if nothing had been."""
+"""The promise of the project: whatever is killed or hangs, every job ends, once, and unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ CLIP = {"prompt": "A cat walks on grass", "width": 96, "height": 64, "num_frames
     "num_inference_steps": 12
 }
 # Dead workers are found out sooner than by default, so that the test does not only wait.
-ENVIRONMENT = {"HUNYUAN_LEASE_SECONDS": "2", "HUNYUAN_MAX_ATTEMPTS": "50"}
+ENVIRONMENT = {"HUNYUAN_LEASE_SECONDS": "2", "HUNYUAN_MAX_ATTEMPTS": "50"} | {
+    "HUNYUAN_STALL_SECONDS": "10"
+}
 
 
 @pytest.mark.timeout(900)
@@ -35,7 +37,12 @@ def test_all_jobs_complete_once_and_unchanged_though_everything_is_killed(
     with httpx.Client(base_url=services[-1].url, timeout=30) as client:
         job_ids = [_submit(client, seed) for seed in range(JOBS)]
 
-    kills: list[Callable[[Service], None]] = [_kill_engine, _kill_runner, Service.kill]
+    kills: list[Callable[[Service], None]] = [
+        _kill_engine,
+        _freeze_engine,
+        _kill_runner,
+        Service.kill,
+    ]
     for kill in chance.sample(kills * KILLS_OF_EACH, k=len(kills) * KILLS_OF_EACH):
         _wait_for_a_render(services[-1])
         time.sleep(chance.uniform(0, 1))
@@ -95,6 +102,11 @@ def _answers(service: Service) -> bool:
 
 def _kill_engine(service: Service) -> None:
     _kill(service, "hunyuan_runner.engine.child")
+
+
+def _freeze_engine(service: Service) -> None:
+    for process in _processes(service, "hunyuan_runner.engine.child"):
+        process.suspend()
 
 
 def _kill_runner(service: Service) -> None:

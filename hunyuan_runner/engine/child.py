@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hunyuan_runner.engine import exhaustion
 from hunyuan_runner.engine.events import Event, Failed, StageStarted
 from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
 from hunyuan_runner.engine.precision import Precision
@@ -67,6 +68,8 @@ class Child:
                 message: Generate | Stop = self._connection.recv()
             except (EOFError, OSError):
                 os._exit(0)
+            except MemoryError:
+                os._exit(exhaustion.EXIT_CODE)
             match message:
                 case Generate():
                     self._requests.put(message)
@@ -84,7 +87,12 @@ class Child:
         except Halt:
             self._connection.send(Report(request.number, Halted()))
         except Exception as error:
-            logger.exception("The generation failed")
+            try:
+                logger.exception("The generation failed")
+            finally:
+                # What is left of memory is in pieces: whoever comes next gets a process of its own.
+                if exhaustion.is_out_of_memory(error):
+                    os._exit(exhaustion.EXIT_CODE)
             self._connection.send(Report(request.number, describe_failure(error, request)))
 
     def _load(self, request: Generate, report: Callable[[Event], None]) -> VideoPipeline:

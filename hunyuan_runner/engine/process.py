@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.engine import exhaustion
+from hunyuan_runner.engine.channel import Channel, Closed
 from hunyuan_runner.engine.events import Event, Failed, Finished, StageStarted, StepFinished
-from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
+from hunyuan_runner.engine.messages import Generate, Halted, Stop
 from hunyuan_runner.engine.precision import Cpu, Precision, choose
 from hunyuan_runner.host import usable_cores
 from hunyuan_runner.params import GenerationParams, Stage
@@ -27,6 +28,8 @@ from hunyuan_runner.settings import Settings
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
+LONGEST_TICK_SECONDS = 1.0  # that counts as silence
+KILL_SECONDS = 10  # that a killed child takes to end, unless it waits for a dead disk
 ABANDONED_SECONDS = 24 * 3600
 
 
@@ -36,11 +39,33 @@ class EngineDied(Exception):
     A negative `exit_code` is the signal that ended it, as in subprocess.
     """
 
+    code = "engine_died"
+
     def __init__(self, exit_code: int, stage: Stage | None) -> None:
-        where = "before it began" if stage is None else f"while {stage}"
-        super().__init__(f"The engine {_describe_exit(exit_code)}, {where}.")
         self.exit_code = exit_code
         self.stage = stage
+        message = f"The engine {_describe_exit(exit_code)}, {_describe_stage(stage)}."
+        if exit_code == exhaustion.EXIT_CODE:
+            self.code = "out_of_memory"
+            message += " Ask for a smaller or shorter clip, or give the worker more memory."
+        super().__init__(message)
+
+
+class EngineStalled(EngineDied):
+    """The child process lived, but reported nothing for too long, and was ended."""
+
+    code = "engine_stalled"
+
+    def __init__(self, seconds: float, stage: Stage | None) -> None:
+        super().__init__(-signal.SIGKILL, stage)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"The engine reported nothing for {self.seconds:.0f} seconds, "
+            f"{_describe_stage(self.stage)}, and was ended. Look for a stopped process or a disk "
+            "that does not answer on the worker's machine; HUNYUAN_STALL_SECONDS allows for more."
+        )
 
 
 class GenerationFailed(Exception):
@@ -56,35 +81,39 @@ class Stopped(Exception):
     """The caller's seconds_to_stop() asked for it."""
 
 
-class _Gone(Exception):
-    """The other end of the pipe is closed: the child has ended."""
-
-
 @dataclass(frozen=True)
 class _Child:
     process: subprocess.Popen[bytes]
-    connection: Connection
-
-    def send(self, message: Generate | Stop) -> None:
-        try:
-            self.connection.send(message)
-        except OSError as error:
-            raise _Gone from error
-
-    def receive(self) -> Report | None:
-        """The next report, or None after a tick without one."""
-        try:
-            if not self.connection.poll(TICK_SECONDS):
-                return None
-            report: Report = self.connection.recv()
-            return report
-        except (EOFError, OSError) as error:
-            raise _Gone from error
+    channel: Channel
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait()
-        self.connection.close()
+        try:
+            self.process.wait(KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            logger.warning("the engine %d cannot be killed; going on without", self.process.pid)
+        self.channel.close()
+
+
+class _Silence:
+    """For how long nothing was heard. Time counts in ticks in which somebody listened: where the
+    machine sleeps, or all its processes are frozen, so is the child."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._ticked_at = time.monotonic()
+
+    def go_on(self) -> None:
+        now = time.monotonic()
+        self.seconds += min(now - self._ticked_at, LONGEST_TICK_SECONDS)
+        self._ticked_at = now
+
+    def end(self) -> None:
+        self.seconds = 0.0
+
+
+def _endless() -> float:
+    return math.inf
 
 
 class EngineProcess:
@@ -122,18 +151,20 @@ class EngineProcess:
         on_event: Callable[[Event], None],
         seconds_to_stop: Callable[[], float | None],
         draft_after: int | None = None,
+        patience: Callable[[], float] = _endless,
     ) -> Finished:
         """Render one clip, going on from `checkpoint` if given, or its draft behind a step.
 
         `seconds_to_stop` is asked all the time: None is to go on, else the clip is left behind the
-        step under way, which may take so many seconds more before the child is ended.
+        step under way, which may take so many seconds more before the child is ended. So is
+        `patience`: a child that reports nothing for longer has hung, and is ended.
 
         Raises EngineDied, GenerationFailed or Stopped;
         what `on_event` raises ends the child and comes through.
         """
         request = self._request(params, checkpoint, draft_after)
         try:
-            return self._render(request, on_event, seconds_to_stop)
+            return self._render(request, on_event, seconds_to_stop, patience)
         except (GenerationFailed, Stopped):
             request.frames.unlink(missing_ok=True)
             raise
@@ -160,7 +191,8 @@ class EngineProcess:
             precision=self._precision(params.model),
             checkpoint=checkpoint,
             draft_after=draft_after,
-            # The first death may have had any cause: with the same tiles the clip is the same.
+            # The first death may have had any cause, unless it is known to be a lack of memory:
+            # with the same tiles the clip is the same.
             decode_attempt=max(0, self._decode_deaths - 1),
             frames=self._scratch / f"frames-{os.getpid()}-{id(self):x}-{self._number}.npy",
         )
@@ -181,22 +213,31 @@ class EngineProcess:
         request: Generate,
         on_event: Callable[[Event], None],
         seconds_to_stop: Callable[[], float | None],
+        patience: Callable[[], float],
     ) -> Finished:
         child = self._living_child()
         stopping, deadline = False, math.inf
+        silence = _Silence()
         try:
-            child.send(request)
+            child.channel.send(request)
             while True:
                 if (seconds := seconds_to_stop()) is not None:
                     deadline = min(deadline, time.monotonic() + seconds)
                     if not stopping:
                         stopping = True
-                        child.send(Stop(request.number))
+                        child.channel.send(Stop(request.number))
                 if time.monotonic() > deadline:
                     child.process.kill()
-                report = child.receive()
-                if report is None or report.number != request.number:
-                    continue  # nothing new, or late news of a generation that was stopped
+                if time.monotonic() > deadline + KILL_SECONDS or silence.seconds > patience():
+                    self._end_child()
+                    raise Stopped if stopping else EngineStalled(silence.seconds, self._stage)
+                report = child.channel.receive(TICK_SECONDS)
+                if report is None:
+                    silence.go_on()
+                    continue
+                silence.end()
+                if report.number != request.number:
+                    continue  # late news of a generation that was stopped
                 match report.event:
                     case Finished() as finished if not stopping:
                         return finished
@@ -207,12 +248,13 @@ class EngineProcess:
                     case event:
                         self._note(event)
                         on_event(event)
-        except _Gone:
+        except Closed:
             exit_code = child.process.wait()
             if stopping:
                 raise Stopped from None
             if self._stage is Stage.DECODING:
-                self._decode_deaths += 1
+                certain = exit_code == exhaustion.EXIT_CODE
+                self._decode_deaths = max(self._decode_deaths, int(certain)) + 1
             raise EngineDied(exit_code, self._stage) from None
 
     def _note(self, event: Event) -> None:
@@ -244,7 +286,7 @@ class EngineProcess:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
                 start_new_session=True,  # a terminal's Ctrl-C is for the parent to act on
             ).result()
-        return _Child(process, ours)
+        return _Child(process, Channel(ours))
 
     def _end_child(self) -> None:
         if self._child is not None:
@@ -252,7 +294,13 @@ class EngineProcess:
             self._child = None
 
 
+def _describe_stage(stage: Stage | None) -> str:
+    return "before it began" if stage is None else f"while {stage}"
+
+
 def _describe_exit(exit_code: int) -> str:
+    if exit_code == exhaustion.EXIT_CODE:
+        return "ran out of memory"
     if exit_code == -signal.SIGKILL:
         return "was killed (SIGKILL), most likely out of memory"
     if exit_code < 0:

@@ -12,6 +12,7 @@ from typing import Self
 import torch
 
 from hunyuan_runner.engine.decoder import Decoder
+from hunyuan_runner.engine.exhaustion import is_out_of_memory
 from hunyuan_runner.host import memory_bytes
 from hunyuan_runner.memory import FEATURE_MAPS, PIECE_BYTES, PIECES
 
@@ -79,11 +80,6 @@ def decode(
 def _smaller(decoder: Decoder, shape: torch.Size, tiling: Tiling) -> Tiling:
     """The tiling in half the memory, or as little as there can be."""
     return choose_tiling(decoder, shape, tile_bytes(decoder, tiling) / 2)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """torch reports a failed allocation on the CPU as a plain RuntimeError."""
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def memory_budget(decoder: Decoder, shape: torch.Size) -> float:

@@ -51,6 +51,11 @@ class Forecast:
             otherwise,
         )
 
+    @classmethod
+    def of(cls, connection: sa.Connection, machine: Profile) -> Self:
+        """On one machine alone."""
+        return cls({}, _load_corrections(connection), lambda: machine)
+
     @cached_property
     def largest(self) -> Profile:
         """The machine with the most memory: what does not fit there fits nowhere."""

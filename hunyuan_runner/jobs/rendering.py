@@ -22,9 +22,15 @@ from hunyuan_runner.engine.events import (
     StageStarted,
     StepFinished,
 )
-from hunyuan_runner.engine.process import EngineDied, GenerationFailed, Stopped
+from hunyuan_runner.engine.process import (
+    EngineDied,
+    EngineStalled,
+    GenerationFailed,
+    Stopped,
+)
 from hunyuan_runner.host import package_versions
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
+from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.manifest import TAG, Manifest, PublishedManifest
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.settings import Settings
@@ -61,6 +67,7 @@ class Renderer(Protocol):
         on_event: Callable[[Event], None],
         seconds_to_stop: Callable[[], float | None],
         draft_after: int | None = None,
+        patience: Callable[[], float] = ...,
     ) -> Finished:
         """The frames, whose file is the caller's to delete.
 
@@ -83,6 +90,7 @@ class Rendering:
         storage: Storage,
         is_stopping: Callable[[], bool],
         settings: Settings,
+        patience: Patience,
     ) -> None:
         self._claim = claim
         self._renderer = renderer
@@ -94,6 +102,8 @@ class Rendering:
         self._claim_checked_at = time.monotonic()
         self._claim_lost = False
         self._pausing = False
+        self._patience = patience
+        self._latest: bytes | None = None  # checkpoint of this run, be it stored or not
         self._stopwatch = _Stopwatch(claim.params.computed_steps)
 
     def run(self) -> None:
@@ -127,8 +137,9 @@ class Rendering:
 
     def _render(self) -> Finished:
         failed_starts = self._claim.failed_starts
-        cause = "The worker ended together with the engine."
+        code, cause = EngineDied.code, "The worker ended together with the engine."
         while failed_starts <= self._max_failed_starts:
+            self._patience.begin()
             try:
                 return self._renderer.generate(
                     self._claim.params,
@@ -136,18 +147,23 @@ class Rendering:
                     self._on_event,
                     self._seconds_to_stop,
                     self._claim.draft_after,
+                    lambda: self._patience.seconds,
                 )
             except EngineDied as death:
                 logger.warning("job %s: %s", self._claim.job_id, death)
-                cause = str(death)
+                code, cause = death.code, str(death)
+                if isinstance(death, EngineStalled):
+                    self._patience.double()
             failed_starts = self._claim.count_failed_start()
         raise GenerationFailed(
-            "engine_died",
+            code,
             f"given up after {self._max_failed_starts} starts in a row without a step forward: "
             f"{cause}",
         )
 
     def _checkpoint(self) -> bytes | None:
+        if self._latest is not None:
+            return self._latest
         try:
             return self._storage.get(checkpoint_key(self._claim.job_id))
         except ObjectNotFound:
@@ -161,6 +177,7 @@ class Rendering:
             self._claim_lost = True  # the engine is asked to stop; raised here, it would be ended
 
     def _note(self, event: Event) -> None:
+        self._patience.heed(event)
         job_id = self._claim.job_id
         match event:
             case StageStarted(Stage.DECODING) | PartFinished() if self._claim.draft_after:
@@ -171,6 +188,7 @@ class Rendering:
                 self._claim.resume_from(step)
                 self._stopwatch.resume_from(step)
             case StepFinished(step, checkpoint):
+                self._latest = checkpoint
                 self._keep(checkpoint_key(job_id), checkpoint)
                 self._claim.finish_step(step)
                 self._stopwatch.finish_step(step)

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 
+from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.process import GenerationFailed, Stopped
 from hunyuan_runner.jobs.calibration import Interrupted, calibrate
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
-from hunyuan_runner.jobs.forecast import learn
+from hunyuan_runner.jobs.forecast import Forecast, learn
 from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.lease import Lease
+from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
 from hunyuan_runner.jobs.store import Jobs, expiry_ms
 from hunyuan_runner.params import Stage
@@ -96,10 +98,15 @@ class Worker:
         return self._stopping.is_set() or Claim.is_due(self._engine, self._lease.executor_id)
 
     def _see_through(self, claim: Claim) -> None:
-        rendering = Rendering(
-            claim, self._renderer, self._storage, self._stopping.is_set, self._settings
-        )
         logger.info("job %s begins", claim.job_id)
+        rendering = Rendering(
+            claim,
+            self._renderer,
+            self._storage,
+            self._stopping.is_set,
+            self._settings,
+            self._patience(claim),
+        )
         try:
             rendering.run()
             if claim.draft_after is not None:
@@ -121,6 +128,12 @@ class Worker:
             self._fail(claim, JobError("internal_error", f"{type(error).__name__}: {error}"))
         else:
             self._wind_up(rendering, claim)
+
+    def _patience(self, claim: Claim) -> Patience:
+        model_id = claim.params.model
+        with self._engine.connect() as connection:
+            expected = Forecast.of(connection, self._profile).expect(claim.work, model_id)
+        return Patience(expected, claim.params, MODELS[model_id], self._settings.stall_seconds)
 
     def _wind_up(self, rendering: Rendering, claim: Claim) -> None:
         """What is left to do for a job that is done, and cannot fail by it any more."""

@@ -158,16 +158,23 @@ def test_a_canceled_job_goes_on_from_its_checkpoint_when_retried(
     assert job.resumed_from_step >= 4
 
 
-def test_a_job_that_kills_every_engine_is_given_up_and_blocks_no_other(
+def test_jobs_that_end_every_engine_are_given_up_and_block_no_other(
     jobs: Jobs, start_worker: StartWorker
 ) -> None:
     start_worker()
-    poison, harmless = jobs.submit(clip("poison")).id, jobs.submit(clip()).id
-    job = wait_for_end(jobs, poison)
-    assert job.state is JobState.FAILED
-    assert job.error is not None
-    assert job.error.code == "engine_died"
-    assert "SIGKILL" in job.error.message
+    expected = {
+        "poison": ("engine_died", "SIGKILL"),
+        "hungry": ("out_of_memory", "Ask for a smaller or shorter clip"),
+        "stuck": ("engine_stalled", "HUNYUAN_STALL_SECONDS"),
+    }
+    ids = {prompt: jobs.submit(clip(prompt)).id for prompt in expected}
+    harmless = jobs.submit(clip()).id
+    for prompt, (code, words) in expected.items():
+        job = wait_for_end(jobs, ids[prompt])
+        assert job.state is JobState.FAILED
+        assert job.error is not None
+        assert job.error.code == code
+        assert words in job.error.message
     assert wait_for_end(jobs, harmless).state is JobState.COMPLETED
 
 

@@ -1,12 +1,14 @@
 """A worker in a process of its own, with a renderer that counts instead of denoising.
 
 Run as `python -m tests.jobs.worker_process`, with settings from the environment; SIGTERM stops it.
-A prompt may ask for trouble: `poison` dies at step 2, `broken` fails, `slow` takes its time.
+A prompt may ask for trouble: at step 2 `poison` is killed, `hungry` gets no memory and `stuck`
+hangs; `broken` fails, `slow` takes its time.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -17,8 +19,14 @@ from tempfile import mkdtemp
 
 import numpy as np
 
+from hunyuan_runner.engine import exhaustion
 from hunyuan_runner.engine.events import Event, Finished, Resumed, StageStarted, StepFinished
-from hunyuan_runner.engine.process import EngineDied, GenerationFailed, Stopped
+from hunyuan_runner.engine.process import (
+    EngineDied,
+    EngineStalled,
+    GenerationFailed,
+    Stopped,
+)
 from hunyuan_runner.jobs.worker import Worker
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.settings import Settings
@@ -34,6 +42,7 @@ class CountingRenderer:
         on_event: Callable[[Event], None],
         seconds_to_stop: Callable[[], float | None],
         draft_after: int | None = None,
+        patience: Callable[[], float] = lambda: math.inf,
     ) -> Finished:
         on_event(StageStarted(Stage.ENCODING))
         first = int(checkpoint or 0)
@@ -47,6 +56,10 @@ class CountingRenderer:
                 raise Stopped
             if "poison" in params.prompt and step == 2:
                 raise EngineDied(-signal.SIGKILL, Stage.DENOISING)
+            if "hungry" in params.prompt and step == 2:
+                raise EngineDied(exhaustion.EXIT_CODE, Stage.DENOISING)
+            if "stuck" in params.prompt and step == 2:
+                raise EngineStalled(patience(), Stage.DENOISING)
             if "broken" in params.prompt:
                 raise GenerationFailed("generation_failed", "it was asked to fail")
             on_event(StepFinished(step, str(step).encode()))

@@ -1,0 +1,32 @@
+"""What an error that comes from a lack of memory looks like; no torch."""
+
+from __future__ import annotations
+
+import errno
+
+EXIT_CODE = 77  # of a child that ran out of memory
+_WORDS = (
+    "can't allocate memory",  # torch
+    "cannot allocate memory",  # the C library, in whoever's words
+    "could not create a primitive",  # oneDNN
+    "bad_alloc",
+    "out of memory",
+    "can't start new thread",
+)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether a failed allocation is the error, or the cause of it.
+
+    torch reports one on the CPU as a plain RuntimeError.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or (
+            isinstance(error, OSError) and error.errno == errno.ENOMEM
+        ):
+            return True
+        text = str(error).lower()
+        if any(word in text for word in _WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,56 @@
+"""How long an engine that reports nothing is waited for, before it is taken for hung."""
+
+from __future__ import annotations
+
+from hunyuan_runner.catalogue import Model
+from hunyuan_runner.engine.events import Event, PartFinished, StageStarted
+from hunyuan_runner.estimate import Expectation
+from hunyuan_runner.params import GenerationParams, Stage
+
+# As many times longer than it should at most may something take: machines are busy, and swap.
+GENEROSITY = 10
+SLOW_DISK_BYTES_PER_SECOND = 5e6
+BYTES_PER_PARAMETER = 2
+
+
+class Patience:
+    """For one clip on one machine, by what the engine is at and what that should take there."""
+
+    def __init__(
+        self, expectation: Expectation, params: GenerationParams, model: Model, least_seconds: float
+    ) -> None:
+        self._expectation = expectation
+        self._least_seconds = least_seconds
+        self._stage: Stage | None = None
+        self._parts = {Stage.DENOISING: len(params.computed_steps)}
+        architecture = model.architecture
+        weights = model.parameters * BYTES_PER_PARAMETER
+        weights += architecture.text_encoder_bytes + architecture.vae_bytes
+        modulation = architecture.modulation_parameters * BYTES_PER_PARAMETER
+        # What the stages read of the model's files; how long that takes is not predicted.
+        self._read_bytes = {Stage.LOADING: weights, Stage.DENOISING: modulation}
+        self._factor = 1
+
+    def heed(self, event: Event) -> None:
+        match event:
+            case StageStarted(stage):
+                self._stage = stage
+            case PartFinished(parts=parts):
+                self._parts[Stage.DECODING] = parts
+
+    def begin(self) -> None:
+        """An engine is about to be asked for the clip: it may have to load the model."""
+        self._stage = None
+
+    def double(self) -> None:
+        """Of an engine that was taken for hung: perhaps it was only slow."""
+        self._factor *= 2
+
+    @property
+    def seconds(self) -> float:
+        """Until the next report, at most."""
+        stage = self._stage or Stage.LOADING
+        expected = self._expectation.seconds.get(stage, 0.0) / self._parts.get(stage, 1)
+        expected *= 1 + self._expectation.spread
+        reading = self._read_bytes.get(stage, 0.0) / SLOW_DISK_BYTES_PER_SECOND
+        return self._factor * (self._least_seconds + GENEROSITY * expected + reading)
