@@ -35,6 +35,7 @@ os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 os.environ["BENTOML_RESULT_STORE"] = ":memory:"
 
 from hunyuan_runner import __version__
+from hunyuan_runner.jobs.opening import StoreUnusable, require_usable, when_it_opens
 from hunyuan_runner.listening import CannotListen, require_free
 from hunyuan_runner.logs import configure_logging
 from hunyuan_runner.params import GenerationRequest
@@ -44,6 +45,8 @@ from hunyuan_runner.storage import DataFolderUnusable, prepare_data_folder
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+    from hunyuan_runner.jobs.worker import Worker
 
 # The server that started this process, which prepare() names. One that is killed stops nothing.
 SERVER = "HUNYUAN_RUNNER_SERVER"
@@ -71,7 +74,8 @@ def prepare() -> None:
     try:
         require_free(*_address())
         prepare_data_folder(settings)
-    except (CannotListen, DataFolderUnusable) as error:
+        require_usable(settings)
+    except (CannotListen, DataFolderUnusable, StoreUnusable) as error:
         raise BentoMLException(str(error)) from error
     os.environ[SERVER] = str(os.getpid())
 
@@ -98,29 +102,30 @@ class HunyuanRunner:
     on_deployment = bentoml.on_deployment(prepare)
 
     def __init__(self) -> None:
-        # The front, which imports this file too, need not carry numpy and the like.
-        from hunyuan_runner.engine.process import EngineProcess
-        from hunyuan_runner.jobs.worker import Worker
-
-        engine = EngineProcess(settings, scratch=prepare_data_folder(settings) / "scratch")
-        self._worker = Worker(settings, engine)
+        self._worker: Worker | None = None
 
     @bentoml.on_startup
     async def start(self) -> None:
-        await asyncio.to_thread(self._worker.start)
+        """Take jobs from when the job store can be opened."""
+        self._starting = asyncio.create_task(self._start())
+
+    async def _start(self) -> None:
+        self._worker = await when_it_opens(_start_worker)
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
         """Hand the job under way back to the queue."""
-        await asyncio.to_thread(self._worker.stop)
+        self._starting.cancel()
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.stop)
 
     def __is_ready__(self) -> bool:
-        return self._worker.ready
+        return self._worker is not None and self._worker.ready
 
     @bentoml.api(batchable=False)  # a clip fills the machine: two at once would both be late
     def info(self) -> dict[str, Any]:
         """Whether this runner takes jobs."""
-        return {"version": __version__, "ready": self._worker.ready}
+        return {"version": __version__, "ready": self.__is_ready__()}
 
 
 @bentoml.service(
@@ -146,6 +151,16 @@ class HunyuanVideo:
     def generate(self, **params: Any) -> Annotated[Path, ContentType("video/mp4")]:
         """Text to video."""
         raise NotImplementedError("api/tasks.py answers the routes of this task")
+
+
+def _start_worker() -> Worker:
+    # The front, which imports this file too, need not carry numpy and the like.
+    from hunyuan_runner.engine.process import EngineProcess
+    from hunyuan_runner.jobs.worker import Worker
+
+    worker = Worker(settings, EngineProcess(settings, settings.scratch_dir))
+    worker.start()
+    return worker
 
 
 def front(app: ASGIApp) -> ASGIApp:

@@ -8,14 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from hunyuan_runner.api import bodies, events
-from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.errors import CODES, GUARDED
 from hunyuan_runner.api.rest import create_app
-from hunyuan_runner.api.tail import Tail
 from hunyuan_runner.params import MAX_PIXEL_FRAMES
 from hunyuan_runner.settings import Settings
 
@@ -29,13 +26,7 @@ Schema = dict[str, Any]
 
 def openapi() -> Schema:
     """The document that /openapi.json answers."""
-    with TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), database_url=None, storage_url=None)
-        backend = Backend.open(settings)
-        try:
-            return create_app(backend, Tail(backend.jobs, events.encode)).openapi()
-        finally:
-            backend.jobs.close()
+    return create_app().openapi()
 
 
 def with_tables(page: str, document: Schema) -> str:

@@ -19,6 +19,7 @@ WantedPrecision = Literal["auto", "fp32", "bf16", "int8"]
 SECRET_PREFIX = "whsec_"  # as Standard Webhooks writes secrets: behind it comes base64
 SECRET_BYTES = 24
 
+POSTGRES_URL = re.compile(r"postgres(ql)?(\+psycopg)?://")
 API_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})(:admin)?")
 
 
@@ -82,6 +83,12 @@ def _valid_webhook_secret(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
+def _valid_database_url(url: SecretStr | None) -> SecretStr | None:
+    if url is not None and not POSTGRES_URL.match(url.get_secret_value()):
+        raise ValueError("must be postgresql://user:password@host/name")
+    return url
+
+
 Origin = Annotated[str, AfterValidator(_valid_origin)]
 
 
@@ -95,7 +102,7 @@ class Settings(BaseSettings):
         BUNDLED_MODELS, description="Where downloaded models are; the demo model is found anyway."
     )
     model: str = Field("demo", description="The model used where a request names none.")
-    database_url: SecretStr | None = Field(
+    database_url: Annotated[SecretStr | None, AfterValidator(_valid_database_url)] = Field(
         None, description="postgresql://… to share the queue; default: SQLite in the data folder."
     )
     storage_url: str | None = Field(
@@ -173,6 +180,16 @@ class Settings(BaseSettings):
     def has_model(self, model_id: str) -> bool:
         """Whether the model's weights are on this machine."""
         return (self.model_dir(model_id) / "model_index.json").is_file()
+
+    @property
+    def sqlite_path(self) -> Path:
+        """Where the job database is, without a `database_url`."""
+        return self.data_dir.absolute() / "jobs.sqlite"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Where the engine writes frames."""
+        return self.data_dir.absolute() / "scratch"
 
     @property
     def kernels_dir(self) -> Path:

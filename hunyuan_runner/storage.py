@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import os
 import secrets
@@ -15,6 +16,9 @@ from typing import Protocol
 from hunyuan_runner.settings import Settings
 
 STREAM_CHUNK_BYTES = 1 << 20
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+log = logging.getLogger(__name__)
 
 
 class ObjectNotFound(LookupError):
@@ -145,31 +149,32 @@ def _sync_folder(folder: Path) -> None:
 
 
 def open_storage(settings: Settings) -> Storage:
-    """The bucket of HUNYUAN_STORAGE_URL, or a folder under the data folder.
-
-    Raises DataFolderUnusable.
-    """
+    """The bucket of HUNYUAN_STORAGE_URL, or a folder under the data folder."""
     if settings.storage_url is not None:
         from hunyuan_runner.bucket import Bucket  # 4 MB that few need
 
         return Bucket.open(settings.storage_url)
-    folder = prepare_data_folder(settings) / "objects"
-    folder.mkdir(exist_ok=True)
-    return Folder(folder)
+    return Folder(settings.data_dir.absolute() / "objects")
 
 
 def prepare_data_folder(settings: Settings) -> Path:
     """The data folder as an absolute path, created if need be and proven writable.
 
+    One that is there, but full, will do: what it holds can be had, and room may come.
     Raises DataFolderUnusable.
     """
     folder = settings.data_dir.absolute()
     probe = folder / f".write-test-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
+        try:
+            probe.write_bytes(b"\0" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
+        if error.errno in NO_ROOM and folder.is_dir():
+            log.warning("the disk of the data folder %s is full: no job is taken", folder)
+            return folder
         raise DataFolderUnusable(
             f"cannot write to the data folder {folder}: {error.strerror}. "
             "Free some space, mend its permissions, or set HUNYUAN_DATA_DIR to another folder."

@@ -52,11 +52,11 @@ class Service:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, probe: str = "/readyz") -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                if httpx.get(f"{self.url}{probe}").status_code == 200:
                     return
             time.sleep(0.1)
         pytest.fail(f"the service did not start:\n{self.log_tail()}")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from hunyuan_runner.api.errors import ApiError
+from hunyuan_runner.api.errors import NOT_OPEN, ApiError, unavailable
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.engine.precision import SMALL_PARAMETERS
 from hunyuan_runner.estimate import Work
@@ -161,7 +161,9 @@ class Backend:
 
 async def _backend_of(request: Request) -> Backend:
     """The backend as whoever asks may use it."""
-    backend: Backend = request.app.state.backend
+    backend: Backend | None = request.app.state.backend
+    if backend is None:
+        raise unavailable(NOT_OPEN)
     return replace(backend, jobs=backend.jobs.seen_by(request.scope["caller"]))
 
 

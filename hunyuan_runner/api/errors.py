@@ -11,7 +11,8 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -21,13 +22,13 @@ from hunyuan_runner.jobs.deliveries import DeliveryNotFound
 from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
 from hunyuan_runner.params import GenerationRequest
 from hunyuan_runner.quotes import Alternative
-from hunyuan_runner.storage import ObjectNotFound
+from hunyuan_runner.storage import NO_ROOM, ObjectNotFound
 
 TASK_ROUTE = "/generate"
 RETRY_AFTER_SECONDS = 5
 QUEUE_RETRY_AFTER_SECONDS = 30
 MAX_NAME_LENGTH = 100  # of a field that is named in an error
-DISK_FULL = "The disk of the data folder is full; nothing was changed."
+NOT_OPEN = "The job database cannot be opened yet; the service's log says why."
 
 
 class ErrorDetail(BaseModel):
@@ -86,16 +87,30 @@ INTERNAL = ApiError(
     500, "internal_error", "Something went wrong here; the service's log says what."
 )
 
+DISK_FULL = "The disk of the data folder is full; nothing was changed."
+READ_ONLY = "The disk of the data folder is read-only; nothing was changed."
+
+# By the words of SQLite, and of Postgres.
+_TROUBLES = {
+    "disk is full": DISK_FULL,
+    "readonly database": READ_ONLY,
+    "read-only transaction": "The job database is read-only; nothing was changed.",
+    "database is locked": "Another program keeps the job database locked; nothing was changed.",
+    "malformed": "The job database is damaged; the service's log says more.",
+    "not a database": "The job database is damaged; the service's log says more.",
+}
+
 # What a handler may raise and as_api_error() knows.
 KNOWN_ERRORS: tuple[type[Exception], ...] = (
     ApiError,
+    DBAPIError,
     DeliveryNotFound,
     HTTPException,
     JobNotFound,
     KeyReused,
     ObjectNotFound,
-    OperationalError,
     OSError,
+    PoolTimeout,
     QueueFull,
     RequestValidationError,
     ValidationError,
@@ -198,12 +213,14 @@ def as_api_error(error: Exception) -> ApiError:
             return ApiError(429, "queue_full", message, headers=headers)
         case WrongState():
             return ApiError(409, "wrong_state", _sentence(error))
-        case OperationalError() if "disk is full" in str(error):  # SQLite's words
-            return _unavailable(DISK_FULL)
-        case OperationalError():
-            return _unavailable("The job database does not answer; nothing was changed.")
-        case OSError(errno=errno.ENOSPC):
-            return _unavailable(DISK_FULL)
+        case DBAPIError() if (trouble := _database_trouble(error)) is not None:
+            return unavailable(trouble)
+        case PoolTimeout():
+            return unavailable("The job database is too busy; nothing was changed.")
+        case OSError() if error.errno in NO_ROOM:
+            return unavailable(DISK_FULL)
+        case OSError(errno=errno.EROFS):
+            return unavailable(READ_ONLY)
         case HTTPException():
             return _http_error(error)
     raise error
@@ -216,9 +233,21 @@ def error_response(error: ApiError, path: str) -> JSONResponse:
     return JSONResponse(content, error.status, error.headers)
 
 
-def _unavailable(message: str) -> ApiError:
+def unavailable(message: str) -> ApiError:
+    """The refusal of a request that may well be served when it is sent again."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return ApiError(503, "unavailable", message, headers=headers)
+
+
+def _database_trouble(error: DBAPIError) -> str | None:
+    """What a user is to know of it; None where the statement is at fault, and with it our code."""
+    words = str(error.orig)
+    for sign, message in _TROUBLES.items():
+        if sign in words:
+            return message
+    if isinstance(error, OperationalError):
+        return "The job database does not answer; nothing was changed."
+    return None
 
 
 def _http_error(error: HTTPException) -> ApiError:

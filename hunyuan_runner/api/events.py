@@ -14,7 +14,7 @@ from starlette.types import Send
 from hunyuan_runner.api.auth import too_many
 from hunyuan_runner.api.backend import Backend, FromBackend
 from hunyuan_runner.api.document import reference, schema_of
-from hunyuan_runner.api.errors import refusals
+from hunyuan_runner.api.errors import NOT_OPEN, refusals, unavailable
 from hunyuan_runner.api.requests import JobId
 from hunyuan_runner.api.tail import Subscription, Tail
 from hunyuan_runner.api.views import JobView, PreviewView, ProgressView
@@ -101,7 +101,9 @@ class _Stream(EventSourceResponse):
 
 
 async def _tail_of(request: Request) -> Tail:
-    tail: Tail = request.app.state.tail
+    tail: Tail | None = request.app.state.tail
+    if tail is None:
+        raise unavailable(NOT_OPEN)
     if tail.streams_of(request.scope["caller"]) >= MAX_STREAMS:
         raise too_many(
             "too_many_streams",

@@ -9,6 +9,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -29,10 +30,12 @@ from hunyuan_runner.api.polls import Polls
 from hunyuan_runner.api.rest import create_app
 from hunyuan_runner.api.tail import Tail
 from hunyuan_runner.api.webhooks import render
+from hunyuan_runner.jobs.opening import when_it_opens
 from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.webhooks import Sender
 from hunyuan_runner.settings import Settings
 
+OPENING_SECONDS = 5  # that the start waits for the store; then all that needs it is answered 503
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 BENTOML_PATHS = ("/schema.json",)  # read by BentoML's client
 QUIET_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")  # asked for all day by machines
@@ -93,12 +96,10 @@ class Front:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._bentoml = app
-        self._backend = Backend.open(settings)
-        self._tail = Tail(self._backend.jobs, encode)
-        app = create_app(self._backend, self._tail)
-        self._pulse = Pulse(self._backend.jobs.engine)
-        self._app = Polls(app, self._pulse)
-        self._sender = Sender(settings, self._backend.jobs, render)
+        self._settings = settings
+        self._api = create_app()
+        self._app: ASGIApp = self._api
+        self._at_the_end = AsyncExitStack()
         self._guard = Guard(settings)
         self._http: ASGIApp = self._answer
         if settings.cors_origins:
@@ -112,27 +113,40 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            _when_told_to_stop(self._tail.close)
-            await self._bentoml(scope, self._with_sender(receive), send)
-            self._pulse.close()
-            self._backend.jobs.close()
+            await self._bentoml(scope, self._with_store(receive), send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         else:  # a websocket, which BentoML refuses
             await self._bentoml(scope, receive, send)
 
-    def _with_sender(self, receive: Receive) -> Receive:
-        """Send webhooks from the service's start to its end."""
+    def _with_store(self, receive: Receive) -> Receive:
+        """Have the store open from the service's start, or from when it can be, to its end."""
 
         async def receive_on() -> Message:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self._sender.start()
+                self._opening = asyncio.create_task(self._open())
+                await asyncio.wait({self._opening}, timeout=OPENING_SECONDS)
             else:
-                await self._sender.stop()
+                self._opening.cancel()
+                await self._at_the_end.aclose()
             return message
 
         return receive_on
+
+    async def _open(self) -> None:
+        """Once the store can be opened: answer by it, and send its webhooks."""
+        backend = await when_it_opens(lambda: Backend.open(self._settings))
+        self._at_the_end.callback(backend.jobs.close)
+        pulse = Pulse(backend.jobs.engine)
+        self._at_the_end.callback(pulse.close)
+        tail = Tail(backend.jobs, encode)
+        _when_told_to_stop(tail.close)
+        sender = Sender(self._settings, backend.jobs, render)
+        sender.start()
+        self._at_the_end.push_async_callback(sender.stop)
+        self._api.state.backend, self._api.state.tail = backend, tail
+        self._app = Polls(self._api, pulse)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         given_id = Headers(scope=scope).get("X-Request-Id", "")

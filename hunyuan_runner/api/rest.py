@@ -38,7 +38,6 @@ from hunyuan_runner.api.requests import (
     completed_job,
     require_json,
 )
-from hunyuan_runner.api.tail import Tail
 from hunyuan_runner.api.views import (
     EstimateView,
     Health,
@@ -100,8 +99,8 @@ class _Api(FastAPI):
         return document
 
 
-def create_app(backend: Backend, tail: Tail) -> FastAPI:
-    """All that the front answers by itself."""
+def create_app() -> FastAPI:
+    """All that the front answers by itself, once its state has a `backend` and a `tail`."""
     app = _Api(
         title="hunyuan-runner",
         version=__version__,
@@ -111,8 +110,7 @@ def create_app(backend: Backend, tail: Tail) -> FastAPI:
         redirect_slashes=False,
         webhooks=webhooks.told,
     )
-    app.state.backend = backend
-    app.state.tail = tail
+    app.state.backend = app.state.tail = None  # until the job store is open
     for routes in (
         router,
         events.router,

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import prepare_data_folder
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
+BUSY_SECONDS = 10  # for which one waits for a lock of SQLite, or for a connection of the pool
+CONNECT_SECONDS = 5  # for Postgres to answer a new connection
 SCHEMA_LOCK = 0x68756E79  # any constant of our own: serialises schema creation on Postgres
 
 _metadata = sa.MetaData()
@@ -167,10 +168,19 @@ corrections = sa.Table(
 def open_database(settings: Settings) -> sa.Engine:
     """An engine on the job database, its tables created where missing.
 
-    Raises storage.DataFolderUnusable, or sqlalchemy's OperationalError if Postgres does not answer.
+    Raises sqlalchemy's DBAPIError if the database does not answer or is none, or OSError if there
+    is no folder for it.
     """
     url = _database_url(settings)
-    engine = sa.create_engine(url, pool_pre_ping=True)
+    if url.get_backend_name() == "sqlite":
+        settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS)
+    else:
+        # The URL's own time-out, if it has one, is closer to what this network needs.
+        limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+        engine = sa.create_engine(
+            url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=limit
+        )
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
     else:
@@ -209,18 +219,18 @@ def time_of(milliseconds: int) -> datetime:
 
 def _database_url(settings: Settings) -> sa.URL:
     if settings.database_url is None:
-        return sa.URL.create("sqlite", database=str(prepare_data_folder(settings) / "jobs.sqlite"))
+        return sa.URL.create("sqlite", database=str(settings.sqlite_path))
     url = sa.make_url(settings.database_url.get_secret_value())
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+    return url.set(drivername="postgresql+psycopg")
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
     # Writers queue up from the start of their transaction instead of failing half-way, readers
     # never wait for them, and a commit is on the disk before it is answered.
     connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA busy_timeout=30000")
     connection.execute("PRAGMA foreign_keys=ON")
 
 
@@ -247,6 +257,9 @@ def _lost_connection_as_operational_error(context: sa.ExceptionContext) -> None:
 
 
 def _create_tables(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        if _is_up_to_date(connection):  # as nearly always: then nothing needs a lock, or room
+            return
     with engine.begin() as connection:
         # Front and runner start together; CREATE TABLE IF NOT EXISTS alone is not safe then.
         if engine.dialect.name == "sqlite":
@@ -255,6 +268,19 @@ def _create_tables(engine: sa.Engine) -> None:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
         _metadata.create_all(connection)
         _add_what_is_missing(connection)
+
+
+def _is_up_to_date(connection: sa.Connection) -> bool:
+    inspector = sa.inspect(connection)
+    present = set(inspector.get_table_names())
+    return all(
+        table.name in present
+        and {column.name for column in table.columns}
+        <= {column["name"] for column in inspector.get_columns(table.name)}
+        and {index.name for index in table.indexes}
+        <= {index["name"] for index in inspector.get_indexes(table.name)}
+        for table in _metadata.sorted_tables
+    )
 
 
 def _add_what_is_missing(connection: sa.Connection) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -21,26 +22,57 @@ def postgres_binaries() -> Path | None:
     return next((folder for folder in candidates if (folder / "postgres").exists()), None)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A Postgres server of its own, on a socket in `folder`, that can be started and stopped."""
+
+    binaries: Path
+    folder: Path
+    user: str | None
+
+    @property
+    def url(self) -> sa.URL:
+        """Of its first database."""
+        return sa.URL.create(
+            "postgresql", username="test", database="postgres", query={"host": str(self.folder)}
+        )
+
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
+        self.run(
+            "pg_ctl", "-w", "-t", "180", "-l", str(self.folder / "log"), "-o", options, "start"
+        )
+
+    def stop(self) -> None:
+        self.run("pg_ctl", "-w", "-t", "180", "-m", "immediate", "stop")
+
+    def run(self, program: str, *arguments: str) -> None:
+        command = [str(self.binaries / program), "-D", str(self.folder / "data"), *arguments]
+        subprocess.run(
+            command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, user=self.user
+        )
+
+
 @contextmanager
-def running_postgres(binaries: Path) -> Iterator[sa.URL]:
-    """A server of its own on a socket in a temporary folder; the URL of its first database."""
+def stopped_postgres(binaries: Path) -> Iterator[Server]:
+    """A server that is yet to be started, in a temporary folder; it is to be stopped, too."""
     # Postgres refuses to run as root.
     user = "nobody" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="pg") as name:
         folder = Path(name)
         if user is not None:
             shutil.chown(folder, user)
+        server = Server(binaries, folder, user)
+        server.run("initdb", "-U", "test", "-A", "trust", "--no-sync")
+        yield server
 
-        def run(program: str, *arguments: str) -> None:
-            command = [str(binaries / program), "-D", str(folder / "data"), *arguments]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, user=user)
 
-        run("initdb", "-U", "test", "-A", "trust", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        run("pg_ctl", "-w", "-t", "180", "-l", str(folder / "log"), "-o", options, "start")
+@contextmanager
+def running_postgres(binaries: Path) -> Iterator[sa.URL]:
+    """The URL of a server that runs in the meantime."""
+    with stopped_postgres(binaries) as server:
+        server.start()
         try:
-            yield sa.URL.create(
-                "postgresql", username="test", database="postgres", query={"host": str(folder)}
-            )
+            yield server.url
         finally:
-            run("pg_ctl", "-w", "-t", "180", "-m", "immediate", "stop")
+            server.stop()

@@ -1,0 +1,70 @@
+"""Opening the job store: what is wrong for good ends the start, what may pass is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from hunyuan_runner.settings import Settings
+
+PAUSE_SECONDS = 1.0  # between two tries
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class StoreUnusable(Exception):
+    """The job store can be used neither now nor later."""
+
+
+async def when_it_opens(open_store: Callable[[], T]) -> T:
+    """What `open_store` returns, once it raises nothing; the log says why it does."""
+    told = None
+    while True:
+        try:
+            opened = await asyncio.to_thread(open_store)
+        except Exception as error:  # whatever it is, the other parts of the service can do without
+            if (reason := reason_of(error)) != told:
+                log.warning("the job store cannot be opened, trying again: %s", told := reason)
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            if told is not None:
+                log.info("the job store is open")
+            return opened
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in a line: that of the database, without the statement that it is about."""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split()) or type(cause).__name__
+
+
+def require_usable(settings: Settings) -> None:
+    """Raises StoreUnusable if the store could not be opened however long one waited."""
+    path = settings.sqlite_path
+    if settings.database_url is not None or not path.exists():
+        return
+    problem = _problem_of(path) if path.is_file() else "it is no file"
+    if problem is not None:
+        raise StoreUnusable(
+            f"the job database {path} cannot be used: {problem}. Put a backup in its place; or "
+            f"move {path.parent} away, with the clips in it, to begin with an empty one."
+        )
+
+
+def _problem_of(path: Path) -> str | None:
+    """What is wrong with this SQLite file for good, if anything is."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            return None if found == "ok" else str(found)
+    except sqlite3.OperationalError:  # it is locked, or its disk is full: that passes
+        return None
+    except sqlite3.DatabaseError as error:
+        return str(error)
