@@ -37,6 +37,7 @@ from hunyuan_runner.catalogue import (
     Model,
 )
 from hunyuan_runner.settings import Settings, get_settings
+from hunyuan_runner.tokens import CLIP, LLAMA, TokenizerUnusable, open_tokenizer, require_usable
 from hunyuan_runner.weights import (
     DOWNLOAD_NOTE,
     INDEX_SUFFIX,
@@ -255,6 +256,8 @@ def _quantise(folder: Path) -> None:
     if (folder / QUANTIZED_TRANSFORMER).exists():
         out.print(f"{folder.name} is in int8 already: {folder / QUANTIZED_TRANSFORMER}")
         return
+    if problems := _misread(folder):
+        _fail(_told(problems))
     from hunyuan_runner.engine.quantize import quantize
 
     try:
@@ -438,7 +441,16 @@ def _problems(folder: Path) -> dict[str, str]:
     found = dict(_altered(folder))
     for component in components:
         found |= dict(_unusable(folder, component))
-    return found
+    return found | (_misread(folder) if {LLAMA, CLIP} <= set(components) else {})
+
+
+def _misread(folder: Path) -> dict[str, str]:
+    """A tokenizer by which a text encoder would read something else than the prompt."""
+    try:
+        require_usable(*(open_tokenizer(folder / part) for part in (LLAMA, CLIP)))
+    except TokenizerUnusable as error:
+        return {error.part: error.problem}
+    return {}
 
 
 def _altered(folder: Path) -> Iterator[tuple[str, str]]:

@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 
 from hunyuan_runner.catalogue import MODELS, QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.engine.calibrate import measure as measure_rates
-from hunyuan_runner.engine.checkpoint import Checkpoint, model_fingerprint
+from hunyuan_runner.engine.checkpoint import Checkpoint, fingerprint
 from hunyuan_runner.engine.events import Event, Preview, StageStarted, StepFinished
 from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.process import EngineProcess
@@ -231,7 +231,7 @@ def _checkpoint(params: GenerationParams, models_dir: Path) -> bytes:
     frames = (params.num_frames - 1) // 4 + 1
     latents = torch.randn(1, 16, frames, params.generated_height // 8, params.generated_width // 8)
     checkpoint = Checkpoint(0, latents, conditioning)
-    return checkpoint.to_bytes(params, model_fingerprint(models_dir / MODEL))
+    return checkpoint.to_bytes(params, fingerprint(models_dir / MODEL))
 
 
 def _peak_rss_gb(engine: EngineProcess) -> float:

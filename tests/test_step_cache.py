@@ -115,7 +115,7 @@ def test_a_checkpoint_keeps_the_velocities() -> None:
     velocities = {4: torch.rand(1, 4, 2, 8, 8), 10: torch.rand(1, 4, 2, 8, 8)}
     latents, conditioning = torch.rand(1, 4, 2, 8, 8), {"prompt_embeds": torch.rand(1, 2, 3)}
     data = Checkpoint(11, latents, conditioning, velocities).to_bytes(clip, "model")
-    read = Checkpoint.from_bytes(data, clip, "model")
+    read = Checkpoint.from_bytes(data, clip, {"model"})
     assert read.velocities.keys() == velocities.keys()
     assert all(torch.equal(read.velocities[step], velocities[step]) for step in velocities)
     assert read.conditioning.keys() == conditioning.keys()
@@ -129,4 +129,4 @@ def test_a_checkpoint_written_before_there_was_a_step_cache_is_usable() -> None:
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length])["__metadata__"] | {"params": json.dumps(written)}
     older = safetensors.torch.save(safetensors.torch.load(data), metadata)
-    assert Checkpoint.from_bytes(older + hashlib.sha256(older).digest(), clip, "model").step == 3
+    assert Checkpoint.from_bytes(older + hashlib.sha256(older).digest(), clip, {"model"}).step == 3

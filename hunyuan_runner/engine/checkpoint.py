@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from hunyuan_runner.engine.sealed import Damaged, seal, unseal
 from hunyuan_runner.engine.step_cache import Velocities
 from hunyuan_runner.params import GenerationParams
+from hunyuan_runner.tokens import encoding_digest
 
 FORMAT = "hunyuan-runner checkpoint 1"
 FINGERPRINTED_BYTES = 1 << 20
@@ -41,7 +43,7 @@ class Checkpoint:
     expected: torch.Tensor | None = None
 
     def to_bytes(self, params: GenerationParams, model: str) -> bytes:
-        """As `seal` makes them; `model` is the fingerprint of the weights."""
+        """As `seal` makes them; `model` is the fingerprint of what computed it."""
         metadata = {
             "format": FORMAT,
             "step": str(self.step),
@@ -55,8 +57,11 @@ class Checkpoint:
         return seal(tensors, metadata)
 
     @classmethod
-    def from_bytes(cls, checkpoint: bytes, params: GenerationParams, model: str) -> Checkpoint:
-        """Raises UnusableCheckpoint unless these bytes were made by to_bytes(params, model)."""
+    def from_bytes(
+        cls, checkpoint: bytes, params: GenerationParams, models: Collection[str]
+    ) -> Checkpoint:
+        """Raises UnusableCheckpoint unless these bytes were made by to_bytes(params, model) with
+        one of `models`."""
         try:
             tensors, metadata = unseal(checkpoint)
         except Damaged as reason:
@@ -65,8 +70,8 @@ class Checkpoint:
             raise UnusableCheckpoint(f"its format is {metadata['format']!r}, not {FORMAT!r}")
         if GenerationParams.model_validate_json(metadata["params"]) != params:
             raise UnusableCheckpoint("it belongs to a clip with other parameters")
-        if metadata["model"] != model:
-            raise UnusableCheckpoint("the model's files have changed since")
+        if metadata["model"] not in models:
+            raise UnusableCheckpoint("the model's files, or how prompts are read, changed since")
         latents, expected = tensors.pop("latents"), tensors.pop("expected", None)
         velocities = {
             int(name.removeprefix(VELOCITY)): tensors.pop(name)
@@ -74,6 +79,11 @@ class Checkpoint:
             if name.startswith(VELOCITY)
         }
         return cls(int(metadata["step"]), latents, tensors, velocities, expected)
+
+
+def fingerprint(model_dir: Path) -> str:
+    """Of all that a checkpoint depends on beside its clip: the model, and how prompts are read."""
+    return f"{model_fingerprint(model_dir)} {encoding_digest(model_dir)}"
 
 
 def model_fingerprint(model_dir: Path, *patterns: str) -> str:

@@ -121,6 +121,7 @@ class Child:
 def describe_failure(error: Exception, request: Generate) -> Failed:
     """What the client is told; the traceback is in the log."""
     from hunyuan_runner.engine.parts import ModelIncomplete
+    from hunyuan_runner.tokens import TokenizerUnusable
 
     if isinstance(error, ModelIncomplete):
         model = request.params.model
@@ -128,6 +129,12 @@ def describe_failure(error: Exception, request: Generate) -> Failed:
             "model_unavailable",
             f"The model {model} is missing or incomplete; "
             f"fetch it with: python download_models.py {model}",
+        )
+    if isinstance(error, TokenizerUnusable):
+        return Failed(
+            "model_unavailable",
+            f"The model {request.params.model} would not read prompts right: its {error}. "
+            f"Compare its files: python download_models.py {request.params.model} --verify",
         )
     if isinstance(error, WeightsAltered):
         return Failed(

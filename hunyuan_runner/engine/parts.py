@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.engine import transformer
 from hunyuan_runner.engine.decoder import Decoder, dtype_here
+from hunyuan_runner.engine.encoding import load_encoders
 from hunyuan_runner.engine.precision import BYTES_PER_PARAMETER, SMALL_PARAMETERS, Precision
 from hunyuan_runner.host import available_memory_bytes
 from hunyuan_runner.weights import weight_files
@@ -46,7 +47,8 @@ class Parts:
     def __init__(self, model_dir: Path, precision: Precision, threads: int, kernels: Path) -> None:
         """Loads the VAE, and all the rest too if there is room for it.
 
-        `precision` is the transformer's, see transformer.load. Raises ModelIncomplete.
+        `precision` is the transformer's, see transformer.load. Raises ModelIncomplete or
+        TokenizerUnusable.
         """
         _hush_libraries()
         torch.set_num_threads(threads)
@@ -71,14 +73,12 @@ class Parts:
     def encoding(self, on_loading: Loading) -> HunyuanVideoPipeline:
         """The pipeline with the text encoders. `on_loading` is called before a wait.
 
-        Raises ModelIncomplete.
+        Raises ModelIncomplete or TokenizerUnusable.
         """
         if self._encoding is None:
             self._make_room(self._encoders_bytes(), on_loading)
             with reading():
-                self._encoding = self._pipeline(
-                    dtype=self._encoders_dtype(), transformer=None, vae=None
-                )
+                self._encoding = load_encoders(self.model_dir, self._encoders_dtype())
         return self._encoding
 
     def denoising(self, on_loading: Loading) -> HunyuanVideoPipeline:
@@ -92,7 +92,9 @@ class Parts:
                 loaded, self.precision = transformer.load(
                     self.model_dir, self.precision, self._threads, self._kernels
                 )
-                self._denoising = self._pipeline(
+                self._denoising = HunyuanVideoPipeline.from_pretrained(
+                    self.model_dir,
+                    local_files_only=True,
                     transformer=loaded,
                     vae=None,
                     text_encoder=None,
@@ -100,6 +102,7 @@ class Parts:
                     tokenizer=None,
                     tokenizer_2=None,
                 )
+                self._denoising.set_progress_bar_config(disable=True)
         return self._denoising
 
     def make_room_for_decoding(self, wanted: float) -> None:
@@ -121,13 +124,6 @@ class Parts:
                 logger.info("releasing the %s part, its memory is needed", part.strip("_"))
                 setattr(self, part, None)
                 gc.collect()  # pipelines and their modules refer to each other
-
-    def _pipeline(self, **parts: object) -> HunyuanVideoPipeline:
-        pipeline = HunyuanVideoPipeline.from_pretrained(
-            self.model_dir, local_files_only=True, **parts
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
 
     def _encoders_dtype(self) -> torch.dtype:
         small = self._encoders_parameters() < SMALL_PARAMETERS

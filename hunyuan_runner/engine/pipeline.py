@@ -16,8 +16,10 @@ from hunyuan_runner.engine.checkpoint import (
     Checkpoint,
     Conditioning,
     UnusableCheckpoint,
+    fingerprint,
     model_fingerprint,
 )
+from hunyuan_runner.engine.encoding import encode, was_encoded_so_before
 from hunyuan_runner.engine.events import (
     Event,
     Finished,
@@ -49,7 +51,10 @@ class VideoPipeline:
         self.model_dir = parts.model_dir
         self._parts = parts
         self._prompts = PromptCache(prompts, self.model_dir)
-        self._fingerprint = model_fingerprint(self.model_dir)
+        self._fingerprint = fingerprint(self.model_dir)
+        self._usable = {self._fingerprint}  # of checkpoints to go on from
+        if was_encoded_so_before(self.model_dir):  # versions that did not note how
+            self._usable.add(model_fingerprint(self.model_dir))
 
     @torch.no_grad()
     def generate(self, request: Generate, report: Report) -> None:
@@ -88,7 +93,7 @@ class VideoPipeline:
         if request.checkpoint is None:
             return None
         try:
-            return Checkpoint.from_bytes(request.checkpoint, request.params, self._fingerprint)
+            return Checkpoint.from_bytes(request.checkpoint, request.params, self._usable)
         except UnusableCheckpoint as reason:
             logger.warning("Starting over, the checkpoint cannot be used: %s", reason)
             return None
@@ -106,13 +111,13 @@ class VideoPipeline:
         return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(params.seed))
 
     def _encode(self, params: GenerationParams, report: Report) -> Conditioning:
-        def encode(prompt: str) -> Conditioning:
+        def load_and_encode(prompt: str) -> Conditioning:
             pipeline = self._parts.encoding(lambda: report(StageStarted(Stage.LOADING)))
-            return _encode_prompt(pipeline, prompt)
+            return encode(pipeline, prompt)
 
-        conditioning = self._prompts.conditioning(params.prompt, encode)
+        conditioning = self._prompts.conditioning(params.prompt, load_and_encode)
         if params.negative_prompt and params.true_cfg_scale > 1:
-            negative = self._prompts.conditioning(params.negative_prompt, encode)
+            negative = self._prompts.conditioning(params.negative_prompt, load_and_encode)
             conditioning |= {f"negative_{name}": tensor for name, tensor in negative.items()}
         return conditioning
 
@@ -167,17 +172,6 @@ class VideoPipeline:
                 **start.conditioning,
             )
         return state
-
-
-def _encode_prompt(pipeline: HunyuanVideoPipeline, prompt: str) -> Conditioning:
-    prompt_embeds, pooled_prompt_embeds, mask = pipeline.encode_prompt(prompt)
-    # Behind the prompt comes padding, to which no token attends and which every block computes.
-    length = int(mask.sum())
-    return {
-        "prompt_embeds": prompt_embeds[:, :length].float().contiguous(),
-        "pooled_prompt_embeds": pooled_prompt_embeds.float().contiguous(),
-        "prompt_attention_mask": mask[:, :length].contiguous(),
-    }
 
 
 def _compute_modulation_ahead(

@@ -19,6 +19,7 @@ import torch
 from hunyuan_runner.engine.checkpoint import Conditioning, model_fingerprint
 from hunyuan_runner.engine.sealed import Damaged, seal, unseal
 from hunyuan_runner.host import cpu_name, package_versions
+from hunyuan_runner.tokens import encoding_digest
 
 MAX_BYTES = 512 * 2**20  # of the files in the folder
 SUFFIX = ".prompt"
@@ -35,7 +36,8 @@ class PromptCache:
     def __init__(self, folder: Path, model_dir: Path, max_bytes: int = MAX_BYTES) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
-        self._encoders = model_fingerprint(model_dir, "text_encoder*/*", "tokenizer*/*")
+        self._encoders = model_fingerprint(model_dir, "text_encoder*/*")
+        self._tokens = encoding_digest(model_dir)
 
     def conditioning(self, prompt: str, encode: Callable[[str], Conditioning]) -> Conditioning:
         """That of `prompt`, for which `encode` is called where it is not at hand."""
@@ -57,7 +59,13 @@ class PromptCache:
         return conditioning
 
     def _name(self, prompt: str) -> str:
-        made_by = [self._encoders, torch.get_num_threads(), cpu_name(), package_versions()]
+        made_by = [
+            self._encoders,
+            self._tokens,
+            torch.get_num_threads(),
+            cpu_name(),
+            package_versions(),
+        ]
         return hashlib.sha256(json.dumps([*made_by, prompt]).encode()).hexdigest()
 
     def _keep(self, path: Path, data: bytes) -> None:

@@ -1,0 +1,137 @@
+"""A prompt as the tokens that the text encoders read.
+
+Without torch and transformers: `tokenizers` alone, which loads the file of a real model's Llama
+within a second, but holds the interpreter and 100 MB for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from tokenizers import Encoding, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+# What Llama reads. The tokens before the prompt are cropped off what it makes of that.
+TEMPLATE = (
+    "<|start_header_id|>system<|end_header_id|>\n\nDescribe the video by detailing the following "
+    "aspects: 1. The main content and theme of the video."
+    "2. The color, shape, size, texture, quantity, text, and spatial relationships of the objects."
+    "3. Actions, events, behaviors temporal relationships, physical movement changes of the "
+    "objects.4. background environment, light, style and atmosphere."
+    "5. camera angles, movements, and transitions used in the video:<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>"
+)
+CROP_START = 95  # tokens before the prompt
+LLAMA_TOKENS = 256  # from the prompt on
+CLIP_TOKENS = 77
+
+LLAMA, CLIP = "tokenizer", "tokenizer_2"  # their folders in a model's
+FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json")
+CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
+
+# How older packages, which hold no tokenizer.json, mean CLIP's vocabulary to be used.
+CLIP_WORDS = (
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+)
+LONG_WORD = 32  # characters; what is longer is no word, or of a language without spaces
+CLIP_BEGIN, CLIP_END = "<|startoftext|>", "<|endoftext|>"
+
+
+class TokenizerUnusable(Exception):
+    """A tokenizer that would not hand its text encoder what the prompt says."""
+
+    def __init__(self, part: str, problem: str) -> None:
+        super().__init__(f"{part} {problem}")
+        self.part = part
+        self.problem = problem
+
+
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer that the files in `folder` describe. Raises TokenizerUnusable."""
+    try:
+        if (folder / "tokenizer.json").is_file():
+            return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return _clip_of_an_older_package(folder)
+    except Exception as error:  # the library raises nothing narrower
+        raise TokenizerUnusable(folder.name, f"holds no tokenizer: {error}") from error
+
+
+def require_usable(llama: Tokenizer, clip: Tokenizer) -> None:
+    """Raises TokenizerUnusable unless cropping Llama's template leaves exactly the prompt, and
+    both tell words with a space between them from one word."""
+    prompt = "a cat walks"
+    start = TEMPLATE.index("{}")
+    tokens = llama.encode(TEMPLATE.format(prompt))
+    first = next((i for i, (_, end) in enumerate(tokens.offsets) if end > start), len(tokens))
+    if first != CROP_START:
+        raise TokenizerUnusable(
+            LLAMA,
+            f"makes {first} tokens of the text before the prompt, of which {CROP_START} are "
+            "cropped off: it is not the tokenizer that the model was trained with",
+        )
+    if tokens.offsets[first][0] < start:
+        raise TokenizerUnusable(LLAMA, "joins the prompt to the text before it")
+    for name, tokenizer in ((LLAMA, llama), (CLIP, clip)):
+        if tokenizer.encode(prompt).ids == tokenizer.encode(prompt.replace(" ", "")).ids:
+            raise TokenizerUnusable(name, "loses the spaces between words")
+
+
+def encoding_digest(model_dir: Path) -> str:
+    """Tells one way of making tokens of prompts from another: the whole of the tokenizers' files,
+    and what is made of their tokens."""
+    made_of = [TEMPLATE, CROP_START, LLAMA_TOKENS, CLIP_TOKENS]
+    digest = hashlib.sha256(json.dumps(made_of).encode())
+    for part in (LLAMA, CLIP):
+        for name in (*FILES, *CONFIGS):
+            path = model_dir / part / name
+            if path.is_file():
+                digest.update(f"{part}/{name}\0{path.stat().st_size}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def unread_by_llama(tokenizer: Tokenizer, prompt: str) -> str:
+    """The end of `prompt` that is beyond what Llama reads."""
+    text = TEMPLATE.format(prompt)
+    start = TEMPLATE.index("{}")
+    unread = _unread(tokenizer, text, CROP_START + LLAMA_TOKENS)
+    return prompt[unread - start :] if unread < start + len(prompt) else ""
+
+
+def unread_by_clip(tokenizer: Tokenizer, prompt: str) -> str:
+    """The end of `prompt` that is beyond what CLIP reads."""
+    return prompt[_unread(tokenizer, prompt, CLIP_TOKENS) :]
+
+
+def _unread(tokenizer: Tokenizer, text: str, limit: int) -> int:
+    """Where in `text`, cut to `limit` tokens, what is not read begins: with a whole word."""
+    added = tokenizer.num_special_tokens_to_add(is_pair=False)
+    tokens: Encoding = tokenizer.encode(text, add_special_tokens=False)
+    if len(tokens) + added <= limit:
+        return len(text)
+    unread: int = tokens.offsets[limit - added][0]
+    word = "" if text[unread].isspace() else re.split(r"\s", text[:unread])[-1]
+    return unread - len(word) if len(word) < LONG_WORD else unread
+
+
+def _clip_of_an_older_package(folder: Path) -> Tokenizer:
+    vocabulary, merges = models.BPE.read_file(
+        str(folder / "vocab.json"), str(folder / "merges.txt")
+    )
+    tokenizer = Tokenizer(
+        models.BPE(vocabulary, merges, unk_token=CLIP_END, end_of_word_suffix="</w>")
+    )
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(CLIP_WORDS), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    begin, end = ((token, vocabulary[token]) for token in (CLIP_BEGIN, CLIP_END))
+    tokenizer.post_processor = processors.RobertaProcessing(end, begin, False, False)
+    return tokenizer
