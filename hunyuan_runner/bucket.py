@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import obstore
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import ObjectStore, from_url
 
-from hunyuan_runner.storage import STREAM_CHUNK_BYTES, ObjectNotFound
+from hunyuan_runner.storage import STREAM_CHUNK_BYTES, ObjectNotFound, StorageFailed
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+# No request waits for longer than these two together, whatever became of the bucket.
+CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(minutes=2)}
+RETRY: RetryConfig = {"retry_timeout": timedelta(minutes=1)}
 
 
 class Bucket:
@@ -23,42 +30,59 @@ class Bucket:
 
     @classmethod
     def open(cls, url: str) -> Self:
-        return cls(from_url(url))
+        return cls(from_url(url, client_options=CLIENT, retry_config=RETRY))
 
     def put(self, key: str, data: bytes | Path) -> None:
-        obstore.put(self._store, key, data)
+        with _failing():
+            obstore.put(self._store, key, data)
 
     def get(self, key: str) -> bytes:
-        try:
+        with _failing(key):
             return bytes(obstore.get(self._store, key).bytes())
-        except (FileNotFoundError, NotFoundError) as error:
-            raise ObjectNotFound(key) from error
 
     def size(self, key: str) -> int:
-        try:
+        with _failing(key):
             return obstore.head(self._store, key)["size"]
-        except (FileNotFoundError, NotFoundError) as error:
-            raise ObjectNotFound(key) from error
 
     def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
         for chunk_start in range(start, end, STREAM_CHUNK_BYTES):
             chunk_end = min(chunk_start + STREAM_CHUNK_BYTES, end)
-            yield bytes(obstore.get_range(self._store, key, start=chunk_start, end=chunk_end))
+            with _failing(key):
+                chunk = obstore.get_range(self._store, key, start=chunk_start, end=chunk_end)
+            yield bytes(chunk)
 
     def delete(self, *keys: str) -> None:
         for key in keys:
-            with suppress(FileNotFoundError, NotFoundError):
+            with suppress(ObjectNotFound), _failing(key):
                 obstore.delete(self._store, key)
 
     def delete_prefix(self, prefix: str) -> None:
-        for objects in obstore.list(self._store, prefix):
-            obstore.delete(self._store, [item["path"] for item in objects])
+        with _failing():
+            for objects in obstore.list(self._store, prefix):
+                obstore.delete(self._store, [item["path"] for item in objects])
 
     def folders_older_than(self, prefix: str, age: timedelta) -> set[str]:
         limit = datetime.now(UTC) - age
         newest: dict[str, datetime] = {}
-        for objects in obstore.list(self._store, prefix):
-            for item in objects:
-                name = item["path"].removeprefix(prefix + "/").split("/")[0]
-                newest[name] = max(newest.get(name, item["last_modified"]), item["last_modified"])
+        with _failing():
+            for objects in obstore.list(self._store, prefix):
+                for item in objects:
+                    name = item["path"].removeprefix(prefix + "/").split("/")[0]
+                    written = item["last_modified"]
+                    newest[name] = max(newest.get(name, written), written)
         return {name for name, written in newest.items() if written < limit}
+
+    def delete_unfinished(self) -> None:
+        """An upload that was broken off is no object."""
+
+
+@contextmanager
+def _failing(key: str | None = None) -> Iterator[None]:
+    """Raise what Storage says it raises; ObjectNotFound where an object is asked for by its key."""
+    try:
+        yield
+    except (FileNotFoundError, BaseError) as error:
+        if key is not None and isinstance(error, (FileNotFoundError, NotFoundError)):
+            raise ObjectNotFound(key) from error
+        reason = str(error).partition("\n")[0]  # behind it comes what only obstore's authors need
+        raise StorageFailed(f"The bucket failed: {reason}") from error

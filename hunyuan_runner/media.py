@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
+
+from hunyuan_runner.frame_file import FrameFile
 
 SMALL_SIDE = 320  # the longest, in pixels, of the animation and of a frame in the spritesheet
 FIT = (
@@ -31,8 +35,23 @@ AI_MARK = {
 }
 
 
+# ffmpeg is taken for hung after so long: encoding takes a second for 5 million pixels.
+PATIENCE_SECONDS = 600
+PATIENCE_PIXELS_PER_SECOND = 50_000
+
+Frames = NDArray[np.uint8] | FrameFile
+
+
 class MediaError(Exception):
-    """ffmpeg failed; the message ends with its last lines."""
+    """ffmpeg failed; the message says how it ended, and its last lines.
+
+    `disk_full` is whether that was for want of space.
+    """
+
+    def __init__(self, path: Path, ending: str, log: str) -> None:
+        lines = log.strip().splitlines()[-5:]
+        super().__init__(f"ffmpeg {ending} on {path.name}: " + "\n".join(lines or ["no message"]))
+        self.disk_full = "No space left on device" in log or "Disk quota exceeded" in log
 
 
 @dataclass(frozen=True)
@@ -69,10 +88,10 @@ def frame_rate(fps: float) -> Fraction:
     return ntsc if digits > 1 and round(float(ntsc), digits) == fps else exact
 
 
-def publish(frames: NDArray[np.uint8], fps: float, tags: Mapping[str, str], folder: Path) -> Clip:
+def publish(frames: Frames, fps: float, tags: Mapping[str, str], folder: Path) -> Clip:
     """Write the clip's files into `folder`, the MP4 with `tags` and the mark that it is generated.
 
-    `frames` is THWC in RGB with even sides, and may be a memmap: one frame at a time is read.
+    `frames` is THWC in RGB with even sides; one frame at a time is read. Raises MediaError.
     """
     clip = Clip(
         video=folder / "video.mp4",
@@ -80,14 +99,14 @@ def publish(frames: NDArray[np.uint8], fps: float, tags: Mapping[str, str], fold
         animation=folder / "preview.webp",
         spritesheet=folder / "spritesheet.jpg",
     )
-    middle = len(frames) // 2
+    length = len(frames)
     rate = frame_rate(fps)
     stride = math.ceil(rate / ANIMATION_FPS)
-    _encode(frames, rate, [*_h264(rate), *_metadata(tags)], clip.video)
-    _encode(frames[middle : middle + 1], rate, _jpeg(), clip.thumbnail)
-    _encode(frames[::stride], rate / stride, _webp(), clip.animation)
-    shown = _spread(len(frames), SHEET_COLUMNS * SHEET_ROWS)
-    _encode(frames[shown], rate, _sheet(len(shown)), clip.spritesheet)
+    _encode(frames, range(length), rate, [*_h264(rate), *_metadata(tags)], clip.video)
+    _encode(frames, [length // 2], rate, _jpeg(), clip.thumbnail)
+    _encode(frames, range(0, length, stride), rate / stride, _webp(), clip.animation)
+    shown = _spread(length, SHEET_COLUMNS * SHEET_ROWS)
+    _encode(frames, shown, rate, _sheet(len(shown)), clip.spritesheet)
     return clip
 
 
@@ -170,11 +189,12 @@ def _metadata(tags: Mapping[str, str]) -> list[str]:
 
 
 def _encode(
-    frames: NDArray[np.uint8], rate: Fraction, options: Sequence[str], target: Path
+    frames: Frames, shown: Iterable[int], rate: Fraction, options: Sequence[str], target: Path
 ) -> None:
-    """Stream the frames through ffmpeg into `target`; the same frames make the same bytes."""
-    _, height, width, channels = frames.shape
+    """Stream the frames shown through ffmpeg into `target`; the same make the same bytes."""
+    length, height, width, channels = frames.shape
     assert channels == 3
+    pixels = length * height * width
     size = f"{width}x{height}"
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-framerate", f"{rate}"]
     exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
@@ -183,14 +203,41 @@ def _encode(
         tempfile.TemporaryFile() as log,  # a pipe could fill up while we write frames
         subprocess.Popen([*command, f"file:{target}"], stdin=subprocess.PIPE, stderr=log) as ffmpeg,
     ):
-        assert ffmpeg.stdin
-        with suppress(BrokenPipeError):  # ffmpeg gave up, and its log says why
-            for frame in frames:
-                ffmpeg.stdin.write(np.ascontiguousarray(frame).data)
-            ffmpeg.stdin.close()
-        if ffmpeg.wait():
+        with _kept_in_time(ffmpeg, pixels, target):
+            assert ffmpeg.stdin
+            # Where the pipe breaks, ffmpeg gave up, and its log says why.
+            with suppress(BrokenPipeError), ffmpeg.stdin:
+                for index in shown:
+                    ffmpeg.stdin.write(np.ascontiguousarray(frames[index]).data)
+            ffmpeg.wait()
+        if ffmpeg.returncode:
             log.seek(0)
-            raise _error(target, log.read().decode(errors="replace"))
+            raise MediaError(target, _ending(ffmpeg), log.read().decode(errors="replace"))
+
+
+@contextmanager
+def _kept_in_time(ffmpeg: subprocess.Popen[bytes], pixels: int, target: Path) -> Iterator[None]:
+    """Kill ffmpeg where it has hung, or what feeds it fails."""
+    seconds = PATIENCE_SECONDS + pixels / PATIENCE_PIXELS_PER_SECOND
+    timer = threading.Timer(seconds, ffmpeg.kill)
+    timer.start()
+    try:
+        yield
+        if not timer.is_alive():
+            raise MediaError(target, f"did not end within {seconds:.0f} seconds", "")
+    except BaseException:
+        ffmpeg.kill()
+        raise
+    finally:
+        timer.cancel()
+
+
+def _ending(process: subprocess.Popen[bytes] | subprocess.CompletedProcess[bytes]) -> str:
+    if process.returncode == -signal.SIGKILL:
+        return "was killed (SIGKILL), most likely out of memory,"
+    if process.returncode < 0:
+        return f"was ended by {signal.Signals(-process.returncode).name}"
+    return f"failed with exit code {process.returncode}"
 
 
 def _read(path: Path, *options: str) -> tuple[str, str]:
@@ -199,13 +246,9 @@ def _read(path: Path, *options: str) -> tuple[str, str]:
     done = subprocess.run(command, capture_output=True)
     stdout, stderr = done.stdout.decode(), done.stderr.decode(errors="replace")
     if done.returncode:
-        raise _error(path, stderr)
+        raise MediaError(path, _ending(done), stderr)
     return stdout, stderr
 
 
 def _unescape(text: str) -> str:
     return re.sub(r"\\([\s\S])", r"\1", text)
-
-
-def _error(path: Path, log: str) -> MediaError:
-    return MediaError(f"ffmpeg failed on {path.name}: " + "\n".join(log.strip().splitlines()[-5:]))

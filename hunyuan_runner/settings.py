@@ -139,6 +139,12 @@ class Settings(BaseSettings):
         description="An engine that reports nothing for so long, and ten times what is expected, "
         "is ended; its job goes on.",
     )
+    publish_patience_seconds: float = Field(
+        900,
+        ge=0,
+        description="How long a job waits for a full disk, or for storage that fails, before it "
+        "does.",
+    )
     lease_seconds: float = Field(
         10, ge=1, description="A worker silent for so long is taken for dead; its job moves on."
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import math
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +20,8 @@ from hunyuan_runner.settings import Settings
 
 STREAM_CHUNK_BYTES = 1 << 20
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+PART_BYTES = 4  # of the random part in the name of an unfinished file
+LOCKING_SECONDS = 10  # from a file's creation to its lock
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +30,19 @@ class ObjectNotFound(LookupError):
     """There is no object under this key."""
 
 
+class StorageFailed(Exception):
+    """The bucket does not answer, or refuses; the message says why."""
+
+
 class DataFolderUnusable(Exception):
     """The data folder cannot be created or written to."""
 
 
 class Storage(Protocol):
-    """Objects by key; a put is seen whole or not at all, and once it returns it stays."""
+    """Objects by key; a put is seen whole or not at all, and once it returns it stays.
+
+    Whatever fails otherwise than said raises OSError or StorageFailed.
+    """
 
     def put(self, key: str, data: bytes | Path) -> None: ...
 
@@ -58,6 +70,10 @@ class Storage(Protocol):
         """Names of the folders right under `prefix` in which nothing was written for `age`."""
         ...
 
+    def delete_unfinished(self) -> None:
+        """Delete what is left of puts whose process was killed half-way."""
+        ...
+
 
 class Folder:
     """Storage in a local folder. A put is on the disk when it returns, as the row that tells of it
@@ -69,9 +85,11 @@ class Folder:
     def put(self, key: str, data: bytes | Path) -> None:
         path = self._root / key
         self._make(path.parent)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        part = path.with_name(f".{path.name}.{secrets.token_hex(PART_BYTES)}")
         try:
             with part.open("xb") as file:
+                with suppress(OSError):  # not every network's disk has locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
                 if isinstance(data, bytes):
                     file.write(data)
                 else:
@@ -123,6 +141,14 @@ class Folder:
             for folder in (self._root / prefix).glob("*/")
             if _written_at(folder) < limit
         }
+
+    def delete_unfinished(self) -> None:
+        for part in self._root.glob(f"**/.*.{'?' * 2 * PART_BYTES}"):
+            # Locked is what a living process writes.
+            with suppress(OSError), part.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(file.fileno()).st_ctime > LOCKING_SECONDS:
+                    part.unlink()
 
     def _make(self, folder: Path) -> None:
         if not folder.is_dir():

@@ -72,12 +72,22 @@ def test_a_render_sits_out_a_full_disk_and_goes_on(
         assert finish(client, job)["status"] == "completed"
 
 
-def test_frames_that_do_not_fit_fail_the_job_whose_checkpoint_is_kept(
+def test_frames_wait_for_room_and_fail_the_job_at_last_whose_checkpoint_is_kept(
     start_service: StartService, small_disk: Path
 ) -> None:
-    service = start_service(HUNYUAN_DATA_DIR=str(small_disk))
-    big = {"width": 640, "height": 480, "num_frames": 9, "num_inference_steps": 1}
+    service = start_service(HUNYUAN_DATA_DIR=str(small_disk), HUNYUAN_PUBLISH_PATIENCE_SECONDS="5")
+    fitting = {"width": 256, "height": 192, "num_frames": 33, "num_inference_steps": 1}
+    big = fitting | {"width": 640, "height": 480, "num_frames": 9}
     with httpx.Client(base_url=service.url, timeout=60) as client:
+        filler = fill(small_disk)
+        with filler.open("rb+") as file:
+            file.truncate(filler.stat().st_size - 1_500_000)  # enough for all but the frames
+        job = submit(client, **LONG | fitting)
+        wait_for_log(service.log, "The worker's disk is full. Trying again.")
+        filler.unlink()
+        job = finish(client, job)
+        assert (job["status"], job["attempts"]) == ("completed", 1)
+
         job = finish(client, submit(client, **LONG | big))
         assert job["status"] == "failed"
         assert job["error"]["code"] == "disk_full"

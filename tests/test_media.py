@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.WebPImagePlugin import WebPImageFile
 
+from hunyuan_runner import media
+from hunyuan_runner.frame_file import FrameFile
 from hunyuan_runner.media import ANIMATION_FPS, MediaError, frame_rate, probe, publish
 
 HOSTILE = "a=b; #c \\n 'q' \"z\"\nsecond line\r\n\\ %d [STREAM] ; = # \\=\n\n\U0001f408 café 猫 \\"
@@ -158,10 +162,16 @@ def test_the_same_frames_and_tags_make_the_same_bytes(tmp_path: Path) -> None:
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
 
-def test_frames_are_read_from_a_memmap(tmp_path: Path) -> None:
-    np.save(tmp_path / "frames.npy", moving_square(5, 96, 64))
-    frames = np.load(tmp_path / "frames.npy", mmap_mode="r")
-    assert probe(publish(frames, 15, {}, tmp_path).video).num_frames == 5
+def test_frames_are_read_from_a_file(tmp_path: Path) -> None:
+    frames = moving_square(17, 96, 64)
+    np.save(tmp_path / "frames.npy", frames)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    publish(frames, 15, {}, first)
+    publish(FrameFile(tmp_path / "frames.npy", lambda: None), 15, {}, second)
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
 
 def test_the_thumbnail_is_the_middle_frame_at_full_size(tmp_path: Path) -> None:
@@ -202,6 +212,51 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     folder.mkdir()
     clip = publish(moving_square(1, 96, 64), 15, {}, folder)
     assert all(path.parent == folder and path.stat().st_size for path in vars(clip).values())
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("kill -9 $$", r"was killed \(SIGKILL\), most likely out of memory, on video.mp4: no mess"),
+        ("kill -11 $$", "was ended by SIGSEGV on video.mp4"),
+        ("echo 'no codec' >&2; exit 3", "failed with exit code 3 on video.mp4: no codec"),
+        ("exec sleep 600", "did not end within 1 seconds on video.mp4"),
+    ],
+    ids=["killed", "crashed", "failed", "hung"],
+)
+def test_how_an_encoder_failed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+) -> None:
+    encoder = tmp_path / "ffmpeg"
+    encoder.write_text(f"#!/bin/sh\n{script}\n")
+    encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+    if "sleep" in script:
+        monkeypatch.setattr(media, "PATIENCE_SECONDS", 0.6)
+    with pytest.raises(MediaError, match=words):
+        publish(moving_square(5, 64, 64), 15, {}, tmp_path)
+
+
+def test_an_encoder_ends_with_what_feeds_it(tmp_path: Path) -> None:
+    file = tmp_path / "frames.npy"
+    np.save(file, moving_square(9, 96, 64))
+
+    def refuse() -> None:
+        raise KeyboardInterrupt
+
+    before = psutil.Process().children()
+    with pytest.raises(KeyboardInterrupt):
+        publish(FrameFile(file, refuse), 15, {}, tmp_path)
+    assert psutil.Process().children() == before
+
+
+def test_a_file_of_frames_that_is_cut_short_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    file = tmp_path / "frames.npy"
+    np.save(file, moving_square(9, 96, 64))
+    frames = FrameFile(file, lambda: None)
+    os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(OSError, match="Input/output error"):
+        publish(frames, 15, {}, tmp_path)
 
 
 def test_a_failure_tells_ffmpegs_own_words(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hunyuan_runner.jobs.deliveries import DeliveryNotFound
 from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
 from hunyuan_runner.params import GenerationRequest
 from hunyuan_runner.quotes import Alternative
-from hunyuan_runner.storage import NO_ROOM, ObjectNotFound
+from hunyuan_runner.storage import NO_ROOM, ObjectNotFound, StorageFailed
 
 TASK_ROUTE = "/generate"
 RETRY_AFTER_SECONDS = 5
@@ -113,6 +113,7 @@ KNOWN_ERRORS: tuple[type[Exception], ...] = (
     PoolTimeout,
     QueueFull,
     RequestValidationError,
+    StorageFailed,
     ValidationError,
     WrongState,
 )
@@ -221,6 +222,8 @@ def as_api_error(error: Exception) -> ApiError:
             return unavailable(DISK_FULL)
         case OSError(errno=errno.EROFS):
             return unavailable(READ_ONLY)
+        case StorageFailed():
+            return unavailable("The storage does not answer.")
         case HTTPException():
             return _http_error(error)
     raise error

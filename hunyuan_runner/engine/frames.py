@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+CHANNELS = 3
 
 Frame = npt.NDArray[np.uint8]  # HWC, RGB
 
@@ -22,15 +26,28 @@ def crop_frames(pixels: torch.Tensor, width: int, height: int) -> Iterator[Frame
         yield scaled.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
-def write_frames(path: Path, pixels: torch.Tensor, width: int, height: int) -> None:
-    """Write `pixels` (1CTHW, -1..1) as an .npy file of frames (THWC).
+def reserve_frames(path: Path, num_frames: int, width: int, height: int) -> None:
+    """Take the room on the disk that an .npy file of so many frames (THWC) needs.
 
-    Written, not memory-mapped: a full disk raises OSError here, where a map would end the process.
+    Raises OSError if there is none, which is better known before they are decoded than after.
     """
-    shape = (pixels.shape[2], height, width, pixels.shape[1])
+    shape = (num_frames, height, width, CHANNELS)
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(
             file, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
+        file.flush()
+        os.posix_fallocate(file.fileno(), file.tell(), math.prod(shape))
+
+
+def write_frames(path: Path, pixels: torch.Tensor, width: int, height: int) -> None:
+    """Write `pixels` (1CTHW, -1..1) into the file that was reserved for them.
+
+    Written, not memory-mapped: a disk that fails raises OSError here, where a map would end the
+    process.
+    """
+    with path.open("r+b") as file:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
         for frame in crop_frames(pixels, width, height):
             file.write(frame.data)

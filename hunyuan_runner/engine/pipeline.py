@@ -29,7 +29,7 @@ from hunyuan_runner.engine.events import (
     StageStarted,
     StepFinished,
 )
-from hunyuan_runner.engine.frames import write_frames
+from hunyuan_runner.engine.frames import reserve_frames, write_frames
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.preview import Previews, expected_latents
@@ -75,6 +75,7 @@ class VideoPipeline:
             report(StageStarted(Stage.DENOISING))
             state = self._denoise(pipeline, state, params, last_step, report)
         report(StageStarted(Stage.DECODING))
+        reserve_frames(request.frames, params.num_frames, params.width, params.height)
         latents = state.latents
         if request.draft_after is not None:
             assert state.expected is not None

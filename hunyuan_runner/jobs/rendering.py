@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
-
-import numpy as np
+from typing import Protocol, TypeVar
 
 from hunyuan_runner import media
 from hunyuan_runner.engine.events import (
@@ -28,9 +27,11 @@ from hunyuan_runner.engine.process import (
     GenerationFailed,
     Stopped,
 )
+from hunyuan_runner.frame_file import FrameFile
 from hunyuan_runner.host import package_versions
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.patience import Patience
+from hunyuan_runner.jobs.perseverance import persevere
 from hunyuan_runner.manifest import TAG, Manifest, PublishedManifest
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.settings import Settings
@@ -48,7 +49,10 @@ from hunyuan_runner.storage import (
 )
 
 CLAIM_CHECK_SECONDS = 1.0
+PAUSE_TICK_SECONDS = 0.1
 NAMED_IN_FILES = ("hunyuan-runner", "diffusers", "torch")
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -98,12 +102,14 @@ class Rendering:
         self._is_stopping = is_stopping
         self._grace_seconds = settings.cancel_grace_seconds
         self._max_failed_starts = settings.max_attempts
+        self._publish_patience = settings.publish_patience_seconds
         self._model_dir = settings.model_dir(claim.params.model)
         self._claim_checked_at = time.monotonic()
         self._claim_lost = False
         self._pausing = False
         self._patience = patience
         self._latest: bytes | None = None  # checkpoint of this run, be it stored or not
+        self._stop_at = math.inf
         self._stopwatch = _Stopwatch(claim.params.computed_steps)
 
     def run(self) -> None:
@@ -113,22 +119,24 @@ class Rendering:
         more, Paused if it shall wait, engine.process.Stopped if this worker was asked to stop.
         """
         try:
-            finished = self._render()
+            self._finish(self._render())
         except Stopped:
             if self._claim_lost:
                 raise ClaimLost(self._claim.job_id) from None
             if self._pausing and not self._is_stopping():
                 raise Paused from None
             raise
+        self._stopwatch.enter(None)
+
+    def _finish(self, finished: Finished) -> None:
+        """Publish the frames, which stay until that is done or given up."""
         try:
-            if self._claim.draft_after is not None:
-                self._publish_draft(finished.frames, self._claim.draft_after)
+            if (step := self._claim.draft_after) is not None:
+                self._persevere(lambda: self._publish_draft(finished.frames, step))
             else:
-                self._enter(Stage.PUBLISHING)
-                self._publish(finished)
+                self._persevere(lambda: self._publish(finished))
         finally:
             finished.frames.unlink(missing_ok=True)
-        self._stopwatch.enter(None)
 
     @property
     def seconds_by_stage(self) -> dict[Stage, float]:
@@ -139,16 +147,8 @@ class Rendering:
         failed_starts = self._claim.failed_starts
         code, cause = EngineDied.code, "The worker ended together with the engine."
         while failed_starts <= self._max_failed_starts:
-            self._patience.begin()
             try:
-                return self._renderer.generate(
-                    self._claim.params,
-                    self._checkpoint(),
-                    self._on_event,
-                    self._seconds_to_stop,
-                    self._claim.draft_after,
-                    lambda: self._patience.seconds,
-                )
+                return self._persevere(self._generate)
             except EngineDied as death:
                 logger.warning("job %s: %s", self._claim.job_id, death)
                 code, cause = death.code, str(death)
@@ -160,6 +160,40 @@ class Rendering:
             f"given up after {self._max_failed_starts} starts in a row without a step forward: "
             f"{cause}",
         )
+
+    def _generate(self) -> Finished:
+        self._patience.begin()
+        try:
+            return self._renderer.generate(
+                self._claim.params,
+                self._checkpoint(),
+                self._on_event,
+                self._seconds_to_stop,
+                self._claim.draft_after,
+                lambda: self._patience.seconds,
+            )
+        except GenerationFailed as failure:
+            if failure.code == "disk_full":  # which may pass
+                raise OSError(errno.ENOSPC, failure.message) from failure
+            raise
+
+    def _persevere(self, attempt: Callable[[], Result]) -> Result:
+        return persevere(attempt, self._pause, self._publish_patience)
+
+    def _pause(self, seconds: float) -> None:
+        """Raises Stopped where the job is not to go on here."""
+        ends_at = time.monotonic() + seconds
+        while time.monotonic() < ends_at:
+            if self._seconds_to_stop() is not None:
+                raise Stopped
+            time.sleep(PAUSE_TICK_SECONDS)
+
+    def _look_up(self) -> None:
+        """Between frames: raises Stopped once the grace is over that a stop leaves."""
+        if (seconds := self._seconds_to_stop()) is not None:
+            self._stop_at = min(self._stop_at, time.monotonic() + seconds)
+            if time.monotonic() > self._stop_at:
+                raise Stopped
 
     def _checkpoint(self) -> bytes | None:
         if self._latest is not None:
@@ -229,15 +263,17 @@ class Rendering:
         params = self._claim.params
         tags = file_tags(params) | {"draft": f"after {step} of {params.num_inference_steps} steps"}
         with TemporaryDirectory(dir=frames.parent) as folder:
-            clip = media.publish(np.load(frames, mmap_mode="r"), params.fps, tags, Path(folder))
+            shown = FrameFile(frames, self._look_up)
+            clip = media.publish(shown, params.fps, tags, Path(folder))
             self._storage.put(draft_key(self._claim.job_id), clip.video)
 
     def _publish(self, finished: Finished) -> None:
+        self._enter(Stage.PUBLISHING)
         job_id, params = self._claim.job_id, self._claim.params
         manifest = Manifest.of(params, self._model_dir, finished.precision, finished.threads)
         tags = file_tags(params) | {TAG: manifest.model_dump_json()}
         with TemporaryDirectory(dir=finished.frames.parent) as folder:
-            frames = np.load(finished.frames, mmap_mode="r")
+            frames = FrameFile(finished.frames, self._look_up)
             clip = media.publish(frames, params.fps, tags, Path(folder))
             published = PublishedManifest.about(manifest, clip.video)
             self._storage.put(manifest_key(job_id), published.model_dump_json().encode())

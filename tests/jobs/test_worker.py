@@ -7,12 +7,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 import sqlalchemy as sa
+from imageio_ffmpeg import get_ffmpeg_exe
 
-from hunyuan_runner.jobs import database, worker
+from hunyuan_runner.jobs import database, perseverance, worker
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller, JobState
 from hunyuan_runner.jobs.lease import Lease
@@ -21,7 +23,15 @@ from hunyuan_runner.media import probe
 from hunyuan_runner.params import Stage
 from hunyuan_runner.profile import MEASURED_FILE, Profile
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import ObjectNotFound, Storage, draft_key, open_storage, video_key
+from hunyuan_runner.storage import (
+    Folder,
+    ObjectNotFound,
+    Storage,
+    StorageFailed,
+    draft_key,
+    open_storage,
+    video_key,
+)
 from tests.jobs.conftest import LEASE_SECONDS, clip, freeze, wait_for, wait_for_end
 from tests.jobs.worker_process import CountingRenderer
 
@@ -241,6 +251,81 @@ def wait_for_child(process: psutil.Process) -> psutil.Process:
     while not (children := process.children()):
         time.sleep(0.02)
     return children[0]
+
+
+def test_publishing_is_tried_again_when_ffmpeg_was_killed(
+    jobs: Jobs, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ffmpeg_that_is_killed(tmp_path, monkeypatch, times=2)
+    start_worker()
+    job = wait_for_end(jobs, jobs.submit(clip()).id)
+    assert (job.state, job.attempts) == (JobState.COMPLETED, 1)
+
+
+def test_a_clip_that_cannot_be_published_says_why_and_needs_no_step_when_retried(
+    jobs: Jobs, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ffmpeg_that_is_killed(tmp_path, monkeypatch, times=perseverance.TRIES)
+    start_worker()
+    job = wait_for_end(jobs, jobs.submit(clip()).id)
+    assert job.error is not None
+    assert job.error.code == "publishing_failed"
+    assert "ffmpeg was killed (SIGKILL)" in job.error.message
+    jobs.retry(job.id)
+    job = wait_for_end(jobs, job.id)
+    assert (job.state, job.resumed_from_step) == (JobState.COMPLETED, 5)
+
+
+def test_a_job_that_waits_to_be_published_is_handed_back_and_can_be_canceled(
+    jobs: Jobs, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ffmpeg_that_is_killed(tmp_path, monkeypatch, times=1000)
+    first = start_worker()
+    job_id = jobs.submit(clip()).id
+    wait_for(jobs, job_id, lambda job: job.stage is Stage.PUBLISHING)
+    first.terminate()
+    assert first.wait(60) == 0
+    job = jobs.get(job_id)
+    assert (job.state, job.stage) == (JobState.PENDING, Stage.QUEUED)
+    start_worker()
+    wait_for(jobs, job_id, lambda job: job.stage is Stage.PUBLISHING)
+    assert jobs.cancel(job_id).state is JobState.CANCELED
+
+
+def ffmpeg_that_is_killed(folder: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """What workers started from now on find in place of ffmpeg."""
+    encoder, left = folder / "ffmpeg", folder / "left"
+    left.write_text("x" * times)
+    encoder.write_text(
+        f"""#!/bin/sh
+        if [ -s {left} ]; then truncate -s -1 {left}; kill -9 $$; fi
+        exec {get_ffmpeg_exe()} "$@"
+        """
+    )
+    encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+
+
+def test_storage_that_fails_for_a_while_loses_neither_clip_nor_checkpoint(
+    jobs: Jobs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, failures = Folder.put, ["video.mp4", "manifest.json", "checkpoint.safetensors"]
+
+    def refuse(self: Folder, key: str, data: bytes | Path) -> None:
+        name = key.rpartition("/")[2]
+        if name in failures:
+            failures.remove(name)
+            raise StorageFailed("The bucket failed: no answer")
+        put(self, key, data)
+
+    monkeypatch.setattr(Folder, "put", refuse)
+    monkeypatch.setenv("HUNYUAN_DATA_DIR", str(settings.data_dir))
+    ours = worker.Worker(settings, CountingRenderer())
+    ours.start()
+    job = wait_for_end(jobs, jobs.submit(clip()).id)
+    ours.stop()
+    assert (job.state, job.attempts) == (JobState.COMPLETED, 1)
+    assert failures == []
 
 
 def test_nothing_that_follows_its_completion_fails_a_job(
