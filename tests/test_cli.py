@@ -450,7 +450,7 @@ def test_what_would_be_there_in_time_is_proposed() -> None:
     whole = json.loads(done("estimate", *size, "--json"))
     deadline = whole["queue_seconds"] * 2 + whole["seconds"]["high"] / 3
     printed = done("estimate", *size, "--deadline", str(deadline))
-    assert "not for sure" in printed
+    assert "no: takes about " in printed
     assert "instead" in printed
     assert " frames" in printed.partition("instead")[2]
 

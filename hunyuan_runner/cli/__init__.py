@@ -1,28 +1,83 @@
 """The `hunyuan` command: submit a clip, follow it, fetch it."""
 
+from __future__ import annotations
+
+import codecs
+import io
+import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from hunyuan_runner import __version__
 from hunyuan_runner.cli.clips import download, estimate, generate, reproduce
-from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNAVAILABLE
+from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNAVAILABLE, complain
+from hunyuan_runner.cli.display import EXIT_PIPE_CLOSED
 from hunyuan_runner.cli.queue import cancel, delete, jobs, pause, resume, retry, status
 from hunyuan_runner.cli.services import check, info, new_key, serve
+from hunyuan_runner.client import DEFAULT_URL
 
-app = typer.Typer(
+PLAIN = {"…": "...", "–": "-", "·": "|", "━": "-", "—": "-", "’": "'"}
+
+commands = typer.Typer(
     help="Text-to-video by a hunyuan-runner service.",
     epilog=f"Exit codes: 0 done; {EXIT_REFUSED} refused, or the job failed; 2 wrong usage; "
-    f"{EXIT_UNAVAILABLE} no service answers; {EXIT_INTERRUPTED} interrupted.",
+    f"{EXIT_UNAVAILABLE} no service answers; {EXIT_INTERRUPTED} interrupted; "
+    f"{EXIT_PIPE_CLOSED} nobody reads the output.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 keys = typer.Typer(help="API keys, which say whose a job is.", no_args_is_help=True)
-app.add_typer(keys, name="keys")
+commands.add_typer(keys, name="keys")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(generate, estimate, download, reproduce),
     *(jobs, status, cancel, retry, pause, resume, delete),
     *(info, check, serve),
 )
 for command in COMMANDS:
-    app.command()(command)
+    commands.command()(command)
 keys.command("new")(new_key)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hunyuan-runner {__version__}")
+        raise typer.Exit
+
+
+@commands.callback()
+def _options(
+    url: Annotated[
+        str, typer.Option(envvar="HUNYUAN_URL", help="Where the service is.")
+    ] = DEFAULT_URL,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="HUNYUAN_API_KEY", help="Your key, where the service asks for one."),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options that every command takes, too."""
+
+
+def app() -> None:
+    """Run the command that the arguments name, and leave with its exit code."""
+    codecs.register_error("plain", _in_plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where it is closed
+            stream.reconfigure(errors="plain")
+    try:
+        commands()
+    except OSError as error:  # of the terminal, or of the file the output goes to
+        complain(error)
+        raise SystemExit(EXIT_REFUSED) from error
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    """What is printed of letters that the terminal's encoding lacks."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(letter, "?") for letter in lacking), error.end

@@ -9,68 +9,51 @@ import typer
 from pydantic import ValidationError
 
 from hunyuan_runner.cli.connection import EXIT_REFUSED, complain, connected
-from hunyuan_runner.cli.display import alternative_table, err, estimate_table, out, quote, warn
-from hunyuan_runner.cli.following import come_back, fetch, path_for, show_file
-from hunyuan_runner.cli.options import ApiKey, JobId, Json, Output, Url, field
-from hunyuan_runner.client import DEFAULT_URL
+from hunyuan_runner.cli.destination import Destination
+from hunyuan_runner.cli.display import (
+    alternative_table,
+    err,
+    estimate_facts,
+    nothing_instead,
+    out,
+    quote,
+    show,
+    show_json,
+    warn,
+)
+from hunyuan_runner.cli.following import come_back, fetch, show_file
+from hunyuan_runner.cli.options import (
+    ApiKey,
+    Force,
+    JobId,
+    Json,
+    Output,
+    Url,
+    readable,
+    takes_a_clip,
+)
 from hunyuan_runner.manifest import TAG, Manifest
-from hunyuan_runner.params import EstimateRequest, GenerationRequest, PresetName
-from hunyuan_runner.schedule import StepCache
+from hunyuan_runner.params import EstimateRequest, GenerationRequest
 
 
+@takes_a_clip
 def generate(
     prompt: Annotated[
         str, typer.Argument(help=GenerationRequest.model_fields["prompt"].description)
     ],
     output: Output = None,
-    url: Url = DEFAULT_URL,
-    api_key: ApiKey = None,
-    model: Annotated[str | None, field("model")] = None,
-    preset: Annotated[PresetName | None, field("preset")] = None,
-    negative_prompt: Annotated[str | None, field("negative_prompt")] = None,
-    width: Annotated[int | None, field("width")] = None,
-    height: Annotated[int | None, field("height")] = None,
-    size: Annotated[str | None, field("size")] = None,
-    num_frames: Annotated[int | None, field("num_frames")] = None,
-    seconds: Annotated[float | None, field("seconds")] = None,
-    fps: Annotated[float | None, field("fps")] = None,
-    num_inference_steps: Annotated[int | None, field("num_inference_steps", "--steps")] = None,
-    seed: Annotated[int | None, field("seed")] = None,
-    guidance_scale: Annotated[float | None, field("guidance_scale")] = None,
-    true_cfg_scale: Annotated[float | None, field("true_cfg_scale")] = None,
-    flow_shift: Annotated[float | None, field("flow_shift")] = None,
-    step_cache: Annotated[StepCache | None, field("step_cache")] = None,
-    draft_steps: Annotated[int | None, field("draft_steps")] = None,
-    priority: Annotated[int | None, field("priority")] = None,
-    webhook_url: Annotated[str | None, field("webhook_url")] = None,
-    webhook_events: Annotated[list[str] | None, field("webhook_events")] = None,
+    force: Force = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Submit, print the id, leave.")
     ] = False,
+    url: Url = "",
+    api_key: ApiKey = None,
     as_json: Json = False,
+    **clip: Any,
 ) -> None:
     """Render a clip and download it."""
-    clip: dict[str, Any] = {
-        "model": model,
-        "preset": preset,
-        "negative_prompt": negative_prompt,
-        "width": width,
-        "height": height,
-        "size": size,
-        "num_frames": num_frames,
-        "seconds": seconds,
-        "fps": fps,
-        "num_inference_steps": num_inference_steps,
-        "seed": seed,
-        "guidance_scale": guidance_scale,
-        "true_cfg_scale": true_cfg_scale,
-        "flow_shift": flow_shift,
-        "step_cache": step_cache,
-        "draft_steps": draft_steps,
-        "priority": priority,
-        "webhook_url": webhook_url,
-        "webhook_events": webhook_events or None,
-    }
+    destination = Destination.checked(output, force, with_draft=clip["draft_steps"] is not None)
+    prompt, clip = readable(prompt), _chosen(clip)
     with connected(url, api_key) as client:
         estimated = None if no_wait else client.estimate(prompt, **clip)
         job = client.generate(prompt, **clip)
@@ -78,81 +61,77 @@ def generate(
             err.print(f"job {job.id} {quote(estimated)}", style="dim", soft_wrap=True)
         warn(job.job.warnings)
         if estimated is not None:
-            fetch(client, job, output, as_json, when_paused=0)
+            fetch(client, job, destination, as_json, when_paused=0)
         elif as_json:
-            typer.echo(job.job.model_dump_json(indent=2))
+            show_json(job.job.model_dump(mode="json"))
         else:
-            out.print(job.id)
-            come_back(client, job, "download", "Queued. To wait for it and fetch it:")
+            out.print(job.id, soft_wrap=True)
+            come_back(client, job, "download", "Queued. To wait for it and fetch it:", destination)
 
 
+@takes_a_clip
 def estimate(
     prompt: Annotated[
         str | None, typer.Argument(help=EstimateRequest.model_fields["prompt"].description)
     ] = None,
-    model: Annotated[str | None, field("model")] = None,
-    preset: Annotated[PresetName | None, field("preset")] = None,
-    negative_prompt: Annotated[str | None, field("negative_prompt")] = None,
-    width: Annotated[int | None, field("width")] = None,
-    height: Annotated[int | None, field("height")] = None,
-    size: Annotated[str | None, field("size")] = None,
-    num_frames: Annotated[int | None, field("num_frames")] = None,
-    seconds: Annotated[float | None, field("seconds")] = None,
-    fps: Annotated[float | None, field("fps")] = None,
-    num_inference_steps: Annotated[int | None, field("num_inference_steps", "--steps")] = None,
-    priority: Annotated[int | None, field("priority")] = None,
     deadline: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="From now: alternatives are there in time."),
     ] = None,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     api_key: ApiKey = None,
     as_json: Json = False,
+    **clip: Any,
 ) -> None:
     """Tell what a clip would take, and what to ask for if that is too much."""
     with connected(url, api_key) as client:
         estimated = client.estimate(
-            prompt,
-            deadline_seconds=deadline,
-            model=model,
-            preset=preset,
-            negative_prompt=negative_prompt,
-            width=width,
-            height=height,
-            size=size,
-            num_frames=num_frames,
-            seconds=seconds,
-            fps=fps,
-            num_inference_steps=num_inference_steps,
-            priority=priority,
+            prompt and readable(prompt), deadline_seconds=deadline, **_chosen(clip)
         )
     if as_json:
-        typer.echo(estimated.model_dump_json(indent=2))
+        show_json(estimated.model_dump(mode="json"))
         return
-    out.print(estimate_table(estimated, deadline))
+    show(estimate_facts(estimated, deadline))
     if estimated.alternatives:
         out.print()
-        out.print(alternative_table(estimated.alternatives))
+        show(alternative_table(estimated.alternatives))
+    elif not estimated.fits or estimated.in_time is False:
+        out.print()
+        out.print(nothing_instead(estimated, deadline), soft_wrap=True)
+
+
+def _chosen(clip: dict[str, Any]) -> dict[str, Any]:
+    """The fields that options were given for, as they go to the service."""
+    return {
+        name: readable(value) if isinstance(value, str) else value
+        for name, value in clip.items()
+        if value is not None
+    }
 
 
 def download(
     job_id: JobId,
     output: Output = None,
+    force: Force = False,
     draft: Annotated[
         bool, typer.Option("--draft", help="What it is expected to become, while it is paused.")
     ] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Fetch a job's video, waiting for it if need be."""
+    destination = Destination.checked(output, force)
     with connected(url, api_key) as client:
         handle = client.job(job_id)
         if draft:
-            path = handle.download_draft(path_for(handle.job, output, "-draft"))
+            path = handle.download_draft(
+                destination.draft_path(handle.job), overwrite=destination.force
+            )
             show_file(handle.job, path, as_json)
         else:
-            fetch(client, handle, output, as_json)
+            destination.require_free(destination.path(handle.job))
+            fetch(client, handle, destination, as_json)
 
 
 def reproduce(
@@ -160,19 +139,21 @@ def reproduce(
         Path, typer.Argument(help="A clip's MP4.", exists=True, dir_okay=False, readable=True)
     ],
     output: Output = None,
-    url: Url = DEFAULT_URL,
+    force: Force = False,
+    url: Url = "",
     api_key: ApiKey = None,
 ) -> None:
     """Render the clip of an MP4 once more, from what the file tells of itself, and compare."""
     from hunyuan_runner.media import frame_hashes, probe  # only here: it brings numpy along
 
-    manifest = _manifest_in(file)
+    destination = Destination.checked(output, force)
+    manifest, before = _manifest_in(file), frame_hashes(file)
     with connected(url, api_key) as client:
         job = client.generate(**manifest.params.model_dump())
-        err.print(f"job {job.id}", style="dim")
-        again = fetch(client, job, output, as_json=False)
+        err.print(f"job {job.id}", style="dim", soft_wrap=True)
+        again = fetch(client, job, destination, as_json=False)
         changed = ", ".join(manifest.differences(job.manifest()))
-    before, after = frame_hashes(file), frame_hashes(again)
+    after = frame_hashes(again)
     if before == after:
         out.print(f"The same as {file}, frame for frame.", style="green", soft_wrap=True)
         return

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 from rich.text import Text
 
-from hunyuan_runner.cli.display import err
+from hunyuan_runner.cli.display import err, one_line
 from hunyuan_runner.client import ApiError, HunyuanClient, HunyuanError, Retry, ServiceUnavailable
 
 EXIT_REFUSED = 1
@@ -40,8 +40,9 @@ def _still_trying(retry: Retry) -> None:
 
 
 def complain(problem: object) -> None:
-    err.print(Text.assemble(("Error: ", "bold red"), str(problem)), soft_wrap=True)
+    err.print(Text.assemble(("Error: ", "bold red"), one_line(str(problem))), soft_wrap=True)
 
 
 def complain_of_no_service(error: ServiceUnavailable) -> None:
-    complain(f"{error}. `make run` starts a service; --url or HUNYUAN_URL names another.")
+    hint = ". `make run` starts a service; --url or HUNYUAN_URL names another."
+    complain(f"{error}{hint if error.temporary else ''}")

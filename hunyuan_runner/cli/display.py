@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 from hunyuan_runner.check import Outcome, Report
+from hunyuan_runner.cli.tables import Cell, Facts, Listing
 from hunyuan_runner.client import Alternative, ClipWarning, Estimate, Eta, Job, Status
 from hunyuan_runner.params import Stage
 
-PIPED_WIDTH = 200  # columns of a table that goes into a file or another program
+BAR_COLUMNS = 30  # of a progress bar, on a terminal with this many beside it
+BESIDE_BAR = 62
 
 STATUS_STYLES: dict[Status, str] = {
     "pending": "yellow",
@@ -29,9 +33,34 @@ STATUS_STYLES: dict[Status, str] = {
 
 OUTCOME_STYLES = {"ok": "green", "failed": "red", "skipped": "dim"}
 
+EXIT_PIPE_CLOSED = 141  # as a shell writes an end by SIGPIPE
 
-out = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """End as head ends what it reads from: without a word, at exit neither."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_PIPE_CLOSED)
+
+
+out = _Output(markup=False, highlight=False)
 err = Console(markup=False, highlight=False, stderr=True)
+
+
+def show(table: Listing | Facts) -> None:
+    """Print a table as a terminal has room for it; for a program, whole and a line a row."""
+    for line in table.lines(out.width if out.file.isatty() else None):
+        out.print(line, soft_wrap=True)
+
+
+def show_json(answer: Any) -> None:
+    """Print what pydantic made of an answer; escaped, where the output could not hold it."""
+    text = json.dumps(answer, indent=2, ensure_ascii=False)
+    try:
+        text.encode(out.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(answer, indent=2)
+    out.out(text, highlight=False)
 
 
 @contextmanager
@@ -40,10 +69,11 @@ def progress() -> Iterator[Callable[[Job], None]]:
     if not err.is_terminal:
         yield _show_changes()
         return
+    room = err.width - BESIDE_BAR
     bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description:<11}", markup=False),
-        BarColumn(30),
+        SpinnerColumn("line" if err.options.ascii_only else "dots"),
+        TextColumn("{task.description}", markup=False),
+        *([BarColumn(min(room, BAR_COLUMNS))] if room >= 5 else []),
         TaskProgressColumn(),
         TextColumn("{task.fields[detail]}", markup=False, style="dim"),
         console=err,
@@ -97,47 +127,40 @@ def did(job: Job) -> str:
 
 def result(job: Job, path: Path) -> Text:
     """The line about a file that has been written."""
-    told = [_size(job), f"{job.params.num_frames} frames at {job.params.fps} fps"]
+    told = [_size(job), f"{job.params.num_frames} frames at {job.params.fps:g} fps"]
     told.append(f"seed {job.params.seed}")
     told += [f"rendered in {took}"] if (took := _took(job)) else []
     return Text.assemble((str(path), "bold green"), "  ", (" · ".join(told), "dim"))
 
 
-def columns(*headers: str) -> Table:
-    """An empty table without lines."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for header in headers:
-        table.add_column(header, no_wrap=True)
-    return table
-
-
-def job_table(jobs: tuple[Job, ...]) -> Table:
+def job_table(jobs: Sequence[Job]) -> Listing:
     """A line for each job."""
-    table = columns("job", "status", "", "size", "frames", "age", "took", "prompt")
-    table.columns[-1].overflow = "ellipsis"
+    table = Listing(
+        *("job", "status", "", "size", "frames", "age", "took", "prompt"),
+        text="cut",
+        dispensable=("took", "frames", "size", "age", ""),
+    )
     for job in jobs:
-        table.add_row(
+        table.add(
             job.job_id,
-            Text(job.status, STATUS_STYLES[job.status]),
+            _status(job),
             "" if job.ended else f"{job.progress:.0%}",
             _size(job),
             str(job.params.num_frames),
             rounded((datetime.now(UTC) - job.created_at).total_seconds()),
             _took(job),
-            _one_line(job.params.prompt),
+            one_line(job.params.prompt),
         )
     return table
 
 
-def outcome_table(report: Report) -> Table:
+def outcome_table(report: Report) -> Listing:
     """A line for each check of a service, more where one failed."""
-    table = columns("check", "", "ms", "")
-    table.columns[2].justify = "right"
-    table.columns[3].no_wrap = False
+    table = Listing("check", "", "ms", "", text="wrapped")
     for outcome in report.outcomes:
         status = Text(outcome.status, OUTCOME_STYLES[outcome.status])
         milliseconds = "" if outcome.status == "skipped" else f"{outcome.milliseconds:.1f}"
-        table.add_row(outcome.name, status, milliseconds, _why(outcome))
+        table.add(outcome.name, status, milliseconds, _why(outcome))
     return table
 
 
@@ -146,7 +169,7 @@ def _why(outcome: Outcome) -> str:
     if outcome.status != "failed":
         return outcome.got
     told = {"expected": outcome.expected, "got": outcome.got, "to do": outcome.advice}
-    return "\n".join(f"{name}: {_one_line(text)}" for name, text in told.items() if text)
+    return "\n".join(f"{name}: {one_line(text)}" for name, text in told.items() if text)
 
 
 def quote(estimate: Estimate) -> str:
@@ -157,36 +180,60 @@ def quote(estimate: Estimate) -> str:
     return " · ".join([*told, *_means(estimate)])
 
 
-def estimate_table(estimate: Estimate, deadline: float | None) -> Table:
-    """What a clip takes, whether that will do, and what would."""
+def estimate_facts(estimate: Estimate, deadline: float | None) -> Facts:
+    """What a clip takes, and whether that will do."""
     params = estimate.params
-    table = facts()
-    size = f"{params.width}x{params.height}, {params.num_frames} frames at {params.fps} fps"
-    table.add_row("clip", f"{size}, {params.num_inference_steps} steps of {params.model}")
-    table.add_row("takes", _between(estimate.seconds))
+    facts = Facts()
+    size = f"{params.width}x{params.height}, {params.num_frames} frames at {params.fps:g} fps"
+    facts.add("clip", f"{size}, {params.num_inference_steps} steps of {params.model}")
+    facts.add("takes", _between(estimate.seconds))
     if estimate.queue_seconds >= 1:
-        table.add_row("waits", f"{rounded(estimate.queue_seconds)} in the queue before")
-    table.add_row("memory", _gigabytes(estimate.peak_memory_bytes))
+        facts.add("waits", f"{rounded(estimate.queue_seconds)} in the queue before")
+    facts.add("memory", _gigabytes(estimate.peak_memory_bytes))
     if estimate.cost is not None:
-        table.add_row("costs", _money(estimate.cost))
+        facts.add("costs", _money(estimate.cost))
     if not estimate.fits:
-        table.add_row("fits", Text("no: no machine of the service has so much memory", "red"))
+        facts.add("fits", Text("no: no machine of the service has so much memory", "red"))
     if deadline is not None:
-        surely = Text("yes", "green") if estimate.in_time else Text("not for sure", "red")
-        table.add_row(f"in {rounded(deadline)}", surely)
+        facts.add(f"in {rounded(deadline)}", _verdict(estimate, deadline))
     if estimate.warnings:
-        table.add_row("warning", _told(estimate.warnings))
-    return table
+        facts.add("warning", _told(estimate.warnings))
+    return facts
 
 
-def alternative_table(alternatives: Sequence[Alternative]) -> Table:
+def _verdict(estimate: Estimate, deadline: float) -> Text:
+    """Whether the clip is there in time: yes, perhaps or no, by the range it should fall in."""
+    wait, seconds = estimate.queue_seconds, estimate.seconds
+    if estimate.in_time:
+        return Text("yes", "green")
+    if wait + seconds.low <= deadline:
+        return Text(f"perhaps: there in {_between(_later(seconds, wait))}", "yellow")
+    if wait > deadline:
+        return Text(f"no: it waits about {rounded(wait)} for its turn", "red")
+    return Text(f"no: takes about {rounded(wait + seconds.expected)}", "red")
+
+
+def _later(seconds: Eta, wait: float) -> Eta:
+    return Eta(low=seconds.low + wait, expected=seconds.expected + wait, high=seconds.high + wait)
+
+
+def alternative_table(alternatives: Sequence[Alternative]) -> Listing:
     """A line for each."""
-    table = columns("instead", "takes", "memory", "costs")
+    table = Listing("instead", "takes", "memory", "costs")
     for one in alternatives:
         cost = "" if one.cost is None else _money(one.cost)
         memory = _gigabytes(one.peak_memory_bytes)
-        table.add_row(one.summary, _between(one.seconds), memory, cost)
+        table.add(one_line(one.summary), _between(one.seconds), memory, cost)
     return table
+
+
+def nothing_instead(estimate: Estimate, deadline: float | None) -> str:
+    """Why nothing else is proposed for a clip that will not do."""
+    if not estimate.fits:
+        return "No smaller clip would do either."
+    if deadline is not None and estimate.queue_seconds > deadline:
+        return "No smaller clip would be there in time: the wait alone is longer than that."
+    return "No smaller clip would be there in time."
 
 
 def _means(estimate: Estimate) -> list[str]:
@@ -203,28 +250,20 @@ def _money(cost: float) -> str:
     return f"{cost:.2f}" if cost >= 1 else f"{cost:.2g}"
 
 
-def facts() -> Table:
-    """An empty list of names and what they stand for."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    return table
-
-
-def details(job: Job) -> Table:
+def job_facts(job: Job) -> Facts:
     """All there is to know about one job."""
     params = job.params
-    size = f"{_size(job)}, {params.num_frames} frames at {params.fps} fps"
-    rows: dict[str, object] = {
+    size = f"{_size(job)}, {params.num_frames} frames at {params.fps:g} fps"
+    rows: dict[str, Cell] = {
         "job": job.job_id,
-        "status": Text(job.status, STATUS_STYLES[job.status]),
+        "status": _status(job),
         "doing": ""
         if job.ended
         else " · ".join([_doing(job), f"{job.progress:.0%}", *_detail(job)]),
         "error": job.error.message if job.error else "",
         "warning": _told(job.warnings),
-        "prompt": _one_line(params.prompt),
-        "not": _one_line(params.negative_prompt or ""),
+        "prompt": one_line(params.prompt),
+        "not": one_line(params.negative_prompt or ""),
         "clip": size,
         "model": f"{job.model}, {params.num_inference_steps} steps, seed {params.seed}",
         "created": _local(job.created_at),
@@ -234,21 +273,25 @@ def details(job: Job) -> Table:
         "video": job.video_url or "",
         "draft": job.draft_url or "",
     }
-    table = facts()
+    facts = Facts()
     for name, value in rows.items():
         if value:
-            table.add_row(name, value if isinstance(value, Text) else Text(str(value)))
-    return table
+            facts.add(name, value)
+    return facts
+
+
+def _status(job: Job) -> Text:
+    return Text(job.status, STATUS_STYLES[job.status])
 
 
 def warn(warnings: Sequence[ClipWarning]) -> None:
     """A line for each, beside what is printed."""
     for warning in warnings:
-        err.print(f"warning: {_one_line(warning.message)}", style="yellow", soft_wrap=True)
+        err.print(f"warning: {one_line(warning.message)}", style="yellow", soft_wrap=True)
 
 
 def _told(warnings: Sequence[ClipWarning]) -> Text:
-    return Text("\n".join(_one_line(warning.message) for warning in warnings), "yellow")
+    return Text("\n".join(one_line(warning.message) for warning in warnings), "yellow")
 
 
 def _size(job: Job) -> str:
@@ -293,6 +336,6 @@ def _ordinal(position: int) -> str:
     return "next" if position == 1 else f"number {position}"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Without line breaks, and without what a terminal would obey."""
     return "".join(char for char in " ".join(text.split()) if char.isprintable())

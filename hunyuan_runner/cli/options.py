@@ -2,37 +2,108 @@
 
 from __future__ import annotations
 
-import tempfile
+import inspect
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hunyuan_runner.params import GenerationRequest
+from hunyuan_runner.client import DEFAULT_URL, ServiceUnavailable
+from hunyuan_runner.client.address import service_url
+from hunyuan_runner.params import GenerationRequest, PresetName
+from hunyuan_runner.schedule import StepCache
+
+# The fields of a request that are options of every command that is about a clip to come. Their
+# defaults and bounds are the service's business.
+CLIP_OPTIONS: dict[str, Any] = {
+    "model": str,
+    "preset": PresetName,
+    "negative_prompt": str,
+    "width": int,
+    "height": int,
+    "size": str,
+    "num_frames": int,
+    "seconds": float,
+    "fps": float,
+    "num_inference_steps": int,
+    "seed": int,
+    "guidance_scale": float,
+    "true_cfg_scale": float,
+    "flow_shift": float,
+    "step_cache": StepCache,
+    "draft_steps": int,
+    "priority": int,
+    "webhook_url": str,
+    "webhook_events": list[str],
+}
+FLAGS = {"num_inference_steps": "--steps"}  # where it is not the field's name
 
 
-def field(name: str, *flags: str) -> Any:
-    """An option for a field of the request. Its default and bounds are the service's business."""
-    return typer.Option(*flags, help=GenerationRequest.model_fields[name].description)
+def takes_a_clip(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a clip, in place of its `**clip`."""
+    own = inspect.signature(command, eval_str=True)
+    parameters = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                kind | None,
+                typer.Option(
+                    *filter(None, [FLAGS.get(name)]),
+                    help=GenerationRequest.model_fields[name].description,
+                ),
+            ],
+        )
+        for name, kind in CLIP_OPTIONS.items()
+    ]
+    command.__signature__ = own.replace(parameters=[*parameters, *options])  # type: ignore[attr-defined]
+    return command
 
 
-def _writable(output: Path | None) -> Path | None:
-    """Refuse, before anything is rendered for it, a file that cannot be written."""
-    folder = output if output and output.is_dir() else (output or Path()).parent
-    if not folder.is_dir():
-        raise typer.BadParameter(f"there is no folder {folder}")
+def readable(text: str) -> str:
+    """What was typed, where the terminal's encoding was not the one Python reads arguments in."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def chosen_url(context: typer.Context, url: str) -> str:
+    """The URL given here, else the one given before the command."""
+    if context.resilient_parsing:  # the shell completes the line
+        return url
     try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        problem = f"the folder {folder} cannot be written to: {error.strerror}"
-        raise typer.BadParameter(problem) from error
-    return output
+        return str(service_url(url or context.find_root().params["url"]))
+    except ServiceUnavailable as error:
+        raise typer.BadParameter(str(error)) from error
 
 
-Url = Annotated[str, typer.Option(envvar="HUNYUAN_URL", help="Where the service is.")]
+def _key(context: typer.Context, api_key: str | None) -> str | None:
+    return api_key or context.find_root().params.get("api_key")
+
+
+def _path(typed: str) -> Path:
+    if typed.endswith("/") and not os.path.isdir(typed):  # noqa: PTH112 (which raises nothing)
+        raise typer.BadParameter(f"there is no folder {typed}")
+    return Path(typed)
+
+
+Url = Annotated[
+    str,
+    typer.Option(
+        callback=chosen_url,
+        show_default=f"HUNYUAN_URL, or {DEFAULT_URL}",
+        help="Where the service is, such as localhost:3000.",
+    ),
+]
 ApiKey = Annotated[
     str | None,
-    typer.Option(envvar="HUNYUAN_API_KEY", help="Your key, where the service asks for one."),
+    typer.Option(
+        callback=_key,
+        show_default="HUNYUAN_API_KEY",
+        help="Your key, where the service asks for one.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
@@ -42,7 +113,9 @@ Output = Annotated[
     typer.Option(
         "-o",
         "--output",
-        callback=_writable,
+        parser=_path,
+        metavar="FILE",
         help="The file to write, or a folder; default: named after the prompt.",
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]

@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 
 from hunyuan_runner.cli.connection import EXIT_REFUSED, complain, connected
-from hunyuan_runner.cli.display import details, err, job_table, out
+from hunyuan_runner.cli.destination import Destination
+from hunyuan_runner.cli.display import err, job_facts, job_table, out, show, show_json
 from hunyuan_runner.cli.following import fetch, follow
-from hunyuan_runner.cli.options import ApiKey, JobId, JobIds, Json, Output, Url
-from hunyuan_runner.client import DEFAULT_URL, ApiError, JobHandle, Status
+from hunyuan_runner.cli.options import ApiKey, Force, JobId, JobIds, Json, Output, Url
+from hunyuan_runner.client import ApiError, JobHandle, Status
 
 
 def jobs(
     status: Annotated[Status | None, typer.Option(help="Only jobs in this state.")] = None,
     limit: Annotated[int | None, typer.Option(help="How many jobs at most.")] = None,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
@@ -25,11 +26,11 @@ def jobs(
     with connected(url, api_key) as client:
         page = client.list(status=status, limit=limit)
     if as_json:
-        typer.echo(page.model_dump_json(indent=2))
+        show_json(page.model_dump(mode="json"))
     elif not page.jobs:
         err.print("No jobs.")
     else:
-        out.print(job_table(page.jobs))
+        show(job_table(page.jobs))
         if page.has_more:
             err.print("There are more: see --limit.", style="dim")
 
@@ -39,7 +40,7 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow the job until it ended or is paused.")
     ] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
@@ -49,22 +50,22 @@ def status(
         if watch:
             follow(client, handle)
     if as_json:
-        typer.echo(handle.job.model_dump_json(indent=2))
+        show_json(handle.job.model_dump(mode="json"))
     else:
-        out.print(details(handle.job))
+        show(job_facts(handle.job))
 
 
-def cancel(job_ids: JobIds, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
+def cancel(job_ids: JobIds, url: Url = "", api_key: ApiKey = None) -> None:
     """Stop jobs that wait or are being rendered."""
     _each(url, api_key, job_ids, JobHandle.cancel, "canceled")
 
 
-def retry(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
+def retry(job_id: JobId, url: Url = "", api_key: ApiKey = None) -> None:
     """Queue a failed or canceled job again; it goes on where it stopped."""
     _each(url, api_key, [job_id], JobHandle.retry, "queued")
 
 
-def pause(job_ids: JobIds, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
+def pause(job_ids: JobIds, url: Url = "", api_key: ApiKey = None) -> None:
     """Have jobs wait: at once where they are queued, else behind the step under way."""
     _each(url, api_key, job_ids, JobHandle.pause, "pausing")
 
@@ -75,22 +76,24 @@ def resume(
         bool, typer.Option("--follow", help="Wait for the video, and download it.")
     ] = False,
     output: Output = None,
-    url: Url = DEFAULT_URL,
+    force: Force = False,
+    url: Url = "",
     api_key: ApiKey = None,
 ) -> None:
     """Queue a paused job again; it goes on from exactly where it is."""
+    destination = Destination.checked(output, force)
     with connected(url, api_key) as client:
         handle = client.job(job_id)
         handle.resume()
-        out.print(f"queued {job_id}")
+        out.print(f"queued {job_id}", soft_wrap=True)
         if follow or output:
-            fetch(client, handle, output, as_json=False, when_paused=0)
+            fetch(client, handle, destination, as_json=False, when_paused=0)
 
 
 def delete(
     job_ids: JobIds,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     api_key: ApiKey = None,
 ) -> None:
     """Delete jobs and their files."""
@@ -113,7 +116,7 @@ def _each(
         for job_id in job_ids:
             try:
                 act(client.job(job_id))
-                out.print(f"{done} {job_id}")
+                out.print(f"{done} {job_id}", soft_wrap=True)
             except ApiError as error:
                 if error.status == 401:
                     raise

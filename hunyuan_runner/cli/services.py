@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
 import shlex
@@ -25,9 +24,10 @@ from hunyuan_runner.cli.connection import (
     complain_of_no_service,
     connected,
 )
-from hunyuan_runner.cli.display import columns, err, facts, out, outcome_table, progress, rounded
-from hunyuan_runner.cli.options import ApiKey, Json, Url
-from hunyuan_runner.client import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_URL, ServiceUnavailable
+from hunyuan_runner.cli.display import err, out, outcome_table, progress, rounded, show, show_json
+from hunyuan_runner.cli.options import ApiKey, Json, Url, chosen_url
+from hunyuan_runner.cli.tables import Facts, Listing
+from hunyuan_runner.client import DEFAULT_HOST, DEFAULT_PORT, ServiceUnavailable
 from hunyuan_runner.listening import MAX_PORT, CannotListen, address_of, http_url, require_free
 
 STOP_SECONDS = 30  # that the service gets for answers and a job under way, once it is asked to stop
@@ -35,38 +35,40 @@ STOP_SECONDS = 30  # that the service gets for answers and a job under way, once
 KEY_PREFIX = "hy_"  # by which a key is known where it should not be, in a log or a repository
 
 
-def info(url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: Json = False) -> None:
+def info(url: Url = "", api_key: ApiKey = None, as_json: Json = False) -> None:
     """Show the service: its models, their presets and its machine."""
     with connected(url, api_key) as client:
         service = client.info()
     if as_json:
-        typer.echo(service.model_dump_json(indent=2))
+        show_json(service.model_dump(mode="json"))
         return
     host = service.host
-    about = facts()
-    about.add_row(
-        "service", f"{service.name} {service.versions.get('hunyuan-runner') or ''} at {url}"
-    )
-    about.add_row("machine", f"{host.cpu}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB")
+    about = Facts()
+    about.add("service", f"{service.name} {service.versions.get('hunyuan-runner') or ''} at {url}")
+    about.add("machine", f"{host.cpu}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB")
     for runner in service.runners:
         for model_id, chosen in runner.models.items():
             computed = f"{model_id} in {chosen.precision}: {chosen.reason}"
-            about.add_row("runner", f"{runner.threads} threads, {computed}")
-    about.add_row("keeps jobs", rounded(service.retention_hours * 3600))
-    models = columns("model", "", "preset", "size", "frames", "fps", "steps")
+            about.add("runner", f"{runner.threads} threads, {computed}")
+    about.add("keeps jobs", rounded(service.retention_hours * 3600))
+    models = Listing("model", "", "preset", "size", "frames", "fps", "steps")
     for model in service.models:
         state = "default" if model.default else "" if model.installed else "not installed"
         for name, preset in model.presets.items():
             size = f"{preset.width}x{preset.height}"
-            numbers = (preset.num_frames, preset.fps, preset.num_inference_steps)
-            models.add_row(model.id, state, name, size, *map(str, numbers))
-    out.print(about, models, sep="\n\n")
+            numbers = (preset.num_frames, f"{preset.fps:g}", preset.num_inference_steps)
+            models.add(model.id, state, name, size, *map(str, numbers))
+    show(about)
+    out.print()
+    show(models)
 
 
 def check(
-    url: Annotated[
-        str, typer.Argument(envvar="HUNYUAN_URL", help="Where the service is.")
-    ] = DEFAULT_URL,
+    context: typer.Context,
+    address: Annotated[
+        str, typer.Argument(metavar="[URL]", show_default=False, help="As --url.")
+    ] = "",
+    url: Url = "",
     wait: Annotated[
         bool, typer.Option("--wait", help="Have a clip rendered, and look into its file.")
     ] = False,
@@ -74,6 +76,8 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcomes as JSON.")] = False,
 ) -> None:
     """See whether a service works: every kind of request, and nothing left behind."""
+    if address:
+        url = chosen_url(context, address)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so it cleans up then too
     try:
         report = examine(url, api_key, wait=wait, rendering=progress)
@@ -82,9 +86,9 @@ def check(
         raise typer.Exit(EXIT_REFUSED) from error
     if as_json:
         answer = {"url": url, "ok": report.ok, "checks": [asdict(o) for o in report.outcomes]}
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        show_json(answer)
     else:
-        out.print(outcome_table(report))
+        show(outcome_table(report))
     if report.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not report.ok:

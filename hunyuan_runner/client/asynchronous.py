@@ -228,16 +228,19 @@ class AsyncJobHandle:
                 self.job = self.job.after(event)
                 yield event
 
-    async def download(self, path: str | PathLike[str]) -> Path:
-        """Fetch the MP4 to `path`, which appears only when it is complete."""
-        return await self._fetch(calls.video(self.id), path)
+    async def download(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
+        """Fetch the MP4 to `path`, which appears only when it is complete.
 
-    async def download_draft(self, path: str | PathLike[str]) -> Path:
+        Raises FileExistsError where it is there and not to be overwritten.
+        """
+        return await self._fetch(calls.video(self.id), path, overwrite)
+
+    async def download_draft(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
         """The same for its draft. Raises ApiError where it has none, or no longer."""
-        return await self._fetch(calls.draft(self.id), path)
+        return await self._fetch(calls.draft(self.id), path, overwrite)
 
-    async def _fetch(self, file: Request, path: str | PathLike[str]) -> Path:
-        return await self._client._only(self._protocol.download(file, Path(path)))
+    async def _fetch(self, file: Request, path: str | PathLike[str], overwrite: bool) -> Path:
+        return await self._client._only(self._protocol.download(file, Path(path), overwrite))
 
     async def manifest(self) -> PublishedManifest:
         """All that the finished clip depends on. Raises ApiError while it is not completed."""

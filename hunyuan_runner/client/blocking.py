@@ -237,16 +237,19 @@ class JobHandle:
             self.job = self.job.after(event)
             yield event
 
-    def download(self, path: str | PathLike[str]) -> Path:
-        """Fetch the MP4 to `path`, which appears only when it is complete."""
-        return self._fetch(calls.video(self.id), path)
+    def download(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
+        """Fetch the MP4 to `path`, which appears only when it is complete.
 
-    def download_draft(self, path: str | PathLike[str]) -> Path:
+        Raises FileExistsError where it is there and not to be overwritten.
+        """
+        return self._fetch(calls.video(self.id), path, overwrite)
+
+    def download_draft(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
         """The same for its draft. Raises ApiError where it has none, or no longer."""
-        return self._fetch(calls.draft(self.id), path)
+        return self._fetch(calls.draft(self.id), path, overwrite)
 
-    def _fetch(self, file: Request, path: str | PathLike[str]) -> Path:
-        return self._client._only(self._protocol.download(file, Path(path)))
+    def _fetch(self, file: Request, path: str | PathLike[str], overwrite: bool) -> Path:
+        return self._client._only(self._protocol.download(file, Path(path), overwrite))
 
     def manifest(self) -> PublishedManifest:
         """All that the finished clip depends on. Raises ApiError while it is not completed."""

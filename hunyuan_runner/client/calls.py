@@ -132,4 +132,4 @@ def _reading(view: type[ViewT]) -> Callable[[httpx.Response], ViewT]:
 
 
 def _segment(job_id: str) -> str:
-    return quote(job_id, safe="")
+    return quote(job_id, safe="", errors="replace")

@@ -8,7 +8,9 @@ it yields as a Result, once or again and again.
 from __future__ import annotations
 
 import math
+import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -210,13 +212,15 @@ class Protocol:
             expected = job.eta_seconds.expected if job.eta_seconds else math.inf
             yield Pause(min(left, max(FIRST_LOOK, min(look, expected / 20))))
 
-    def download(self, file: Request, path: Path) -> Operation[Path]:
+    def download(self, file: Request, path: Path, overwrite: bool) -> Operation[Path]:
         """A file of a job at `path`, which appears only when it is complete.
 
         A connection that breaks is taken up again where it broke: these files never change.
+        Raises FileExistsError where the file is there, by then at the latest, and shall stay.
         """
-        part = path.with_name(f".{path.name}.part")
-        part.unlink(missing_ok=True)
+        _require_absent(path, overwrite)
+        # A name of its own: two may be on their way to the same file.
+        part = path.with_name(f".hunyuan-{secrets.token_hex(8)}.part")
         patience = Patience(self._on_retry, tries=DOWNLOAD_TRIES)
         try:
             while True:
@@ -227,6 +231,7 @@ class Protocol:
                     if not error.temporary:
                         raise
                     yield patience.pause_after(error)
+            _require_absent(path, overwrite)
             yield Result(part.replace(path))
         finally:
             part.unlink(missing_ok=True)
@@ -324,6 +329,11 @@ class Protocol:
 
     def _long_patience(self, deadline: float = math.inf) -> Patience:
         return Patience(self._on_retry, seconds=SILENCE_SECONDS, deadline=deadline)
+
+
+def _require_absent(path: Path, overwrite: bool) -> None:
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(f"{path} exists already")
 
 
 def completed(job: Job) -> Job:
