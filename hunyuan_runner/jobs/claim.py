@@ -18,7 +18,7 @@ from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.job import JobError, JobState
 from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.standing import work_of
-from hunyuan_runner.jobs.turns import HANDED_BACK, RUNNING, WAITING
+from hunyuan_runner.jobs.turns import FIRST, HANDED_BACK, RUNNING
 from hunyuan_runner.params import GenerationParams, Stage
 
 DATABASE_PATIENCE_SECONDS = 120
@@ -52,14 +52,15 @@ class Claim:
         if not cls.is_due(engine, executor_id):  # idle workers look all the time: without a lock
             return None
         with writing(engine) as connection:
-            job_id = connection.execute(_due(executor_id)).scalar()
-            if job_id is None:
+            due = _due(connection, executor_id)
+            if due is None:
                 return None
             now = now_ms()
             update = (
                 sa.update(jobs)
-                .where(jobs.c.id == job_id, _open_to(executor_id))
+                .where(jobs.c.id == due.id)
                 .values(
+                    turn=due.first,
                     state=JobState.IN_PROGRESS,
                     executor_id=executor_id,
                     attempts=jobs.c.attempts + 1,
@@ -70,9 +71,7 @@ class Claim:
                 )
                 .returning(jobs)
             )
-            row = connection.execute(update).first()
-            if row is None:
-                return None
+            row = connection.execute(update).one()
             record(connection, row, Change.STATE)
         return cls(
             engine=engine,
@@ -89,7 +88,7 @@ class Claim:
     def is_due(engine: sa.Engine, executor_id: str) -> bool:
         """Whether there is a job that this worker could claim."""
         with engine.connect() as connection:
-            return connection.execute(_due(executor_id)).first() is not None
+            return _due(connection, executor_id) is not None
 
     def enter(self, stage: Stage) -> None:
         self._write(Change.PROGRESS, stage=stage, part=0, parts=1, progressed_at=now_ms())
@@ -192,12 +191,11 @@ class Claim:
                 time.sleep(1)
 
 
-def _open_to(executor_id: str) -> sa.ColumnElement[bool]:
-    """A job that waits, or whose end this worker could not write down."""
-    return sa.or_(WAITING, sa.and_(RUNNING, jobs.c.executor_id == executor_id))
-
-
-def _due(executor_id: str) -> sa.Select[tuple[str]]:
-    """The id of the job whose turn it is."""
-    here = _open_to(executor_id)
-    return sa.select(jobs.c.id).where(here).order_by(jobs.c.turn, jobs.c.id).limit(1)
+def _due(connection: sa.Connection, executor_id: str) -> sa.Row[Any, Any] | None:
+    """The id and the turn of the job that this worker is to render next."""
+    own = sa.select(jobs.c.id, jobs.c.turn.label("first"))
+    own = own.where(RUNNING, jobs.c.executor_id == executor_id)
+    for query in (own, FIRST):
+        if (row := connection.execute(query).first()) is not None:
+            return row
+    return None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
+from hunyuan_runner.estimate import WORK_FIELDS
+from hunyuan_runner.jobs import queue_sums
 from hunyuan_runner.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ jobs = sa.Table(
     sa.Column("params", sa.JSON, nullable=False),
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
-    sa.Column("turn", sa.Integer, nullable=False, server_default="0"),  # lower goes first: turns.py
+    sa.Column("turn", sa.Integer, nullable=False, server_default="0"),  # in its lane: turns.py
     # The job whose params were taken over with another prompt; it may be deleted by now.
     sa.Column("remixed_from", sa.Text),
     sa.Column("seconds", sa.Float),  # as asked for; the frames are as near to it as can be
@@ -70,8 +73,34 @@ jobs = sa.Table(
     sa.Column("attention_flops", sa.Float, nullable=False, server_default="0"),
     sa.Column("decode_flops", sa.Float, nullable=False),
     sa.Column("pixels", sa.Float, nullable=False),
-    sa.Index("hunyuan_jobs_turn", "state", "turn", "id"),
-    sa.Index("hunyuan_jobs_owner", "owner", "state"),
+    sa.Index("hunyuan_jobs_lane", "state", "stage", "owner", "priority", "turn", "id"),
+    sa.Index("hunyuan_jobs_state", "state", "id"),
+    sa.Index("hunyuan_jobs_of_owner", "owner", "id"),
+    sa.Index("hunyuan_jobs_of_owner_state", "owner", "state", "id"),
+    sa.Index("hunyuan_jobs_expiry", "expires_at"),
+)
+FORMER_INDEXES = ("hunyuan_jobs_turn", "hunyuan_jobs_owner")
+
+# An owner's waiting jobs of one priority come so many turns later than is written in each; none
+# is there for those that were never overtaken. See turns.py.
+lanes = sa.Table(
+    "hunyuan_lanes",
+    _metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("priority", sa.Integer, primary_key=True),
+    sa.Column("delay", sa.Integer, nullable=False),
+)
+
+# How many jobs wait, and their work: written by the database alone, see queue_sums.py.
+queue = sa.Table(
+    "hunyuan_queue",
+    _metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("priority", sa.Integer, primary_key=True),
+    sa.Column("stretch", sa.Integer, primary_key=True),  # of queue_sums.TURNS turns of the lane
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("jobs", sa.Integer, nullable=False),
+    *(sa.Column(name, sa.Float, nullable=False) for name in WORK_FIELDS),
 )
 
 # What happened to the jobs; see journal.py.
@@ -190,6 +219,17 @@ def open_database(settings: Settings) -> sa.Engine:
     return engine
 
 
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection to which the database looks the same at all that is asked of it."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
 def clock(engine: sa.Engine) -> sa.ColumnElement[int]:
     """The database's own time, in milliseconds: the one clock that all workers share."""
     if engine.dialect.name == "sqlite":
@@ -266,8 +306,11 @@ def _create_tables(engine: sa.Engine) -> None:
             connection.execute(sa.text("BEGIN IMMEDIATE"))
         else:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+        is_summed_up = sa.inspect(connection).has_table(queue.name)
         _metadata.create_all(connection)
         _add_what_is_missing(connection)
+        if not is_summed_up:
+            queue_sums.install(connection)
 
 
 def _is_up_to_date(connection: sa.Connection) -> bool:
@@ -295,3 +338,5 @@ def _add_what_is_missing(connection: sa.Connection) -> None:
                 connection.execute(sa.text(f"ALTER TABLE {quote(table)} ADD COLUMN {definition}"))
         for index in table.indexes:
             index.create(connection, checkfirst=True)
+    for name in FORMER_INDEXES:
+        connection.execute(sa.text(f"DROP INDEX IF EXISTS {name}"))

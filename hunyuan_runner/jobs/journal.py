@@ -86,7 +86,9 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     Taken before any row is, the lock also keeps two that want each other's rows apart.
     """
     with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":  # SQLite has one writer anyway
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver would at the first change
+        else:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ORDER_LOCK)))
         yield connection
 
@@ -118,13 +120,17 @@ def newest_number(connection: sa.Connection) -> int:
 
 
 def rows_after(
-    connection: sa.Connection, number: int, of: Sequence[sa.ColumnElement[bool]], limit: int
+    connection: sa.Connection,
+    number: int,
+    end: int,
+    of: Sequence[sa.ColumnElement[bool]],
+    limit: int,
 ) -> Sequence[sa.Row[Any]]:
-    """The events behind `number` of the jobs `of` these conditions, the earliest first.
+    """The events after `number`, up to `end`, of the jobs `of` these conditions, in order.
 
     Each is its job's row as it was then, with `number`, `change` and `final`.
     """
-    query = _EVENTS.where(events.c.number > number, *of).limit(limit)
+    query = _EVENTS.where(events.c.number > number, events.c.number <= end, *of).limit(limit)
     return connection.execute(query).all()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,25 +14,14 @@ from hunyuan_runner.estimate import Expectation, Range, Work
 from hunyuan_runner.jobs.database import clock, jobs, now_ms, time_of, workers
 from hunyuan_runner.jobs.forecast import Forecast
 from hunyuan_runner.jobs.job import ENDED, Job, JobError, JobState, Webhook
-from hunyuan_runner.jobs.turns import RUNNING, WAITING
+from hunyuan_runner.jobs.places import Place, ahead_of, places_of
+from hunyuan_runner.jobs.turns import RUNNING
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
 
 BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
 
-_AHEAD = (
-    sa.select(
-        jobs.c.model,
-        sa.func.count().label("jobs_ahead"),
-        *(sa.func.sum(jobs.c[name]).label(name) for name in estimate.WORK_FIELDS),
-    )
-    .where(
-        WAITING,
-        sa.tuple_(jobs.c.turn, jobs.c.id) < sa.tuple_(sa.bindparam("turn"), sa.bindparam("job_id")),
-    )
-    .group_by(jobs.c.model)
-)
 _RENDERED = sa.select(jobs).where(RUNNING)
 
 
@@ -42,49 +32,43 @@ class Standing:
         self._settings = settings
         self._alive = workers.c.beat_at >= clock(engine) - int(settings.lease_seconds * 1000)
 
+    def views(self, connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[Job]:
+        """The jobs of these rows of `hunyuan_jobs`, in their order."""
+        if all(row.state in ENDED for row in rows):
+            return [_view(row) for row in rows]
+        forecast = self.forecast(connection)
+        waiting = [row for row in rows if _waits(row)]
+        places = places_of(connection, waiting)
+        ahead = self.ahead_of(connection, forecast, places)
+        of_row = dict(zip(map(id, waiting), places, strict=True))
+        views = []
+        for row in rows:
+            place = of_row.get(id(row))
+            position, wait = (None, 0.0) if place is None else ahead[place]
+            views.append(_view(row, forecast, position, wait))
+        return views
+
     def view(self, connection: sa.Connection, row: sa.Row[Any]) -> Job:
         """The job of this row of `hunyuan_jobs`."""
-        position = eta = None
-        share = 1.0 if row.state == JobState.COMPLETED else 0.0
-        paused = row.stage == Stage.PAUSED
-        if row.state not in ENDED:
-            forecast = self.forecast(connection)
+        return self.views(connection, [row])[0]
+
+    def ahead_of(
+        self, connection: sa.Connection, forecast: Forecast, places: Sequence[Place]
+    ) -> Mapping[Place, tuple[int, float]]:
+        """Which in the queue each of these places is, and the seconds until its turn comes."""
+        if not places:
+            return {}
+        running = 0.0
+        for row in connection.execute(_RENDERED):
             expectation = forecast.expect(work_of(row), row.model, row.executor_id)
-            share = _progress(row, expectation)
-            wait = 0.0
-            if row.state == JobState.PENDING and not paused:
-                position, wait = self.queue_ahead(connection, forecast, row.turn, row.id)
-            remaining = wait + expectation.total * (1 - share)
-            eta = None if paused else Range.about(remaining, expectation.spread)
-        return Job(
-            id=row.id,
-            state=JobState(row.state),
-            params=GenerationParams(**row.params),
-            priority=row.priority,
-            metadata=row.metadata,
-            remixed_from=row.remixed_from,
-            seconds=row.seconds,
-            webhook=Webhook(row.webhook_url, tuple(row.webhook_events))
-            if row.webhook_url
-            else None,
-            stage=Stage(row.stage) if row.stage and row.state not in ENDED else None,
-            step=row.step,
-            attempts=row.attempts,
-            resumed_from_step=row.resumed_from_step,
-            created_at=time_of(row.created_at),
-            started_at=row.started_at and time_of(row.started_at),
-            completed_at=row.completed_at and time_of(row.completed_at),
-            expires_at=row.expires_at and time_of(row.expires_at),
-            error=JobError(row.error_code, row.error_message) if row.error_code else None,
-            warnings=tuple(ClipWarning(**warning) for warning in row.warnings or ()),
-            has_preview=row.has_preview,
-            draft_steps=row.draft_steps,
-            has_draft=row.has_draft,
-            pausing=row.pausing,
-            queue_position=position,
-            progress=share,
-            eta=eta,
-        )
+            running += expectation.total * (1 - _progress(row, expectation))
+        at_once = max(self.live_workers(connection), 1)
+        found = {}
+        for place, sums in ahead_of(connection, places).items():
+            position = 1 + sum(group.jobs for group in sums.values())
+            waiting = sum(forecast.expect(group.work, model).total for model, group in sums.items())
+            found[place] = position, (running + waiting) / at_once
+        return found
 
     def forecast(self, connection: sa.Connection) -> Forecast:
         return Forecast.load(connection, self._alive, lambda: self._this_machine)
@@ -93,25 +77,58 @@ class Standing:
     def _this_machine(self) -> Profile:
         return Profile.of_this_machine(self._settings)
 
-    def queue_ahead(
-        self, connection: sa.Connection, forecast: Forecast, turn: int, job_id: str
-    ) -> tuple[int, float]:
-        """The place in the queue of a job with this turn, and the seconds until that comes."""
-        ahead = connection.execute(_AHEAD, {"turn": turn, "job_id": job_id}).all()
-        running = connection.execute(_RENDERED).all()
-        seconds = 0.0
-        for group in ahead:
-            seconds += forecast.expect(work_of(group), group.model).total
-        for other in running:
-            expectation = forecast.expect(work_of(other), other.model, other.executor_id)
-            seconds += expectation.total * (1 - _progress(other, expectation))
-        position = 1 + sum(group.jobs_ahead for group in ahead)
-        return position, seconds / max(self.live_workers(connection), 1)
-
     def live_workers(self, connection: sa.Connection) -> int:
         """How many workers showed themselves within the lease."""
         count = sa.select(sa.func.count()).where(self._alive)
         return int(connection.execute(count).scalar_one())
+
+
+def _waits(row: sa.Row[Any]) -> bool:
+    return bool(row.state == JobState.PENDING and row.stage == Stage.QUEUED)
+
+
+def _view(
+    row: sa.Row[Any],
+    forecast: Forecast | None = None,
+    position: int | None = None,
+    wait: float = 0.0,
+) -> Job:
+    """The job of this row, which needs no forecast if it ended, where so much is ahead of it."""
+    share = 1.0 if row.state == JobState.COMPLETED else 0.0
+    eta = None
+    if row.state not in ENDED:
+        assert forecast is not None
+        expectation = forecast.expect(work_of(row), row.model, row.executor_id)
+        share = _progress(row, expectation)
+        if row.stage != Stage.PAUSED:
+            eta = Range.about(wait + expectation.total * (1 - share), expectation.spread)
+    return Job(
+        id=row.id,
+        state=JobState(row.state),
+        params=GenerationParams(**row.params),
+        priority=row.priority,
+        metadata=row.metadata,
+        remixed_from=row.remixed_from,
+        seconds=row.seconds,
+        webhook=Webhook(row.webhook_url, tuple(row.webhook_events)) if row.webhook_url else None,
+        stage=Stage(row.stage) if row.stage and row.state not in ENDED else None,
+        step=row.step,
+        attempts=row.attempts,
+        resumed_from_step=row.resumed_from_step,
+        created_at=time_of(row.created_at),
+        started_at=row.started_at and time_of(row.started_at),
+        completed_at=row.completed_at and time_of(row.completed_at),
+        expires_at=row.expires_at and time_of(row.expires_at),
+        error=JobError(row.error_code, row.error_message) if row.error_code else None,
+        warnings=tuple(ClipWarning(**warning) for warning in row.warnings or ()),
+        has_preview=row.has_preview,
+        draft_steps=row.draft_steps,
+        has_draft=row.has_draft,
+        pausing=row.pausing,
+        queue_position=position,
+        progress=share,
+        eta=eta,
+    )
 
 
 def work_of(row: sa.Row[Any]) -> Work:

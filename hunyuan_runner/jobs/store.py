@@ -26,6 +26,8 @@ from hunyuan_runner.jobs.database import (
     jobs,
     now_ms,
     open_database,
+    queue,
+    reading,
     submissions,
 )
 from hunyuan_runner.jobs.forecast import Forecast
@@ -40,8 +42,9 @@ from hunyuan_runner.jobs.journal import (
     without_superseded,
     writing,
 )
+from hunyuan_runner.jobs.places import Place
 from hunyuan_runner.jobs.standing import Standing
-from hunyuan_runner.jobs.turns import RUNNING, WAITING, by_priority, next_turn
+from hunyuan_runner.jobs.turns import RUNNING, WAITING, next_turn, queue_up
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Stage
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import JOBS_PREFIX, job_prefix, open_storage
@@ -49,6 +52,7 @@ from hunyuan_runner.storage import JOBS_PREFIX, job_prefix, open_storage
 PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
 EVENTS_PER_PAGE = 500  # more than one job has, unless it starts over and over
+EVENTS_LOOKED_AT = 10_000  # for a page: those of other users are passed over
 
 
 class JobNotFound(LookupError):
@@ -100,19 +104,20 @@ class Page:
 # What is asked all the time is put together once.
 _INSERT = sa.insert(jobs).returning(jobs)
 _OF_OWNER = jobs.c.owner == sa.bindparam("owner")
-_WAITING_OF = sa.select(sa.func.count()).where(_OF_OWNER, jobs.c.state == JobState.PENDING)
-_TAKE_TURN = (
-    sa.update(jobs)
-    .where(jobs.c.id == sa.bindparam("job_id"))
-    .values(turn=sa.bindparam("given"))
-    .returning(jobs)
+_PAUSED = sa.and_(jobs.c.state == JobState.PENDING, jobs.c.stage == Stage.PAUSED)
+_WAITING_OF = sa.select(
+    sa.select(sa.func.coalesce(sa.func.sum(queue.c.jobs), 0))
+    .where(queue.c.owner == sa.bindparam("owner"))
+    .scalar_subquery()
+    + sa.select(sa.func.count()).where(_PAUSED, _OF_OWNER).scalar_subquery()
 )
-_OVERTAKEN = (
-    sa.select(jobs.c.id).where(WAITING, _OF_OWNER, jobs.c.priority < sa.bindparam("below")).limit(1)
-)
-
-_TAKEN_OVER = sa.select(sa.func.min(jobs.c.turn)).where(
-    WAITING, _OF_OWNER, jobs.c.priority < sa.bindparam("below")
+# Of what waits, the database keeps count.
+_COUNTS = sa.union_all(
+    sa.select(sa.literal(JobState.PENDING).label("state"), sa.func.sum(queue.c.jobs)),
+    sa.select(sa.literal(Stage.PAUSED), sa.func.count()).where(_PAUSED),
+    sa.select(jobs.c.state, sa.func.count())
+    .where(jobs.c.state != JobState.PENDING)
+    .group_by(jobs.c.state),
 )
 
 
@@ -173,12 +178,12 @@ class Jobs:
         }
         try:
             with writing(self.engine) as connection:
-                new = connection.execute(_INSERT, row).one()
+                turn = queue_up(connection, owner, priority)
+                queued = connection.execute(_INSERT, row | {"turn": turn}).one()
                 if submission is not None:
                     self._name(connection, submission, job_id)
                 self._require_room(connection)
-                record(connection, new, Change.STATE)
-                queued = self._enqueue(connection, new)
+                record(connection, queued, Change.STATE)
         except IntegrityError:
             if submission is None:
                 raise
@@ -213,14 +218,14 @@ class Jobs:
 
     def get(self, job_id: str) -> Job:
         """Raises JobNotFound."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return self._standing.view(connection, self._row(connection, job_id))
 
     def recall(self, row: Mapping[str, Any]) -> Job:
         """The job as it was when this was its row."""
         # An earlier version knew fewer columns.
         then: Any = SimpleNamespace(**dict.fromkeys(jobs.c.keys()) | dict(row))
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return self._standing.view(connection, then)
 
     def list(
@@ -241,16 +246,17 @@ class Jobs:
         if state is not None:
             query = query.where(jobs.c.state == state)
         if after is not None:
-            self.get(after)
+            with reading(self.engine) as connection:
+                self._row(connection, after)
             query = query.where(jobs.c.id < after if newest_first else jobs.c.id > after)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
-            views = [self._standing.view(connection, row) for row in rows[:limit]]
+            views = self._standing.views(connection, rows[:limit])
         return Page(views, has_more=len(rows) > limit)
 
     def latest_event(self, job_id: str) -> JobEvent:
         """How a job is now, as if it were the last thing that happened. Raises JobNotFound."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             number = newest_number(connection)  # first: what happens meanwhile comes after it
             row = self._row(connection, job_id)
             job = self._standing.view(connection, row)
@@ -264,17 +270,21 @@ class Jobs:
         Of the progress on a full page only the newest of each job is told; of states all.
         """
         of = self._visible() if job_id is None else self._named(job_id)
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             newest = newest_number(connection)
             if newest <= number:
                 return JournalPage([], newest, has_more=False)
-            rows = rows_after(connection, number, of, limit)
+            end = newest if job_id is not None else min(newest, number + EVENTS_LOOKED_AT)
+            rows = rows_after(connection, number, end, of, limit)
             full = len(rows) == limit
-            told = [
-                self._event(connection, row) for row in (without_superseded(rows) if full else rows)
-            ]
-        last = rows[-1].number if rows else 0
-        return JournalPage(told, last if full else max(last, newest), has_more=full)
+            told = without_superseded(rows) if full else rows
+            views = self._standing.views(connection, told)
+        events = [
+            JobEvent(row.number, Change(row.change), job, row.owner, row.final)
+            for row, job in zip(told, views, strict=True)
+        ]
+        last = rows[-1].number if full else end
+        return JournalPage(events, last, has_more=full or end < newest)
 
     def missing(self, job_ids: Collection[str]) -> set[str]:
         """Those of these jobs that are there no more."""
@@ -347,7 +357,7 @@ class Jobs:
 
     def delete(self, job_id: str) -> None:
         """Forget a job and its files. Raises JobNotFound, or WrongState while it is rendered."""
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             deleted = connection.execute(
                 sa.delete(jobs).where(*self._named(job_id), jobs.c.state != JobState.IN_PROGRESS)
             ).rowcount
@@ -357,11 +367,9 @@ class Jobs:
 
     def counts(self) -> dict[str, int]:
         """How many jobs there are in each state; those that are paused are not pending here."""
-        state = sa.case((jobs.c.stage == Stage.PAUSED, Stage.PAUSED), else_=jobs.c.state)
-        query = sa.select(state.label("state"), sa.func.count().label("number")).group_by(state)
         with self.engine.connect() as connection:
-            found = {row.state: row.number for row in connection.execute(query)}
-        return {state: found.get(state, 0) for state in (*JobState, Stage.PAUSED)}
+            found = {row[0]: row[1] for row in connection.execute(_COUNTS)}
+        return {state: found.get(state) or 0 for state in (*JobState, Stage.PAUSED)}
 
     def forecast(self) -> Forecast:
         """How long clips take on the machines there are."""
@@ -370,13 +378,10 @@ class Jobs:
 
     def queue_seconds(self, priority: int) -> float:
         """How long a job that the caller queues now waits for its turn."""
-        of = {"owner": self._caller.name, "below": priority}
-        with self.engine.connect() as connection:
-            turn, before = connection.execute(_TAKEN_OVER, of).scalar(), ""
-            if turn is None:
-                turn, before = next_turn(connection, self._caller.name), _new_job_id()
+        with reading(self.engine) as connection:
+            place = Place(next_turn(connection, self._caller.name, priority), _new_job_id())
             forecast = self._standing.forecast(connection)
-            _, seconds = self._standing.queue_ahead(connection, forecast, turn, before)
+            _, seconds = self._standing.ahead_of(connection, forecast, [place])[place]
         return seconds
 
     def live_workers(self) -> int:
@@ -414,7 +419,7 @@ class Jobs:
         """Begin a new run of the job, if the condition holds. The row after it."""
         update = (
             sa.update(jobs)
-            .where(*self._named(job_id), condition)
+            .where(jobs.c.id == job_id)
             .values(
                 state=JobState.PENDING,
                 run=jobs.c.run + 1,
@@ -431,21 +436,13 @@ class Jobs:
             .returning(jobs)
         )
         with writing(self.engine) as connection:
-            row = connection.execute(update).first()
+            row = connection.execute(sa.select(jobs).where(*self._named(job_id), condition)).first()
             if row is None:
                 return None
-            record(connection, row, Change.STATE)
-            return self._enqueue(connection, row)
-
-    def _enqueue(self, connection: sa.Connection, row: sa.Row[Any]) -> sa.Row[Any]:
-        """Give this waiting job a turn, by its priority among its owner's. The row after it."""
-        turn = next_turn(connection, row.owner)
-        queued = connection.execute(_TAKE_TURN, {"job_id": row.id, "given": turn}).one()
-        of = {"owner": row.owner, "below": row.priority}
-        if connection.execute(_OVERTAKEN, of).first() is None:
-            return queued
-        by_priority(connection, row.owner)
-        return self._row(connection, row.id)
+            turn = queue_up(connection, row.owner, row.priority)
+            queued = connection.execute(update.values(turn=turn)).one()
+            record(connection, queued, Change.STATE)
+        return queued
 
     def _visible(self) -> Sequence[sa.ColumnElement[bool]]:
         return () if self._caller.sees_all else (jobs.c.owner == self._caller.name,)
@@ -455,7 +452,7 @@ class Jobs:
 
     def _view(self, row: sa.Row[Any]) -> Job:
         """The job as a change left it, whatever a worker has made of it since."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return self._standing.view(connection, row)
 
     def _row(self, connection: sa.Connection, job_id: str) -> sa.Row[Any]:
@@ -464,10 +461,6 @@ class Jobs:
         if row is None:
             raise JobNotFound(job_id)
         return row
-
-    def _event(self, connection: sa.Connection, row: sa.Row[Any]) -> JobEvent:
-        job = self._standing.view(connection, row)
-        return JobEvent(row.number, Change(row.change), job, row.owner, row.final)
 
 
 def expiry_ms(settings: Settings) -> int:

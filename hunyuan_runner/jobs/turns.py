@@ -1,8 +1,13 @@
 """Whose job is next: owners take turns, and an owner's turns go to its jobs by priority.
 
 Start-time fair queueing with turns of equal length (Goyal, Vin and Cheng, 1996): a job gets the
-turn behind its owner's last waiting one, but none before the turn the service is at. So a thousand
+turn after its owner's last waiting one, but none before the turn the service is at. So a thousand
 jobs of one owner do not hold up the first of another, and nobody saves up turns by staying away.
+
+An owner's waiting jobs of one priority are a lane, in which they go by `turn`. A job that overtakes
+lower priorities takes the first of their turns, and their lanes come a turn later each: by a number
+of the lane, not in each of its rows, of which there may be a hundred thousand. The turn of a job
+that is rendered is the one at which it was taken, whatever becomes of its lane.
 """
 
 from __future__ import annotations
@@ -11,49 +16,102 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hunyuan_runner.jobs.database import jobs
+from hunyuan_runner.jobs.database import jobs, lanes, queue, upsert
 from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.params import Stage
 
 WAITING = sa.and_(jobs.c.state == JobState.PENDING, jobs.c.stage == Stage.QUEUED)
 RUNNING = jobs.c.state == JobState.IN_PROGRESS
+
+
+def delay_of(table: sa.FromClause) -> sa.ColumnElement[int]:
+    """By how many turns the lane of a row of this table comes later than is written in it."""
+    of = sa.and_(lanes.c.owner == table.c.owner, lanes.c.priority == table.c.priority)
+    known = sa.select(lanes.c.delay).where(of).correlate(table).scalar_subquery()
+    return sa.func.coalesce(known, 0)
+
+
 # What a job becomes when its worker lets go of it half-way: it keeps its turn.
 HANDED_BACK: dict[str, Any] = {
     "state": JobState.PENDING,
     "stage": sa.case((jobs.c.pausing, Stage.PAUSED), else_=Stage.QUEUED),
     "pausing": False,
     "executor_id": None,
+    "turn": jobs.c.turn - delay_of(jobs),
 }
 
-# The turn the service is at, the first one that waits, and the owner's last.
-_TURNS = sa.select(
-    sa.select(sa.func.max(jobs.c.turn)).where(RUNNING).scalar_subquery(),
-    sa.select(sa.func.min(jobs.c.turn)).where(WAITING).scalar_subquery(),
-    sa.select(sa.func.max(jobs.c.turn))
-    .where(sa.or_(WAITING, RUNNING), jobs.c.owner == sa.bindparam("owner"))
-    .scalar_subquery(),
+_present = sa.select(queue.c.owner, queue.c.priority).distinct().subquery()
+_delay = delay_of(_present)
+
+
+def _end(function: Any) -> sa.ScalarSelect[int]:
+    in_lane = (jobs.c.owner == _present.c.owner, jobs.c.priority == _present.c.priority)
+    return sa.select(function(jobs.c.turn)).where(WAITING, *in_lane).scalar_subquery()
+
+
+# The lanes in which anything waits, with the first and the last of the turns as they come.
+_LANES = sa.select(
+    _present,
+    _delay.label("delay"),
+    (_end(sa.func.min) + _delay).label("first"),
+    (_end(sa.func.max) + _delay).label("last"),
 )
+_lane = _LANES.subquery()
+FIRST = (
+    sa.select(jobs.c.id, _lane.c.first)
+    .join(
+        _lane,
+        sa.and_(
+            jobs.c.owner == _lane.c.owner,
+            jobs.c.priority == _lane.c.priority,
+            jobs.c.turn == _lane.c.first - _lane.c.delay,
+        ),
+    )
+    .where(WAITING)
+    .order_by(_lane.c.first, jobs.c.id)
+    .limit(1)
+)
+_OF_OWNER = jobs.c.owner == sa.bindparam("owner")
+_RUNNING_TURNS = sa.select(
+    sa.func.max(jobs.c.turn), sa.func.max(sa.case((_OF_OWNER, jobs.c.turn)))
+).where(RUNNING)
 
 
-def next_turn(connection: sa.Connection, owner: str) -> int:
-    """The turn, from 1, of a job that `owner` queues now."""
-    at, upcoming, last = connection.execute(_TURNS, {"owner": owner}).one()
-    now = at if at is not None else (upcoming or 1) - 1
-    return int(max(now, last or 0)) + 1
+def next_turn(connection: sa.Connection, owner: str, priority: int) -> int:
+    """The turn, from 1, that comes to a job which `owner` queues now."""
+    return _place(connection, owner, priority)[0]
 
 
-def by_priority(connection: sa.Connection, owner: str) -> None:
-    """Give the owner's turns to its waiting jobs by priority, then time."""
-    rows = connection.execute(
-        sa.select(jobs.c.id, jobs.c.turn)
-        .where(WAITING, jobs.c.owner == owner)
-        .order_by(jobs.c.priority.desc(), jobs.c.id)
-    ).all()
-    turns = sorted(row.turn for row in rows)
-    moved = [
-        {"job": row.id, "turn": turn}
-        for row, turn in zip(rows, turns, strict=True)
-        if row.turn != turn
-    ]
-    if moved:
-        connection.execute(sa.update(jobs).where(jobs.c.id == sa.bindparam("job")), moved)
+def queue_up(connection: sa.Connection, owner: str, priority: int) -> int:
+    """Have those wait longer that a new job of `owner` overtakes; what to write down as its turn.
+
+    In a transaction of `writing`, which gives the job this turn.
+    """
+    turn, overtaken = _place(connection, owner, priority)
+    if overtaken is not None:
+        behind = (queue.c.owner == owner, queue.c.priority < priority)
+        later = turn + 1 - overtaken
+        those = sa.select(queue.c.owner, queue.c.priority, sa.literal(later)).where(*behind)
+        insert = upsert(connection, lanes).from_select([*lanes.c.keys()], those.distinct())
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["owner", "priority"], set_={"delay": lanes.c.delay + later}
+            )
+        )
+    of = (lanes.c.owner == owner, lanes.c.priority == priority)
+    delay = connection.execute(sa.select(lanes.c.delay).where(*of)).scalar()
+    return turn - (delay or 0)
+
+
+def _place(connection: sa.Connection, owner: str, priority: int) -> tuple[int, int | None]:
+    """The turn of a new job, and the first turn of those of its owner that it overtakes, if any."""
+    waiting = connection.execute(_LANES).all()
+    at, own_at = connection.execute(_RUNNING_TURNS, {"owner": owner}).one()
+    own = [lane for lane in waiting if lane.owner == owner]
+    before = max((lane.last for lane in own if lane.priority >= priority), default=0)
+    overtaken = min((lane.first for lane in own if lane.priority < priority), default=None)
+    if overtaken is not None:
+        return max(overtaken, before + 1), overtaken
+    upcoming = min((lane.first for lane in waiting), default=1)
+    now = at if at is not None else upcoming - 1
+    return max(now, before, own_at or 0) + 1, None

@@ -1,0 +1,119 @@
+"""What is ahead of places in the queue, from the sums that the database keeps of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from hunyuan_runner.estimate import WORK_FIELDS, Work
+from hunyuan_runner.jobs.database import jobs, lanes, queue
+from hunyuan_runner.jobs.queue_sums import TURNS
+from hunyuan_runner.jobs.turns import WAITING, delay_of
+
+
+class Place(NamedTuple):
+    """When a job's turn is: jobs go by these, the least first."""
+
+    turn: int  # as it comes, the delay of the job's lane counted in
+    job_id: str
+
+
+class Sum(NamedTuple):
+    """So many jobs of one model, and all their work."""
+
+    jobs: int
+    work: Work
+
+
+_START = queue.c.stretch * TURNS + delay_of(queue)
+_END = _START + (TURNS - 1)
+_COLUMNS = (queue.c.jobs, *(queue.c[name] for name in WORK_FIELDS))
+# What ends before any of the places, and what lies between them or around one.
+_BEFORE = (
+    sa.select(queue.c.model, *(sa.func.sum(column) for column in _COLUMNS))
+    .where(sa.bindparam("first") > _END)
+    .group_by(queue.c.model)
+)
+_BETWEEN = sa.select(
+    queue.c.owner,
+    queue.c.priority,
+    queue.c.stretch,
+    _START.label("start"),
+    queue.c.model,
+    *_COLUMNS,
+).where(sa.bindparam("first") <= _END, sa.bindparam("last") >= _START)
+_around = (
+    sa.select(queue.c.owner, queue.c.priority, queue.c.stretch)
+    .where(
+        sa.tuple_(queue.c.owner, queue.c.priority, queue.c.stretch).in_(
+            sa.bindparam("stretches", expanding=True)
+        )
+    )
+    .distinct()
+    .subquery()
+)
+_begins = _around.c.stretch * TURNS
+_WITHIN = (
+    sa.select(
+        jobs.c.id,
+        (jobs.c.turn + delay_of(_around)).label("turn"),
+        jobs.c.model,
+        sa.literal(1),
+        *(jobs.c[name] for name in WORK_FIELDS),
+    )
+    .join(
+        _around,
+        sa.and_(
+            jobs.c.owner == _around.c.owner,
+            jobs.c.priority == _around.c.priority,
+            jobs.c.turn.between(_begins, _begins + (TURNS - 1)),
+        ),
+    )
+    .where(WAITING)
+)
+_DELAYS = sa.select(lanes.c.owner, lanes.c.priority, lanes.c.delay)
+
+
+def places_of(connection: sa.Connection, waiting: Sequence[sa.Row[Any]]) -> list[Place]:
+    """Where these rows of `hunyuan_jobs` are in the queue."""
+    delays = {(row.owner, row.priority): row.delay for row in connection.execute(_DELAYS)}
+    return [Place(row.turn + delays.get((row.owner, row.priority), 0), row.id) for row in waiting]
+
+
+def ahead_of(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, Mapping[str, Sum]]:
+    """What waits ahead of each of these places, by model."""
+    ordered = sorted(places)
+    turns = [place.turn for place in ordered]
+    span = {"first": turns[0], "last": turns[-1]}
+    sums: dict[str, list[float]] = {}
+    for model, *counted in connection.execute(_BEFORE, span):
+        _add(sums, model, counted)
+    pieces: list[tuple[Place, str, Sequence[float]]] = []
+    around = set()
+    for owner, priority, stretch, start, model, *counted in connection.execute(_BETWEEN, span):
+        next_place = bisect_left(turns, start)
+        if next_place < len(turns) and turns[next_place] < start + TURNS:
+            around.add((owner, priority, stretch))
+        else:
+            pieces.append((Place(start, ""), model, counted))
+    if around:
+        for job_id, turn, model, *counted in connection.execute(
+            _WITHIN, {"stretches": list(around)}
+        ):
+            pieces.append((Place(turn, job_id), model, counted))
+    pieces.sort(key=lambda piece: piece[0], reverse=True)
+    found: dict[Place, Mapping[str, Sum]] = {}
+    for place in ordered:
+        while pieces and pieces[-1][0] < place:
+            _, model, sizes = pieces.pop()
+            _add(sums, model, sizes)
+        found[place] = {model: Sum(int(jobs), Work(*work)) for model, (jobs, *work) in sums.items()}
+    return found
+
+
+def _add(sums: dict[str, list[float]], model: str, counted: Sequence[float]) -> None:
+    known = sums.setdefault(model, [0] * len(counted))
+    sums[model] = [a + b for a, b in zip(known, counted, strict=True)]
