@@ -245,7 +245,9 @@ class GenerationRequest(BaseModel):
     )
     priority: Priority = Field(DEFAULT_PRIORITY, description="Higher goes first.")
     metadata: Metadata = Field(
-        default_factory=dict, description="Your own labels, returned with the job."
+        default_factory=dict,
+        description="Your own labels, returned with the job.",
+        examples=[{"order": "17"}],
     )
     webhook_url: WebhookUrl | None = Field(
         None, description="Where a signed POST tells what becomes of the job."

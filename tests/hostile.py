@@ -56,7 +56,7 @@ def _json_bodies() -> Iterator[tuple[str, str]]:
     yield "a long size", json.dumps({"prompt": "", "size": "1" * (size - 40)})
     yield "a long number", json.dumps({"prompt": "", "width": "1" * (size - 40)})
     yield "digits", '{"prompt": "", "seed": ' + "9" * (size - 50) + "}"
-    yield "a long fraction", '{"prompt": "", "guidance_scale": 1.' + "1" * (size - 50) + "}"
+    yield "a long fraction", '{"prompt": "", "guidance_scale": 0.' + "1" * (size - 50) + "}"
     yield "a large exponent", '{"prompt": "", "guidance_scale": 1e' + "9" * (size - 50) + "}"
     yield "lists", "[" + ",".join(["[]"] * (size // 3 - 1)) + "]"
     yield "objects in a field", '{"a":[' + ",".join(["{}"] * (size // 3 - 4)) + "]}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ import pytest
 from openai.types import Video
 from PIL import Image
 
+from hunyuan_runner.api.video_request import VideoRequest
+from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.media import probe
+from hunyuan_runner.params import GenerationRequest
 from tests.conftest import LONG, Service, finish, submit
 
 # OpenAI closes its own servers; the format and the SDK live on.
@@ -39,7 +44,7 @@ def test_a_video_is_created_polled_and_downloaded(
 ) -> None:
     assert (video.status, video.progress, video.error) == ("completed", 100, None)
     assert (video.model, video.prompt) == ("demo", "A red circle")
-    assert (video.size, video.seconds) == ("64x64", "0.333")
+    assert (video.size, video.seconds) == ("64x64", "0.3")
     assert video.completed_at is not None
     assert video.created_at <= video.completed_at
     file = tmp_path / "video.mp4"
@@ -119,8 +124,14 @@ def test_there_is_nothing_to_download_before_the_end(
 ) -> None:
     with pytest.raises(openai.ConflictError, match="not completed"):
         videos.download_content(running_job["job_id"], variant=variant)
-    with pytest.raises(openai.ConflictError, match="cancel it"):
-        videos.delete(running_job["job_id"])
+
+
+def test_a_video_under_way_is_canceled_and_deleted(
+    videos: openai.resources.Videos, running_job: dict[str, Any]
+) -> None:
+    assert videos.delete(running_job["job_id"]).deleted
+    with pytest.raises(openai.NotFoundError):
+        videos.retrieve(running_job["job_id"])
 
 
 @pytest.mark.parametrize(
@@ -134,6 +145,20 @@ def test_there_is_nothing_to_download_before_the_end(
         ({"seconds": "18"}, "seconds", "at most 17"),
         ({"model": "gpt-9"}, "model", "no such model; installed: demo"),
         ({"input_reference": b"\x89PNG"}, "input_reference", "not supported"),
+        (
+            {"extra_body": {"input_reference": {"image_url": "data:,"}}},
+            "input_reference",
+            "not supported",
+        ),
+        ({"extra_body": {"image": "data:,"}}, "image", "did you mean input_reference"),
+        ({"extra_body": {"n": 2}}, "n", "must be 1; send a request for each video"),
+        ({"extra_body": {"fps": "fast"}}, "fps", "valid number"),
+        ({"extra_body": {"webhook_events": ["begun"]}}, "webhook_events.0", "'started'"),
+        ({"extra_body": {"metadata": {"a": "b" * 600}}}, "metadata.a", "512"),
+        ({"extra_body": {"num_inference_step": 4}}, "num_inference_step", "num_inference_steps?"),
+        ({"extra_body": {"negative": "a dog"}}, "negative", "did you mean negative_prompt"),
+        ({"extra_body": {"duration": 4}}, "duration", "did you mean seconds"),
+        ({"seconds": "4", "extra_body": {"num_frames": 5}}, "seconds", "contradict"),
     ],
 )
 def test_what_cannot_be_made_is_refused_by_name(
@@ -150,6 +175,134 @@ def test_what_cannot_be_made_is_refused_by_name(
     assert client.get("/api/jobs").json() == before
 
 
+# A value for every field that a clip may have, as JSON.
+EVERY_FIELD: dict[str, Any] = {
+    "prompt": "A red circle",
+    "negative_prompt": "a square",
+    "model": "demo",
+    "preset": "high",
+    "width": 64,
+    "height": 96,
+    "size": "64x96",
+    "num_frames": 9,
+    "seconds": 0.375,
+    "fps": 23.976,
+    "num_inference_steps": 9,
+    "seed": 11,
+    "guidance_scale": 2.5,
+    "true_cfg_scale": 4.5,
+    "flow_shift": 3.5,
+    "step_cache": "off",
+    "draft_steps": 3,
+    "priority": -3,
+    "metadata": {"order": "17", "a b": "[1]"},
+    "webhook_url": "https://webhook.invalid/?a=1&b=2",
+    "webhook_events": ["completed", "failed"],
+}
+
+
+@pytest.mark.parametrize("kind", ["the SDK", "JSON", "multipart", "urlencoded", "JSON in a form"])
+def test_every_field_of_a_clip_is_heeded(
+    client: httpx.Client, videos: openai.resources.Videos, kind: str
+) -> None:
+    assert EVERY_FIELD.keys() == GenerationRequest.model_fields.keys()
+    flat = {name: value for name, value in EVERY_FIELD.items() if name != "metadata"}
+    flat |= {f"metadata[{name}]": value for name, value in EVERY_FIELD["metadata"].items()}
+    match kind:
+        case "the SDK":
+            extra = {name: EVERY_FIELD[name] for name in EVERY_FIELD if name != "prompt"}
+            job_id = videos.create(prompt="A red circle", extra_body=extra).id
+        case "JSON":
+            job_id = client.post("/v1/videos", json=EVERY_FIELD).json()["id"]
+        case "multipart":
+            files = {"input_reference": ("", b"")}  # as a browser sends an empty field of files
+            job_id = client.post("/v1/videos", data=flat, files=files).json()["id"]
+        case "urlencoded":
+            joined = {"webhook_events": "completed,failed"}
+            job_id = client.post("/v1/videos", data=flat | joined).json()["id"]
+        case _:
+            written = {
+                name: json.dumps(EVERY_FIELD[name]) for name in ("metadata", "webhook_events")
+            }
+            job_id = client.post("/v1/videos", data=EVERY_FIELD | written).json()["id"]
+    job = client.get(f"/api/status/{job_id}").json()
+    video = videos.retrieve(job_id)
+    videos.delete(job_id)
+    found = job | job["params"]
+    same = found.keys() & EVERY_FIELD.keys() - {"webhook_url"}
+    assert {name: found[name] for name in same} == {name: EVERY_FIELD[name] for name in same}
+    assert EVERY_FIELD.keys() - same == {
+        *("preset", "size", "seconds"),  # which are met by others
+        *("webhook_url", "webhook_events"),  # of which a job shows less
+    }
+    assert job["webhook_url"] == "https://webhook.invalid/"
+    assert (video.seconds, video.size) == ("0.375", "64x96")
+
+
+@pytest.mark.parametrize("empty", [None, ""], ids=["null", "empty"])
+@pytest.mark.parametrize("kind", ["SDK", "JSON", "urlencoded"])
+def test_what_is_left_empty_is_as_if_left_out(
+    client: httpx.Client, videos: openai.resources.Videos, kind: str, empty: str | None
+) -> None:
+    optional = VideoRequest.model_fields.keys() - {"prompt"}
+    fields = dict.fromkeys(optional, empty) | {"steps": empty, "user": empty}
+    match kind:
+        case "SDK":
+            job_id = videos.create(prompt="A red circle", extra_body=fields).id
+        case "JSON":
+            body = {"prompt": "A red circle"} | fields
+            job_id = client.post("/v1/videos", json=body).json()["id"]
+        case _:
+            data = {"prompt": "A red circle"} | dict.fromkeys(fields, "")
+            job_id = client.post("/v1/videos", data=data).json()["id"]
+    params = client.get(f"/api/status/{job_id}").json()["params"]
+    videos.delete(job_id)
+    standard = MODELS["demo"].presets["standard"]
+    assert params == params | {"prompt": "A red circle", "negative_prompt": None} | asdict(standard)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("4", "4"), ("4.0", "4"), (8, "8"), (2.3, "2.3"), ("0.25", "0.25"), (17, "17"), (None, "2.2")],
+)
+def test_seconds_come_back_as_asked(client: httpx.Client, asked: object, told: str) -> None:
+    video = client.post("/v1/videos", json={"prompt": "A red circle", "seconds": asked}).json()
+    shown = client.get(f"/v1/videos/{video['id']}").json()["seconds"]
+    client.delete(f"/v1/videos/{video['id']}")
+    assert video["seconds"] == shown == told
+
+
+def test_an_image_too_large_to_read_is_said_not_to_be_supported(client: httpx.Client) -> None:
+    image = "data:image/png;base64," + 2_000_000 * "A"
+    body = {"prompt": "A red circle", "input_reference": {"image_url": image}}
+    error = client.post("/v1/videos", json=body).json()["error"]
+    assert (error["code"], error["param"]) == ("invalid_value", "input_reference")
+    assert "not supported" in error["message"]
+
+
+@pytest.mark.parametrize("fields", [{"seed": 5}, {"size": "64x96"}, {"steps": 3}])
+def test_a_remix_changes_nothing_but_its_prompt(
+    client: httpx.Client, clip: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    body = {"prompt": "A blue circle", "model": "sora-2", "user": "ana"} | fields
+    error = client.post(f"/v1/videos/{clip['job_id']}/remix", json=body).json()["error"]
+    assert error["param"] == next(iter(fields))
+    assert "stays as it is in a remix" in error["message"]
+
+
+def test_the_models_that_are_installed_are_listed(service: Service) -> None:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", max_retries=0) as client:
+        listed = client.models.list().data
+        assert [model.id for model in listed] == ["demo"]
+        assert listed[0].created > 1_600_000_000
+        assert client.models.retrieve("demo") == listed[0]
+        assert client.models.retrieve("sora-2-pro") == listed[0]  # as it would be rendered by
+        for unknown in ("hunyuanvideo", "gpt-9"):
+            with pytest.raises(openai.NotFoundError) as refusal:
+                client.models.retrieve(unknown)
+            assert (refusal.value.code, refusal.value.param) == ("unknown_model", "model")
+
+
 @pytest.mark.parametrize("seconds", ["0.3", 0.3], ids=["a string", "a number"])
 def test_json_is_taken_too_and_unknown_fields_are_ignored(
     client: httpx.Client, seconds: object
@@ -157,7 +310,7 @@ def test_json_is_taken_too_and_unknown_fields_are_ignored(
     body = {"prompt": "A red circle", "size": "64x64", "seconds": seconds, "quality": "high"}
     answer = client.post("/v1/videos", json=body)
     assert answer.status_code == 200, answer.text
-    assert (answer.json()["status"], answer.json()["seconds"]) == ("queued", "0.333")
+    assert (answer.json()["status"], answer.json()["seconds"]) == ("queued", "0.3")
     finish(client, client.get(f"/api/status/{answer.json()['id']}").json())
 
 

@@ -24,10 +24,11 @@ BODY_TIMEOUT_SECONDS = 20
 
 MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"
-# A form has no labels: two prompts, in 4 bytes a character, or 12 if escaped.
+# Two prompts, in 4 bytes a character, or 12 if escaped; the longest labels do not fit beside them.
 MAX_FORM_BYTES = {MULTIPART: 1 << 16, URLENCODED: 1 << 17}
 BODILESS = ("GET", "HEAD", "OPTIONS")  # no route of theirs reads a body
-IMAGE_FIELD = b'name="input_reference"'
+IMAGE_FIELDS = {MULTIPART: b'name="input_reference', "application/json": b'"input_reference"'}
+NO_IMAGES = "is not supported, nor is any image: these models make videos from text alone"
 
 
 def media_type_of(headers: Headers) -> str:
@@ -44,7 +45,8 @@ async def with_body_read(scope: Scope, receive: Receive) -> Receive:
     if scope["method"] in BODILESS or (declared == "0" and "Transfer-Encoding" not in headers):
         return receive
     media_type = media_type_of(headers)
-    if int(declared) > MAX_BODY_BYTES and media_type != MULTIPART:  # the server reads digits only
+    # The server takes digits only.
+    if int(declared) > MAX_BODY_BYTES and media_type not in IMAGE_FIELDS:
         raise _too_large(media_type)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
@@ -78,8 +80,8 @@ async def _read_body(receive: Receive, media_type: str) -> bytes:
 def _too_large(
     media_type: str, begun: bytes | bytearray = b"", limit: int = MAX_BODY_BYTES
 ) -> ApiError:
-    if media_type == MULTIPART and IMAGE_FIELD in begun:
-        message = "input_reference is not supported: these models make videos from text alone"
+    if media_type in IMAGE_FIELDS and IMAGE_FIELDS[media_type] in begun:
+        message = f"input_reference {NO_IMAGES}"
         return ApiError(422, "invalid_value", message, param="input_reference")
     return ApiError(413, "body_too_large", f"The body is larger than {limit} bytes.")
 
@@ -125,8 +127,8 @@ def overfull(things: str, param: str | None = None) -> ApiError:
     return ApiError(422, "invalid_value", message, param=param)
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form, by name; of a file, its name. Raises ApiError."""
+async def read_form(request: Request) -> list[tuple[str, str]]:
+    """The names and values of a form; of a file, its name. Raises ApiError."""
     media_type = media_type_of(request.headers)
     body = await request.body()
     if len(body) > MAX_FORM_BYTES[media_type]:
@@ -134,13 +136,13 @@ async def read_form(request: Request) -> dict[str, str]:
     if media_type == URLENCODED:
         return _urlencoded(body)
     async with request.form(max_files=MAX_VALUES, max_fields=MAX_VALUES) as form:
-        return {
-            name: (value.filename or "") if isinstance(value, UploadFile) else value
-            for name, value in form.items()
-        }
+        return [
+            (name, (value.filename or "") if isinstance(value, UploadFile) else value)
+            for name, value in form.multi_items()
+        ]
 
 
-def _urlencoded(body: bytes) -> dict[str, str]:
+def _urlencoded(body: bytes) -> list[tuple[str, str]]:
     """As python-multipart reads it, of which every byte takes a step in Python."""
     if body.count(b"&") >= MAX_VALUES:
         raise overfull("fields")
@@ -148,7 +150,7 @@ def _urlencoded(body: bytes) -> dict[str, str]:
         raise ApiError(400, "malformed", "The form has a % that begins no escape.")
     try:
         pairs = [pair.partition(b"=") for pair in body.split(b"&") if pair]
-        return {_unescaped(name): _unescaped(value) for name, _, value in pairs}
+        return [(_unescaped(name), _unescaped(value)) for name, _, value in pairs]
     except UnicodeDecodeError:
         raise ApiError(400, "malformed", "The form is not in UTF-8.") from None
 

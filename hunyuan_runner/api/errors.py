@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -20,7 +19,6 @@ from hunyuan_runner.api.document import reference, schema_of
 from hunyuan_runner.api.views import AlternativeView, RangeView
 from hunyuan_runner.jobs.deliveries import DeliveryNotFound
 from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
-from hunyuan_runner.params import GenerationRequest
 from hunyuan_runner.quotes import Alternative
 from hunyuan_runner.storage import NO_ROOM, ObjectNotFound, StorageFailed
 
@@ -150,7 +148,7 @@ CODES: Mapping[str, tuple[Sequence[int], str]] = {
         (422,),
         "No machine has the memory it needs; `alternatives` beside the error says what would fit.",
     ),
-    "unknown_model": ((422,), "There is no such model, or it is not installed."),
+    "unknown_model": ((422, 404), "There is no such model, or it is not installed."),
     "unauthorized": ((401,), "The API key is missing or not known."),
     "keys_not_set": ((403,), "The service has no keys, so it answers its own machine only."),
     "foreign_page": ((403,), "A page of another site sent a form; see HUNYUAN_CORS_ORIGINS."),
@@ -290,9 +288,7 @@ def _explain(problem: ErrorDetails | dict[str, Any], param: str | None) -> str:
         case "missing":
             return f"{param} is required" if param else "a JSON body with a prompt is required"
         case "extra_forbidden":
-            near = get_close_matches(str(param), GenerationRequest.model_fields, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            return f"{param} is not a known field{hint}"
+            return f"{param} is not a known field"
         case "int_parsing_size":
             return f"{param} must be a number of fewer digits"
         case "contradiction":

@@ -1,4 +1,4 @@
-"""OpenAI's Videos API: its SDK, and what is built on it, work against this service as they are.
+"""OpenAI's Videos and Models APIs: its SDK, and what is built on it, work against this service.
 
 https://platform.openai.com/docs/api-reference/videos describes the wire. What it has no word for
 is mapped: a canceled job is a failed video with the error code `canceled`.
@@ -6,16 +6,16 @@ is mapped: a canceled job is a failed video with the error code `canceled`.
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from enum import Enum
+from typing import Annotated, Literal, Self
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from hunyuan_runner.api.backend import Backend, FromBackend
-from hunyuan_runner.api.bodies import MULTIPART, URLENCODED, media_type_of, read_form
+from hunyuan_runner.api.document import example
 from hunyuan_runner.api.errors import ApiError, refusals
 from hunyuan_runner.api.files import (
     SPRITESHEET,
@@ -30,77 +30,37 @@ from hunyuan_runner.api.requests import (
     JobId,
     completed_job,
     require_json,
-    require_own_page,
+)
+from hunyuan_runner.api.video_request import (
+    VideoRequest,
+    own_model,
+    read_video_request,
+    request_body,
 )
 from hunyuan_runner.api.views import JobErrorView
+from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.jobs.job import Job, JobState
-from hunyuan_runner.params import MAX_NUM_FRAMES, MAX_SIDE, MIN_SIDE, GenerationRequest, Prompt
+from hunyuan_runner.jobs.store import WrongState
+from hunyuan_runner.params import ALIASES, GenerationRequest, Prompt
 
-OTHERS_MODELS = re.compile(r"sora-.*")  # named by code written for OpenAI: the default is meant
 POLL_MS = 500, 10_000  # the least and the most a client is asked to wait between two looks
-FORMS = (MULTIPART, URLENCODED)
+STAYS = {*GenerationRequest.model_fields, *ALIASES} - {"prompt", "model"}  # in a remix
 FILES = {"video": VIDEO, "thumbnail": THUMBNAIL, "spritesheet": SPRITESHEET}
 
 
-def _valid_size(size: str) -> str:
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size, re.ASCII)
-    if match is None or not all(MIN_SIDE <= int(side) <= MAX_SIDE for side in match.groups()):
-        raise ValueError(
-            f"must be WIDTHxHEIGHT, each from {MIN_SIDE} to {MAX_SIDE}, such as 640x480"
-        )
-    return size
-
-
-def _no_reference(_: object) -> None:
-    raise ValueError("is not supported: these models make videos from text alone")
-
-
-class VideoRequest(BaseModel):
-    """What the SDK sends. Other fields are ignored, as OpenAI's server does."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    prompt: Prompt = Field(examples=["A cat walks on grass"])
-    model: str | None = Field(None, description="A model id of /api/models; sora-*: the default.")
-    seconds: float | None = Field(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        description="Length, as a number or a string; default: the model's preset.",
-    )
-    size: Annotated[str, AfterValidator(_valid_size)] | None = Field(
-        None,
-        description="WIDTHxHEIGHT, odd sides rounded up to even ones; default: the preset's.",
-        examples=["640x480"],
-    )
-    input_reference: SkipJsonSchema[Annotated[object, AfterValidator(_no_reference)]] = Field(
-        None, exclude=True
-    )
-
-    def as_generation(self, backend: Backend) -> GenerationRequest:
-        """The clip asked for. Raises ApiError."""
-        named = self.model and not OTHERS_MODELS.fullmatch(self.model)
-        model = backend.installed_model(self.model if named else None)
-        wanted: dict[str, Any] = {"prompt": self.prompt, "model": model.id}
-        if self.size is not None:
-            wanted["width"], wanted["height"] = map(int, self.size.split("x"))
-        if self.seconds is not None:
-            wanted["num_frames"] = _frames(self.seconds, model.presets["standard"].fps)
-        return GenerationRequest(**wanted)
-
-
-def _frames(seconds: float, fps: float) -> int:
-    """The number of frames, 4k+1, whose duration is nearest."""
-    if seconds * fps > MAX_NUM_FRAMES:
-        longest = int(MAX_NUM_FRAMES / fps)
-        raise ApiError(422, "invalid_value", f"seconds must be at most {longest}", param="seconds")
-    return 4 * round((seconds * fps - 1) / 4) + 1 if seconds * fps > 1 else 1
-
-
 class RemixRequest(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    """Another prompt. What would change the clip otherwise is refused, the rest ignored."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     prompt: Prompt
+
+    def refuse_other_changes(self) -> None:
+        """Raises ApiError."""
+        for name, value in (self.model_extra or {}).items():
+            if name in STAYS and value not in (None, ""):
+                message = f"{name} stays as it is in a remix; create a video to change it"
+                raise ApiError(422, "invalid_value", message, param=name)
 
 
 class Video(BaseModel):
@@ -116,7 +76,7 @@ class Video(BaseModel):
     expires_at: int | None
     prompt: str
     size: str
-    seconds: str
+    seconds: str = Field(description="As asked for; or else the clip's length.")
     remixed_from_video_id: str | None
     error: JobErrorView | None
 
@@ -133,7 +93,7 @@ class Video(BaseModel):
             expires_at=_epoch(job.expires_at),
             prompt=params.prompt,
             size=f"{params.width}x{params.height}",
-            seconds=f"{params.num_frames / params.fps:.3g}",
+            seconds=f"{job.seconds or round(params.num_frames / params.fps, 3):.10g}",
             remixed_from_video_id=job.remixed_from,
             error=_error(job),
         )
@@ -162,6 +122,26 @@ class DeletedVideo(BaseModel):
     deleted: Literal[True] = True
 
 
+class OpenAIModel(BaseModel):
+    """A model that is installed here."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = Field(description="When it was installed, in seconds since the epoch.")
+    owned_by: str = Field(description="Whose repository it comes from.")
+
+    @classmethod
+    def of(cls, backend: Backend, model: Model) -> Self:
+        index = backend.settings.model_dir(model.id) / "model_index.json"
+        owner, _, _ = (model.repo or "hunyuan-runner").partition("/")
+        return cls(id=model.id, created=int(index.stat().st_mtime), owned_by=owner)
+
+
+class OpenAIModels(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[OpenAIModel]
+
+
 class VideosQuery(BaseModel):
     limit: int = Field(20, ge=1, le=100, description="Videos per page.")
     order: Literal["asc", "desc"] = Field("desc", description="desc: the newest first.")
@@ -170,48 +150,24 @@ class VideosQuery(BaseModel):
     )
 
 
-async def _read_video_request(request: Request) -> VideoRequest:
-    if media_type_of(request.headers) in FORMS:
-        await require_own_page(request)
-        return VideoRequest.model_validate(await read_form(request))
-    await require_json(request)
-    fields = await request.json() if await request.body() else {}
-    return VideoRequest.model_validate(fields)
-
-
-def _body_schema() -> dict[str, Any]:
-    schema = VideoRequest.model_json_schema()
-    fields = {name: _without_null(field) for name, field in schema["properties"].items()}
-    form = schema | {"properties": fields}
-    content = {"application/json": {"schema": schema}, FORMS[0]: {"schema": form}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """A form leaves a field out; what it says is never null."""
-    if "anyOf" not in field:
-        return field
-    kept = [kind for kind in field["anyOf"] if kind["type"] != "null"]
-    return {key: value for key, value in field.items() if key != "default"} | {"anyOf": kept}
-
-
-router = APIRouter(prefix="/v1/videos", tags=["OpenAI Videos"])
+TAGS: list[str | Enum] = ["OpenAI"]
+router = APIRouter(prefix="/v1/videos", tags=TAGS)
+models = APIRouter(prefix="/v1/models", tags=TAGS)
 
 
 @router.post(
     "",
     operation_id="create_video",
-    openapi_extra=_body_schema(),
+    openapi_extra=request_body(),
     responses=refusals(400, 403, 409, 413, 415, 422, 503),
 )
 def create_video(
-    wanted: Annotated[VideoRequest, Depends(_read_video_request)],
+    wanted: Annotated[VideoRequest, Depends(read_video_request)],
     backend: FromBackend,
     idempotency_key: IdempotencyKey = None,
 ) -> Video:
-    """Queue a video. Takes a form, as the SDK sends, or JSON."""
-    request = wanted.as_generation(backend)
-    return Video.of(backend.submit(request, idempotency_key=idempotency_key))
+    """Queue a video. Takes a form, as the SDK sends, or JSON, with any field of a clip."""
+    return Video.of(backend.submit(wanted, idempotency_key=idempotency_key))
 
 
 @router.get("", operation_id="list_videos", responses=refusals(404, 422, 503))
@@ -258,7 +214,9 @@ def download_video(
 
 @router.delete("/{job_id}", operation_id="delete_video", responses=refusals(404, 409, 503))
 def delete_video(job_id: JobId, backend: FromBackend) -> DeletedVideo:
-    """Forget a video and its files, unless it is being rendered."""
+    """Forget a video and its files; one that is not finished is canceled first."""
+    with suppress(WrongState):  # it has ended
+        backend.jobs.cancel(job_id)
     backend.jobs.delete(job_id)
     return DeletedVideo(id=job_id)
 
@@ -267,6 +225,7 @@ def delete_video(job_id: JobId, backend: FromBackend) -> DeletedVideo:
     "/{job_id}/remix",
     operation_id="remix_video",
     dependencies=[Depends(require_json)],
+    openapi_extra=example({"prompt": "A dog runs"}),
     responses=refusals(400, 404, 409, 413, 415, 422, 503),
 )
 def remix_video(
@@ -277,10 +236,29 @@ def remix_video(
 ) -> Video:
     """Queue a finished video again with another prompt; all else, its seed included, stays."""
     job = completed_job(backend, job_id)
-    params = job.params.model_dump() | {"prompt": wanted.prompt}
+    wanted.refuse_other_changes()
+    params = job.params.model_dump() | {"prompt": wanted.prompt, "seconds": job.seconds}
     request = GenerationRequest(**params, priority=job.priority, metadata=job.metadata)
     remix = backend.submit(request, idempotency_key=idempotency_key, remixed_from=job.id)
     return Video.of(remix)
+
+
+@models.get("", operation_id="list_openai_models", responses=refusals())
+def list_openai_models(backend: FromBackend) -> OpenAIModels:
+    """The models that are installed."""
+    installed = filter(backend.is_installed, MODELS.values())
+    return OpenAIModels(data=[OpenAIModel.of(backend, model) for model in installed])
+
+
+@models.get("/{model}", operation_id="retrieve_openai_model", responses=refusals(404))
+def retrieve_openai_model(
+    model: Annotated[str, Path(description="Its id; sora-*: the default.")], backend: FromBackend
+) -> OpenAIModel:
+    """One model; the service's default one for a name such as `sora-2`."""
+    try:
+        return OpenAIModel.of(backend, backend.installed_model(own_model(model)))
+    except ApiError as refusal:
+        raise ApiError(404, refusal.code, refusal.message, param=refusal.param) from None
 
 
 def _epoch(time: datetime | None) -> int | None:

@@ -13,6 +13,7 @@ from hunyuan_runner import __version__
 from hunyuan_runner.api import events, metrics, openai, pages, tasks, webhooks
 from hunyuan_runner.api.auth import KEY_SCHEMES, OPEN_PATHS
 from hunyuan_runner.api.backend import Backend, FromBackend
+from hunyuan_runner.api.document import CLIP_EXAMPLE, example, parameters_of
 from hunyuan_runner.api.errors import (
     ERROR_SCHEMAS,
     INTERNAL,
@@ -31,6 +32,7 @@ from hunyuan_runner.api.files import (
     file_response,
     policy_for,
 )
+from hunyuan_runner.api.names import did_you_mean
 from hunyuan_runner.api.requests import (
     JOB_ID_PATTERN,
     IdempotencyKey,
@@ -117,6 +119,7 @@ def create_app() -> FastAPI:
         webhooks.router,
         tasks.router,
         openai.router,
+        openai.models,
         metrics.router,
         probes,
         pages.router,
@@ -136,6 +139,7 @@ def create_app() -> FastAPI:
     operation_id="submit_job",
     status_code=202,
     dependencies=[Depends(require_json)],
+    openapi_extra=example(CLIP_EXAMPLE),
     responses=refusals(400, 409, 413, 415, 422, 503),
 )
 def submit_job(
@@ -155,6 +159,7 @@ def submit_job(
     tags=["jobs"],
     operation_id="estimate",
     dependencies=[Depends(require_json)],
+    openapi_extra=example(CLIP_EXAMPLE | {"deadline_seconds": 600}),
     responses=refusals(400, 413, 415, 422, 503),
 )
 def estimate(wanted: EstimateRequest, backend: FromBackend) -> EstimateView:
@@ -370,11 +375,20 @@ def get_readyz(backend: FromBackend) -> Ready:
 async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         error.headers = {"Allow": ", ".join(sorted(_methods(request)))}
-    return error_response(as_api_error(error), request.scope["path"])
+    refusal = as_api_error(error)
+    if refusal is not error and refusal.code == "unknown_field":
+        known = parameters_of(request.app.openapi(), *_operation(request))
+        refusal.message += did_you_mean(f"{refusal.param}", known)
+    return error_response(refusal, request.scope["path"])
 
 
 async def _fail(request: Request, _error: Exception) -> Response:
     return error_response(INTERNAL, request.scope["path"])  # the front logs it
+
+
+def _operation(request: Request) -> tuple[str, str]:
+    """Where the document describes it."""
+    return request.scope["route"].path, request.method.lower()
 
 
 def _methods(request: Request) -> set[str]:

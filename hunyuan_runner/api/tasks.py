@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from hunyuan_runner.api.backend import FromBackend
+from hunyuan_runner.api.document import CLIP_EXAMPLE, example
 from hunyuan_runner.api.errors import TASK_ROUTE, ApiError
 from hunyuan_runner.api.files import VIDEO, answers_with, file_response
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, require_json
@@ -86,7 +87,12 @@ def call_task() -> None:
     )
 
 
-@router.post("/submit", operation_id="task_submit", dependencies=[Depends(require_json)])
+@router.post(
+    "/submit",
+    operation_id="task_submit",
+    dependencies=[Depends(require_json)],
+    openapi_extra=example(CLIP_EXAMPLE),
+)
 def submit_task(
     wanted: GenerationRequest, backend: FromBackend, idempotency_key: IdempotencyKey = None
 ) -> TaskReceipt:

@@ -1,0 +1,130 @@
+"""A request for a video in OpenAI's words, as JSON or as a form."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from fastapi import Request
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from hunyuan_runner.api.bodies import MULTIPART, NO_IMAGES, URLENCODED, media_type_of, read_form
+from hunyuan_runner.api.errors import ApiError
+from hunyuan_runner.api.names import did_you_mean
+from hunyuan_runner.api.requests import require_json, require_own_page
+from hunyuan_runner.params import ALIASES, GenerationRequest
+
+OTHERS_MODELS = re.compile(r"sora-.*")  # named by code written for OpenAI: the default is meant
+FORMS = (MULTIPART, URLENCODED)
+EXAMPLE = {"prompt": "A cat walks on grass", "size": "128x96", "seconds": 1}
+MAX_FIELDS = 100  # each that is not known is looked up
+
+
+def own_model(model: str | None) -> str | None:
+    """The model meant, or None for the service's default."""
+    return None if model is None or OTHERS_MODELS.fullmatch(model) else model
+
+
+def _one(number: int) -> int:
+    if number != 1:
+        raise ValueError("must be 1; send a request for each video")
+    return number
+
+
+def _no_reference(_: object) -> None:
+    raise ValueError(NO_IMAGES)
+
+
+class VideoRequest(GenerationRequest):
+    """What OpenAI's SDK sends, and every other field of a clip.
+
+    What OpenAI has and this service has not, such as `user`, is ignored; a name that is likely one
+    of these fields misspelt is refused.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: Annotated[str | None, AfterValidator(own_model)] = Field(
+        None, description="A model id of /v1/models; sora-*: the default."
+    )
+    n: Annotated[int, AfterValidator(_one)] = Field(
+        1,
+        exclude=True,
+        description="The number of videos, which is 1.",
+        json_schema_extra={"minimum": 1, "maximum": 1},
+    )
+    input_reference: SkipJsonSchema[Annotated[object, AfterValidator(_no_reference)]] = Field(
+        None, exclude=True
+    )
+
+
+async def read_video_request(request: Request) -> VideoRequest:
+    """Raises ApiError or pydantic's ValidationError."""
+    if media_type_of(request.headers) in FORMS:
+        await require_own_page(request)
+        fields: Any = _fields_of(await read_form(request))
+    else:
+        await require_json(request)
+        fields = await request.json() if await request.body() else {}
+    if isinstance(fields, dict):
+        _refuse_misspelt(fields)
+    return VideoRequest.model_validate(fields)
+
+
+def request_body() -> dict[str, Any]:
+    """For the OpenAPI document."""
+    schema = VideoRequest.model_json_schema()
+    fields = {name: _of_form(field) for name, field in schema["properties"].items()}
+    form = schema | {"properties": fields}
+    schemas = {"application/json": schema} | dict.fromkeys(FORMS, form)
+    content = {kind: {"schema": each, "example": EXAMPLE} for kind, each in schemas.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _of_form(field: dict[str, Any]) -> dict[str, Any]:
+    """What a form says is never null; and Swagger UI fills it in from `example` alone."""
+    told = field | ({"example": field["examples"][0]} if "examples" in field else {})
+    if "anyOf" in field:
+        told["anyOf"] = [kind for kind in field["anyOf"] if kind["type"] != "null"]
+        del told["default"]
+    return told
+
+
+def _refuse_misspelt(fields: dict[str, Any]) -> None:
+    if len(fields) > MAX_FIELDS:
+        raise ApiError(422, "invalid_value", f"A video has at most {MAX_FIELDS} fields.")
+    for name in fields:
+        if name not in VideoRequest.model_fields and name not in ALIASES:
+            hint = did_you_mean(name, VideoRequest.model_fields)
+            if hint:
+                message = f"{name} is not a known field{hint}"
+                raise ApiError(422, "unknown_field", message, param=name)
+
+
+def _fields_of(form: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """As JSON would have them: `metadata[a]` is an entry, `webhook_events[]` an item."""
+    fields: dict[str, Any] = {}
+    for name, text in form:
+        field, _, key = name.partition("[")
+        if field == "metadata" and key and isinstance(fields.setdefault(field, {}), dict):
+            fields[field][key.removesuffix("]")] = text
+        elif field == "metadata":
+            fields[field] = _parsed(text)
+        elif field == "webhook_events" and text:
+            given = _parsed(text)
+            items = given if isinstance(given, list) else text.split(",")
+            fields.setdefault(field, []).extend(items)
+        else:
+            fields[field if field in VideoRequest.model_fields else name] = text
+    return fields
+
+
+def _parsed(text: str) -> Any:
+    """The JSON that stands in a field of a form, or else the text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
