@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WarningCode = Literal["prompt_cut", "unknown_words", "no_worker"]
+WarningCode = Literal["prompt_cut", "unknown_words", "no_worker", "queue_too_long"]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ MAX_PIXEL_FRAMES = 1280 * 720 * 129
 SIZE_MULTIPLE = 16  # VAE ratio 8 times patch 2: what the pipeline can generate
 FRAME_MULTIPLE = 4  # frames per latent frame, behind the first
 DEFAULT_PRIORITY = 0
+MAX_PRIORITY = 10
 MAX_URL_LENGTH = 2048
 NEGATIVE_PROMPT_CFG_SCALE = 3.0
 RANDOM_SEED = -1  # what other tools take for: draw one
@@ -96,7 +97,7 @@ Steps = Annotated[int, Field(ge=1, le=100)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 GuidanceScale = Annotated[float, Field(ge=1, le=30)]
 FlowShift = Annotated[float, Field(ge=0.01, le=50)]
-Priority = Annotated[int, Field(ge=-10, le=10)]
+Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]

@@ -67,6 +67,7 @@ class Alternative:
             "width": f"{params.width}x{params.height}",
             "num_frames": f"{params.num_frames} frames",
             "num_inference_steps": f"{params.num_inference_steps} steps",
+            "priority": f"priority {self.changes.get('priority')}",
         }
         return ", ".join(words for name, words in told.items() if name in self.changes)
 

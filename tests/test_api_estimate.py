@@ -14,7 +14,7 @@ from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
-from tests.conftest import SHORT, StartService, submit
+from tests.conftest import LONG, SHORT, StartService, submit
 
 COST_PER_HOUR = 0.45
 SMALL_MEMORY = 18 * 10**9  # the 13B model in bf16 takes more
@@ -105,6 +105,26 @@ def test_a_queue_is_waited_for(front: httpx.Client) -> None:
     )
     assert ahead["queue_seconds"] == before["queue_seconds"]
     front.delete(f"/api/jobs/{job['job_id']}")
+
+
+def test_where_the_queue_is_too_long_a_priority_is_proposed_or_the_wait_is_told(
+    front: httpx.Client,
+) -> None:
+    jobs = [submit(front, **LONG, priority=priority)["job_id"] for priority in (0, 0, 0)]
+    queued = estimate(front, **SHORT)
+    deadline = queued["queue_seconds"] / 2
+    told = estimate(front, deadline_seconds=deadline, **SHORT)
+    assert told["in_time"] is False
+    assert [one["changes"] for one in told["alternatives"]] == [{"priority": 10}]
+    assert told["alternatives"][0]["summary"] == "priority 10"
+    assert estimate(front, deadline_seconds=deadline, **SHORT | {"priority": 10})["in_time"]
+
+    jobs += [submit(front, **LONG, priority=10)["job_id"] for _ in range(3)]
+    told = estimate(front, deadline_seconds=deadline, **SHORT)
+    assert told["alternatives"] == []
+    assert "queue_too_long" in [warning["code"] for warning in told["warnings"]]
+    for job_id in jobs:
+        front.delete(f"/api/jobs/{job_id}")
 
 
 def test_the_cost_is_that_of_the_expected_time(front: httpx.Client) -> None:

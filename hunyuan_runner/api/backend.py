@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from fastapi import Depends, Request
 
 from hunyuan_runner.api.errors import NOT_OPEN, ApiError, unavailable
 from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.engine.precision import SMALL_PARAMETERS
 from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.job import Job, Webhook
@@ -22,12 +22,21 @@ from hunyuan_runner.memory import available_bytes
 from hunyuan_runner.network import is_public, literal_address
 from hunyuan_runner.params import (
     MAX_PIXEL_FRAMES,
+    MAX_PRIORITY,
     WEBHOOK_EVENTS,
     EstimateRequest,
     GenerationParams,
     GenerationRequest,
 )
-from hunyuan_runner.quotes import Alternative, Estimate, Terms, alternatives, in_time
+from hunyuan_runner.quotes import (
+    MAX_ALTERNATIVES,
+    Alternative,
+    Estimate,
+    Quote,
+    Terms,
+    alternatives,
+    in_time,
+)
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import Storage, open_storage
 
@@ -83,12 +92,35 @@ class Backend:
         self._webhook(request)
         terms = self._terms()
         queue_seconds = self.jobs.queue_seconds(request.priority)
-        seconds_left = (request.deadline_seconds or math.inf) - queue_seconds
         quote = terms.quote(params, model)
-        instead: Sequence[Alternative] = ()
-        if not (quote.fits and in_time(quote, seconds_left)):
-            instead = alternatives(request, params, self._models(model), terms, seconds_left)
-        return Estimate(quote, queue_seconds, instead)
+        instead = self._instead(request, model, terms, quote, queue_seconds)
+        too_long = queue_seconds >= (request.deadline_seconds or math.inf)
+        warnings = [_queue_too_long(queue_seconds)] if too_long else []
+        return Estimate(quote, queue_seconds, instead, warnings)
+
+    def _instead(
+        self,
+        request: EstimateRequest,
+        model: Model,
+        terms: Terms,
+        quote: Quote,
+        queue_seconds: float,
+    ) -> list[Alternative]:
+        """What would do where the clip asked for would not, the nearest first."""
+        deadline = request.deadline_seconds or math.inf
+        if quote.fits and in_time(quote, deadline - queue_seconds):
+            return []
+        found: list[Alternative] = []
+        if queue_seconds < deadline:
+            seconds_left = deadline - queue_seconds
+            found = alternatives(request, quote.params, self._models(model), terms, seconds_left)
+        elif not quote.fits:  # nothing can be there in time, but something may fit
+            found = alternatives(request, quote.params, self._models(model), terms)
+        if quote.fits:
+            ahead = self.jobs.queue_seconds(MAX_PRIORITY)
+            if ahead < queue_seconds and in_time(quote, deadline - ahead):
+                found.insert(0, Alternative({"priority": MAX_PRIORITY}, quote))
+        return found[:MAX_ALTERNATIVES]
 
     def _resolve(self, request: GenerationRequest) -> tuple[Model, GenerationParams]:
         """The clip in full. Raises ApiError or ValidationError."""
@@ -177,6 +209,14 @@ def _submission(
         return None
     asked = f"{remixed_from} {request.model_dump_json()}"
     return Submission(key, hashlib.sha256(asked.encode()).hexdigest())
+
+
+def _queue_too_long(queue_seconds: float) -> ClipWarning:
+    return ClipWarning(
+        "queue_too_long",
+        f"The wait in the queue alone takes about {queue_seconds:.0f} s, longer than "
+        "deadline_seconds.",
+    )
 
 
 def _refuse_too_many_pixels(params: GenerationParams) -> None:

@@ -208,7 +208,7 @@ def _verdict(estimate: Estimate, deadline: float) -> Text:
         return Text("yes", "green")
     if wait + seconds.low <= deadline:
         return Text(f"perhaps: there in {_between(_later(seconds, wait))}", "yellow")
-    if wait > deadline:
+    if wait >= deadline:
         return Text(f"no: it waits about {rounded(wait)} for its turn", "red")
     return Text(f"no: takes about {rounded(wait + seconds.expected)}", "red")
 
@@ -231,8 +231,8 @@ def nothing_instead(estimate: Estimate, deadline: float | None) -> str:
     """Why nothing else is proposed for a clip that will not do."""
     if not estimate.fits:
         return "No smaller clip would do either."
-    if deadline is not None and estimate.queue_seconds > deadline:
-        return "No smaller clip would be there in time: the wait alone is longer than that."
+    if deadline is not None and estimate.queue_seconds >= deadline:
+        return "Nothing would be there in time: the wait alone is longer than that."
     return "No smaller clip would be there in time."
 
 
