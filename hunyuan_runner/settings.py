@@ -20,6 +20,11 @@ SECRET_PREFIX = "whsec_"  # as Standard Webhooks writes secrets: behind it comes
 SECRET_BYTES = 24
 
 POSTGRES_URL = re.compile(r"postgres(ql)?(\+psycopg)?://")
+# Of a URL's path: no empty part, none that leads upwards, nothing that has to be escaped.
+PATH_PREFIX = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*"
+PUBLIC_URL = re.compile(
+    rf"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d{{1,5}})?{PATH_PREFIX}", re.I
+)
 API_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})(:admin)?")
 
 
@@ -87,6 +92,14 @@ def _valid_database_url(url: SecretStr | None) -> SecretStr | None:
     if url is not None and not POSTGRES_URL.match(url.get_secret_value()):
         raise ValueError("must be postgresql://user:password@host/name")
     return url
+
+
+def _valid_public_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    if not PUBLIC_URL.fullmatch(url.rstrip("/")):
+        raise ValueError("must be a URL such as https://video.example.com/hunyuan, without a query")
+    return url.rstrip("/")
 
 
 Origin = Annotated[str, AfterValidator(_valid_origin)]
@@ -166,6 +179,9 @@ class Settings(BaseSettings):
     )
     max_queued: int = Field(
         10_000, ge=1, description="Jobs that may wait per key; more are answered 429."
+    )
+    public_url: Annotated[str | None, AfterValidator(_valid_public_url)] = Field(
+        None, description="https://… that links begin with, behind a proxy; default: none, paths."
     )
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)] = Field(
         (), description="https://…,… whose pages may use the service; * for all."

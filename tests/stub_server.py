@@ -19,7 +19,7 @@ def serving(answer: Answer, port: int = 0, tls: ssl.SSLContext | None = None) ->
         def do_GET(self) -> None:
             answer(self)
 
-        do_HEAD = do_POST = do_DELETE = do_GET
+        do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

@@ -155,7 +155,7 @@ def test_the_receivers_of_webhooks_take_what_is_signed_and_nothing_else(
         finally:
             process.kill()
     job_id = sent.stdout.strip()
-    assert told == ["job.completed", job_id, f"/api/videos/{job_id}.mp4"]
+    assert told == ["job.completed", job_id, f"{telling.url}/api/videos/{job_id}.mp4"]
     assert answer.status_code == 401
 
 

@@ -322,7 +322,7 @@ async def submit_to(jobs: Jobs) -> None:
 
 
 def subscribe(tail: Tail) -> Subscription:
-    subscription = Subscription(Caller(""), None)
+    subscription = Subscription(Caller(""), None, "")
     tail.enter(subscription)
     assert tail.join(subscription, 0)
     return subscription

@@ -73,7 +73,7 @@ class Guard:
             return
         if self._keys:
             raise _unauthorized("Send an API key, as Authorization: Bearer KEY or X-API-Key: KEY.")
-        if not (_is_loopback(_client_address(scope)) and _is_local_name(headers.get("Host", ""))):
+        if not comes_from_here(scope, headers):
             raise ApiError(
                 403,
                 "keys_not_set",
@@ -126,6 +126,11 @@ def _matching(keys: tuple[ApiKey, ...], presented: str) -> ApiKey | None:
 
 def _unauthorized(message: str) -> ApiError:
     return ApiError(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def comes_from_here(scope: Scope, headers: Headers) -> bool:
+    """Whether a program on this machine asks, and asks this machine by a name of its own."""
+    return _is_loopback(_client_address(scope)) and _is_local_name(headers.get("Host", ""))
 
 
 def _client_address(scope: Scope) -> str:

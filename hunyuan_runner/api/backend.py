@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 
 from hunyuan_runner.api.errors import NOT_OPEN, ApiError, unavailable
+from hunyuan_runner.api.links import lasting_base
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.engine.precision import SMALL_PARAMETERS
@@ -50,6 +51,8 @@ class Backend:
     settings: Settings
     jobs: Jobs
     storage: Storage
+    base: str = ""  # what links begin with, as whoever asks reaches the service
+    webhook_base: str = ""  # and as the webhooks of what they submit do
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -175,7 +178,8 @@ class Backend:
                 "webhook_url must be on a public address (or see HUNYUAN_WEBHOOK_ALLOW_PRIVATE)"
             )
             raise ApiError(422, "private_address", message, param="webhook_url")
-        return Webhook(request.webhook_url, tuple(request.webhook_events or WEBHOOK_EVENTS))
+        events = tuple(request.webhook_events or WEBHOOK_EVENTS)
+        return Webhook(request.webhook_url, events, self.webhook_base)
 
     def installed_model(self, model_id: str | None) -> Model:
         """The model named, or the service's default. Raises ApiError if it is not installed."""
@@ -196,7 +200,12 @@ async def _backend_of(request: Request) -> Backend:
     backend: Backend | None = request.app.state.backend
     if backend is None:
         raise unavailable(NOT_OPEN)
-    return replace(backend, jobs=backend.jobs.seen_by(request.scope["caller"]))
+    return replace(
+        backend,
+        jobs=backend.jobs.seen_by(request.scope["caller"]),
+        base=request.scope["base"],
+        webhook_base=lasting_base(request.scope),
+    )
 
 
 FromBackend = Annotated[Backend, Depends(_backend_of)]

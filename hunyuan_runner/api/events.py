@@ -38,19 +38,20 @@ LastEventId = Annotated[
 router = APIRouter(tags=["events"])
 
 
-def encode(event: JobEvent) -> bytes:
-    name, view = _told(event)
+def encode(event: JobEvent, base: str) -> bytes:
+    """As it is streamed; `base` is what its links begin with."""
+    name, view = _told(event, base)
     return format_sse_event(event=name, data_str=view.model_dump_json(), id=str(event.number))
 
 
-def _told(event: JobEvent) -> tuple[str, BaseModel]:
+def _told(event: JobEvent, base: str) -> tuple[str, BaseModel]:
     match event.change:
         case Change.STATE:
-            return "final" if event.final else "state", JobView.of(event.job)
+            return "final" if event.final else "state", JobView.of(event.job, base)
         case Change.PROGRESS:
             return "progress", ProgressView.of(event.job)
         case Change.PREVIEW:
-            return "preview", PreviewView.of(event.job)
+            return "preview", PreviewView.of(event.job, base)
 
 
 class _Stream(EventSourceResponse):
@@ -79,7 +80,7 @@ class _Stream(EventSourceResponse):
         yield format_sse_event(retry=RECONNECT_MS, id=begin_at)
         while not subscription.ended:
             for event in page.events:
-                yield encode(event)
+                yield encode(event, subscription.base)
                 if self._is_last(event):
                     return
             if not page.has_more and self._tail.join(subscription, page.number):
@@ -174,7 +175,7 @@ def job_events(
         page = backend.jobs.events_after(last_event_id, job_id)
         if job.state in ENDED and not page.events:
             return Response(status_code=204)
-    return _Stream(backend, tail, Subscription(request.scope["caller"], job_id), page)
+    return _Stream(backend, tail, Subscription(request.scope["caller"], job_id, backend.base), page)
 
 
 @router.get(
@@ -189,4 +190,4 @@ def events(
     """What happens to your jobs, new ones included, from now on or behind `Last-Event-ID`."""
     now = MAX_NUMBER  # behind which nothing is, but where the journal ends
     page = backend.jobs.events_after(now if last_event_id is None else last_event_id)
-    return _Stream(backend, tail, Subscription(request.scope["caller"], None), page)
+    return _Stream(backend, tail, Subscription(request.scope["caller"], None, backend.base), page)

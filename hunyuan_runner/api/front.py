@@ -25,6 +25,7 @@ from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.bodies import MAX_VALUES, overfull, with_body_read
 from hunyuan_runner.api.errors import INTERNAL, ApiError, error_response
 from hunyuan_runner.api.events import encode
+from hunyuan_runner.api.links import PREFIX_HEADER, base_of
 from hunyuan_runner.api.metrics import LATENCY, REQUESTS
 from hunyuan_runner.api.polls import Polls
 from hunyuan_runner.api.rest import create_app
@@ -89,6 +90,8 @@ class _Exchange:
         headers["X-Request-Id"] = self.request_id
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
+        if PREFIX_HEADER in Headers(scope=self.scope):  # a cache must not give it to others
+            headers.add_vary_header(PREFIX_HEADER)
 
 
 class Front:
@@ -98,6 +101,7 @@ class Front:
         self._bentoml = app
         self._settings = settings
         self._api = create_app()
+        self._api.state.settings = settings
         self._app: ASGIApp = self._api
         self._at_the_end = AsyncExitStack()
         self._guard = Guard(settings)
@@ -162,6 +166,7 @@ class Front:
 
         try:
             scope["caller"] = self._guard.admit(scope)
+            scope["base"] = base_of(scope, self._settings)
             await self._dispatch(scope, receive, send_on)
         except ApiError as refusal:
             await error_response(refusal, scope["path"])(scope, receive, send_on)

@@ -10,6 +10,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from hunyuan_runner.api.links import forwarded_prefix
+
 API = Path(__file__).parent
 STUDIO = Path(__file__).parent.parent / "studio"
 PAGE_POLICY = (
@@ -25,18 +27,25 @@ async def index(request: Request) -> Response:
     """A page for browsers; for programs, the list of routes."""
     if "text/html" in request.headers.get("Accept", ""):
         page = (STUDIO / "index.html").read_text()
-        page = page.replace("{{base_url}}", html.escape(str(request.base_url).rstrip("/")))
-        response: Response = HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
+        page = page.replace("{{base_url}}", html.escape(_base_url(request)))
+        response: Response = _page(page, request)
     else:
-        response = JSONResponse(_route_list(request.app.openapi()))
+        response = JSONResponse(_route_list(request.app.openapi(), request.scope["base"]))
     response.headers["Vary"] = "Accept"
     return response
 
 
 @router.get("/docs", include_in_schema=False)
-async def docs() -> HTMLResponse:
-    page = (API / "docs.html").read_text()
-    return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
+async def docs(request: Request) -> HTMLResponse:
+    return _page((API / "docs.html").read_text(), request)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> JSONResponse:
+    document = request.app.openapi()
+    if base := request.scope["base"]:
+        document = document | {"servers": [{"url": base}]}
+    return JSONResponse(document)
 
 
 def static_files() -> dict[str, StaticFiles]:
@@ -47,11 +56,26 @@ def static_files() -> dict[str, StaticFiles]:
     }
 
 
-def _route_list(openapi: dict[str, Any]) -> dict[str, Any]:
+def _page(page: str, request: Request) -> HTMLResponse:
+    """Its links lead to where the browser has it from, which need not be the public URL."""
+    prefix = forwarded_prefix(request.headers)
+    # Without a prefix they are relative: a proxy may have one and not say so.
+    page = page.replace("{{root}}", f"{prefix}/" if prefix else "")
+    return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
+
+
+def _base_url(request: Request) -> str:
+    """What a command has to ask."""
+    base: str = request.scope["base"]
+    host = request.headers.get("Host", "")
+    return base if "://" in base else f"{request.scope['scheme']}://{host}{base}"
+
+
+def _route_list(openapi: dict[str, Any], base: str) -> dict[str, Any]:
     return {
         "name": openapi["info"]["title"],
         "version": openapi["info"]["version"],
-        "docs": "/docs",
+        "docs": f"{base}/docs",
         "routes": {
             f"{method.upper()} {path}": operation["description"]
             for path, operations in openapi["paths"].items()

@@ -39,6 +39,7 @@ class _Question:
     caller: Caller
     path: str
     query: bytes
+    base: str  # of the links in it
 
 
 class Polls:
@@ -65,7 +66,7 @@ class Polls:
 
     def _answer(self, scope: Scope, receive: Receive, number: int) -> _Answer:
         """The one that is there or on its way, or what the app is asked for now."""
-        question = _Question(scope["caller"], scope["path"], scope["query_string"])
+        question = _Question(scope["caller"], scope["path"], scope["query_string"], scope["base"])
         now = time.monotonic()
         known = self._answers.get(question)
         if known is not None and known.number == number and now < known.until:

@@ -39,10 +39,12 @@ async def require_json(request: Request) -> None:
 async def require_own_page(request: Request) -> None:
     """Refuse what a browser sends for a page of another site, where a form has to be taken."""
     origin = request.headers.get("Origin")
-    allowed = request.app.state.backend.settings.cors_origins
+    settings = request.app.state.settings
     if origin is None or urlsplit(origin).netloc == request.headers.get("Host"):
         return
-    if origin not in allowed and "*" not in allowed:
+    if settings.public_url and urlsplit(settings.public_url)[:2] == urlsplit(origin)[:2]:
+        return  # by a proxy that names a host of its own
+    if origin not in settings.cors_origins and "*" not in settings.cors_origins:
         raise ApiError(403, "foreign_page", "A page of another site may not do this.")
 
 

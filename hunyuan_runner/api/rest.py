@@ -107,6 +107,7 @@ def create_app() -> FastAPI:
         title="hunyuan-runner",
         version=__version__,
         summary="Text-to-video on plain CPUs: a prompt goes in, a job is queued, an MP4 comes out.",
+        openapi_url=None,  # pages.py answers it, with where the service is
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -150,8 +151,8 @@ def submit_job(
 ) -> JobView:
     """Queue a clip. Poll the path in `Location` until it is completed."""
     job = backend.submit(wanted, idempotency_key=idempotency_key)
-    response.headers["Location"] = f"/api/status/{job.id}"
-    return JobView.of(job)
+    response.headers["Location"] = f"{backend.base}/api/status/{job.id}"
+    return JobView.of(job, backend.base)
 
 
 @router.post(
@@ -177,14 +178,15 @@ def estimate(wanted: EstimateRequest, backend: FromBackend) -> EstimateView:
 def get_job(job_id: JobId, backend: FromBackend) -> Response:
     """One job: its state, how far it is, and where its files are."""
     # As a Response: FastAPI would check the view again, in a thread, and many ask this often.
-    view = JobView.of(backend.jobs.get(job_id))
+    view = JobView.of(backend.jobs.get(job_id), backend.base)
     return Response(view.model_dump_json(), media_type="application/json")
 
 
 @router.get("/api/jobs", tags=["jobs"], operation_id="list_jobs", responses=refusals(404, 422, 503))
 def list_jobs(query: Annotated[JobsQuery, Query()], backend: FromBackend) -> JobList:
     """Jobs, the newest first, a page at a time."""
-    return JobList.of(backend.jobs.list(state=query.status, limit=query.limit, after=query.after))
+    page = backend.jobs.list(state=query.status, limit=query.limit, after=query.after)
+    return JobList.of(page, backend.base)
 
 
 @router.post(
@@ -195,7 +197,7 @@ def list_jobs(query: Annotated[JobsQuery, Query()], backend: FromBackend) -> Job
 )
 def cancel_job(job_id: JobId, backend: FromBackend) -> JobView:
     """End a job that is queued or rendered. Its checkpoint stays, for a retry."""
-    return JobView.of(backend.jobs.cancel(job_id))
+    return JobView.of(backend.jobs.cancel(job_id), backend.base)
 
 
 @router.post(
@@ -206,7 +208,7 @@ def cancel_job(job_id: JobId, backend: FromBackend) -> JobView:
 )
 def retry_job(job_id: JobId, backend: FromBackend) -> JobView:
     """Queue a failed or canceled job again; it goes on from its checkpoint."""
-    return JobView.of(backend.jobs.retry(job_id))
+    return JobView.of(backend.jobs.retry(job_id), backend.base)
 
 
 @router.post(
@@ -217,7 +219,7 @@ def retry_job(job_id: JobId, backend: FromBackend) -> JobView:
 )
 def pause_job(job_id: JobId, backend: FromBackend) -> JobView:
     """Have a job wait: at once if it is queued, else behind the step under way."""
-    return JobView.of(backend.jobs.pause(job_id))
+    return JobView.of(backend.jobs.pause(job_id), backend.base)
 
 
 @router.post(
@@ -228,7 +230,7 @@ def pause_job(job_id: JobId, backend: FromBackend) -> JobView:
 )
 def resume_job(job_id: JobId, backend: FromBackend) -> JobView:
     """Queue a paused job again; it goes on from exactly where it is, its draft approved."""
-    return JobView.of(backend.jobs.resume(job_id))
+    return JobView.of(backend.jobs.resume(job_id), backend.base)
 
 
 @router.delete(

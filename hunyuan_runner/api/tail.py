@@ -34,9 +34,10 @@ class Message:
 class Subscription:
     """What one stream may see and has not been sent yet."""
 
-    def __init__(self, caller: Caller, job_id: str | None) -> None:
+    def __init__(self, caller: Caller, job_id: str | None, base: str) -> None:
         self.caller = caller
         self.job_id = job_id  # or every job that the caller sees
+        self.base = base  # what the links it is sent begin with
         self.ended = False
         self._after: int | None = None
         self._waiting: list[Message] = []
@@ -76,7 +77,7 @@ class Subscription:
 class Tail:
     """Reads on in the journal while anybody listens, and passes on what it finds."""
 
-    def __init__(self, jobs: Jobs, encode: Callable[[JobEvent], bytes]) -> None:
+    def __init__(self, jobs: Jobs, encode: Callable[[JobEvent, str], bytes]) -> None:
         self._jobs = jobs
         self._encode = encode
         self._subscriptions: set[Subscription] = set()
@@ -134,10 +135,11 @@ class Tail:
             return
         self._number = page.number
         for event in page.events:
-            if wanting := [each for each in self._subscriptions if each.wants(event)]:
-                message = Message(event, self._encode(event))
-                for subscription in wanting:
-                    subscription.put(message)
+            wanting = [each for each in self._subscriptions if each.wants(event)]
+            bases = {each.base for each in wanting}
+            messages = {base: Message(event, self._encode(event, base)) for base in bases}
+            for subscription in wanting:
+                subscription.put(messages[subscription.base])
         for subscription in self._subscriptions:
             if subscription.job_id in missing:
                 subscription.end()

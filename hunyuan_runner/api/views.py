@@ -112,7 +112,8 @@ class JobErrorView(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job, as every route shows it. Times are RFC 3339 in UTC; URLs are paths of this service."""
+    """A job, as every route shows it. Times are RFC 3339 in UTC; URLs are paths of this service, or
+    whole if it knows its own (HUNYUAN_PUBLIC_URL)."""
 
     job_id: str
     status: JobState
@@ -150,7 +151,8 @@ class JobView(BaseModel):
     )
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def of(cls, job: Job, base: str) -> Self:
+        """`base` is what its links begin with."""
         completed = job.state is JobState.COMPLETED
         return cls(
             job_id=job.id,
@@ -175,10 +177,12 @@ class JobView(BaseModel):
             metadata=job.metadata,
             remixed_from=job.remixed_from,
             webhook_url=without_query(job.webhook.url) if job.webhook else None,
-            video_url=f"/api/videos/{job.id}.mp4" if completed else None,
-            thumbnail_url=f"/api/jobs/{job.id}/thumbnail" if completed else None,
-            preview_url=preview_url(job.id) if completed or job.has_preview else None,
-            draft_url=f"/api/jobs/{job.id}/draft" if job.has_draft and not completed else None,
+            video_url=f"{base}/api/videos/{job.id}.mp4" if completed else None,
+            thumbnail_url=f"{base}/api/jobs/{job.id}/thumbnail" if completed else None,
+            preview_url=preview_url(job.id, base) if completed or job.has_preview else None,
+            draft_url=f"{base}/api/jobs/{job.id}/draft"
+            if job.has_draft and not completed
+            else None,
             error=JobErrorView(code=job.error.code, message=job.error.message)
             if job.error
             else None,
@@ -190,8 +194,8 @@ def without_query(url: str) -> str:
     return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
-def preview_url(job_id: str) -> str:
-    return f"/api/jobs/{job_id}/preview"
+def preview_url(job_id: str, base: str) -> str:
+    return f"{base}/api/jobs/{job_id}/preview"
 
 
 class ProgressView(BaseModel):
@@ -206,7 +210,7 @@ class ProgressView(BaseModel):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        view = JobView.of(job)
+        view = JobView.of(job, base="")  # of whose links it shows none
         return cls(**{name: getattr(view, name) for name in cls.model_fields})
 
 
@@ -217,8 +221,8 @@ class PreviewView(BaseModel):
     preview_url: str
 
     @classmethod
-    def of(cls, job: Job) -> Self:
-        return cls(job_id=job.id, preview_url=preview_url(job.id))
+    def of(cls, job: Job, base: str) -> Self:
+        return cls(job_id=job.id, preview_url=preview_url(job.id, base))
 
 
 class JobList(BaseModel):
@@ -229,9 +233,9 @@ class JobList(BaseModel):
     next: str | None = Field(description="Give this as `after` for the next page.")
 
     @classmethod
-    def of(cls, page: Page) -> Self:
+    def of(cls, page: Page, base: str) -> Self:
         return cls(
-            jobs=[JobView.of(job) for job in page.jobs],
+            jobs=[JobView.of(job, base) for job in page.jobs],
             has_more=page.has_more,
             next=page.jobs[-1].id if page.has_more else None,
         )

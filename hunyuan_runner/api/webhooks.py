@@ -31,9 +31,9 @@ class Notice(BaseModel):
     data: JobView = Field(description="The job as it was then.")
 
     @classmethod
-    def of(cls, delivery: Delivery, job: Job) -> Self:
+    def of(cls, delivery: Delivery, job: Job, base: str) -> Self:
         return cls(
-            type=f"job.{delivery.event}", timestamp=delivery.created_at, data=JobView.of(job)
+            type=f"job.{delivery.event}", timestamp=delivery.created_at, data=JobView.of(job, base)
         )
 
 
@@ -74,9 +74,10 @@ def tell(notice: Notice) -> None:
     """Sent to a job's `webhook_url`. Any 2xx is a receipt, 410 ends it; all else is tried again."""
 
 
-def render(delivery: Delivery, job: Job) -> str:
-    """The body of a delivery."""
-    return Notice.of(delivery, job).model_dump_json()
+def render(delivery: Delivery, job: Job, public_url: str | None) -> str:
+    """The body of a delivery. Its links begin with the service's public URL, if that is known."""
+    base = public_url or (job.webhook.base if job.webhook else "")
+    return Notice.of(delivery, job, base).model_dump_json()
 
 
 @router.get(

@@ -41,6 +41,7 @@ jobs = sa.Table(
     sa.Column("seconds", sa.Float),  # as asked for; the frames are as near to it as can be
     sa.Column("webhook_url", sa.Text),
     sa.Column("webhook_events", sa.JSON(none_as_null=True)),  # those it is told of
+    sa.Column("webhook_base", sa.Text),  # what the links in its messages begin with
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.BigInteger),
     sa.Column("completed_at", sa.BigInteger),

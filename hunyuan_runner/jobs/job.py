@@ -50,6 +50,7 @@ class Webhook:
 
     url: str
     events: tuple[WebhookEvent, ...]
+    base: str = ""  # what the links in its messages begin with
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,9 @@ def _view(
         metadata=row.metadata,
         remixed_from=row.remixed_from,
         seconds=row.seconds,
-        webhook=Webhook(row.webhook_url, tuple(row.webhook_events)) if row.webhook_url else None,
+        webhook=Webhook(row.webhook_url, tuple(row.webhook_events), row.webhook_base or "")
+        if row.webhook_url
+        else None,
         stage=Stage(row.stage) if row.stage and row.state not in ENDED else None,
         step=row.step,
         attempts=row.attempts,

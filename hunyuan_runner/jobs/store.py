@@ -171,6 +171,7 @@ class Jobs:
             "warnings": [asdict(warning) for warning in warnings] or None,
             "webhook_url": webhook and webhook.url,
             "webhook_events": webhook and webhook.events,
+            "webhook_base": webhook and webhook.base,
             "created_at": now_ms(),
             "run": 1,
             "stage": Stage.QUEUED,

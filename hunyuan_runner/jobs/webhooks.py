@@ -44,14 +44,15 @@ OWN_SECRET_BYTES = 32
 logger = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[bytes | str, bytes | str]]
-Render = Callable[[Delivery, Job], str]
+Render = Callable[[Delivery, Job, str | None], str]
 
 
 class Sender:
     """Sends deliveries while `start`ed. Each front has one; they share the work."""
 
     def __init__(self, settings: Settings, jobs: Jobs, render: Render) -> None:
-        """`render` writes the body that tells of a delivery's event and the job it happened to."""
+        """`render` writes the body that tells of a delivery's event and the job it happened to, for
+        a service of this public URL."""
         self._settings = settings
         self._jobs = jobs
         self._render = render
@@ -159,7 +160,7 @@ class Sender:
     def _message(self, attempt: Attempt) -> tuple[bytes, Headers]:
         """The body and its headers, signed for the job's owner."""
         delivery, row = attempt.delivery, attempt.job
-        body = self._render(delivery, self._jobs.recall(row))
+        body = self._render(delivery, self._jobs.recall(row), self._settings.public_url)
         secret = secret_of(row["owner"], self._settings, self._jobs.engine)
         now = datetime.now(UTC)
         return body.encode(), [
