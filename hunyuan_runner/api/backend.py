@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -83,7 +84,7 @@ class Backend:
             remixed_from=remixed_from,
             seconds=request.seconds,
             webhook=webhook,
-            submission=_submission(idempotency_key, request, remixed_from),
+            submission=submission_of(idempotency_key, request, remixed_from),
         )
         if self.settings.log_prompts:
             log.info("job %s: %s", job.id, ascii(params.prompt), extra={"job_id": job.id})
@@ -211,13 +212,26 @@ async def _backend_of(request: Request) -> Backend:
 FromBackend = Annotated[Backend, Depends(_backend_of)]
 
 
-def _submission(
+def submission_of(
     key: str | None, request: GenerationRequest, remixed_from: str | None
 ) -> Submission | None:
+    """The submission as a client may repeat it; None where it has given it no key."""
     if key is None:
         return None
-    asked = f"{remixed_from} {request.model_dump_json()}"
-    return Submission(key, hashlib.sha256(asked.encode()).hexdigest())
+    # What is left at its default says nothing: a later version may have more fields.
+    said = {
+        name
+        for name, field in type(request).model_fields.items()
+        if getattr(request, name) != field.get_default(call_default_factory=True)
+    }
+    named = json.dumps(request.model_dump(mode="json", include=said), sort_keys=True)
+    # As versions up to 2026-11 took them, whose submissions are kept as long as their jobs.
+    former = request.model_dump_json(exclude={"size", "seconds"})
+    return Submission(key, *(_fingerprint(f"{remixed_from} {asked}") for asked in (named, former)))
+
+
+def _fingerprint(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _queue_too_long(queue_seconds: float) -> ClipWarning:

@@ -91,6 +91,7 @@ class Submission:
 
     key: str
     fingerprint: str
+    former_fingerprint: str = ""  # as an earlier version put it
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class Jobs:
         query = sa.select(submissions).where(submissions.c.key == self._full_key(submission))
         with self.engine.connect() as connection:
             row = connection.execute(query).one()
-        if row.fingerprint != submission.fingerprint:
+        if row.fingerprint not in (submission.fingerprint, submission.former_fingerprint):
             raise KeyReused(submission.key)
         return str(row.job_id)
 

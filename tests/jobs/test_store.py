@@ -122,6 +122,14 @@ def test_a_key_belongs_to_one_request_until_its_job_is_deleted(jobs: Jobs) -> No
     assert jobs.submit(clip(), submission=other).id != job.id
 
 
+def test_a_submission_to_an_earlier_version_is_known(jobs: Jobs) -> None:
+    before = jobs.submit(clip(), submission=Submission("order 17", "as it was put then"))
+    again = Submission("order 17", "red circle", former_fingerprint="as it was put then")
+    assert jobs.submit(clip(), submission=again).id == before.id
+    with pytest.raises(KeyReused):
+        jobs.submit(clip(), submission=Submission("order 17", "red circle"))
+
+
 def test_the_queue_goes_by_priority_then_by_time(jobs: Jobs) -> None:
     first, urgent, second = (jobs.submit(clip(), priority=p).id for p in (0, 5, 0))
     places = {job_id: jobs.get(job_id).queue_position for job_id in (first, urgent, second)}
