@@ -1,9 +1,8 @@
 """Fetch a model, whole and checked, into the folder where the service looks for it.
 
-python download_models.py --list
-python download_models.py hunyuanvideo --accept-licence
-python download_models.py hunyuanvideo --verify
-python download_models.py hunyuanvideo --quantise int8
+.venv/bin/python download_models.py --list
+.venv/bin/python download_models.py fasthunyuan --accept-licence --quantise int8
+.venv/bin/python download_models.py fasthunyuan --verify
 """
 
 from __future__ import annotations

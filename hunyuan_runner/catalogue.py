@@ -145,3 +145,8 @@ _MODELS = (
 )
 
 MODELS: Mapping[str, Model] = {model.id: model for model in _MODELS}
+
+
+def download_command(model_id: str, options: str = "--accept-licence --quantise int8") -> str:
+    """What fetches a model, or looks after its files, as it is typed beside download_models.py."""
+    return f".venv/bin/python download_models.py {model_id} {options}"

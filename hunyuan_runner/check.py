@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 from pydantic import ValidationError
 
+from hunyuan_runner.catalogue import download_command
 from hunyuan_runner.client import ApiError, HunyuanClient, HunyuanError, Job, JobHandle, calls
 from hunyuan_runner.client.address import Address, authorization
 from hunyuan_runner.client.errors import no_answer
@@ -305,7 +306,7 @@ def _models(deployment: Deployment) -> None:
     models = _read(deployment.http.get("/api/models"), _Models).models
     if not any(model.default and model.installed for model in models):
         names = ", ".join(model.id for model in models if model.installed)
-        advice = "`python download_models.py MODEL` fetches one, HUNYUAN_MODEL=… names it"
+        advice = f"`{download_command('MODEL')}` fetches one, HUNYUAN_MODEL=… names it"
         raise Failed(f"installed: {names or 'none'}", advice)
 
 

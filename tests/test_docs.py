@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.catalogue import MODELS, download_command
 from hunyuan_runner.params import GenerationRequest
 from hunyuan_runner.settings import Settings
 from tests.conftest import ROOT, Service, finish
@@ -81,6 +81,31 @@ def test_the_curl_line_queues_a_clip_and_answers_as_printed(
     assert set(json.loads(printed)) - {"…"} <= set(job)
     assert job["params"]["prompt"] == "A cat walks on grass"
     assert finish(client, job)["status"] == "completed"
+
+
+def test_the_command_that_fetches_a_model_is_the_one_errors_name(client: httpx.Client) -> None:
+    (command,) = [line for block in blocks("sh") for line in block.splitlines() if "--acc" in line]
+    assert command == download_command("fasthunyuan")
+    asked = {"prompt": "a cat", "model": "fasthunyuan"}
+    answer = client.post("/api/generate", json=asked)
+    assert command in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/api.md", "hunyuan_runner/studio/index.html"])
+def test_no_curl_line_that_is_run_too_early_saves_an_error_as_a_clip(
+    service: Service, tmp_path: Path, file: str
+) -> None:
+    lines = re.findall(
+        r"curl [^`\n]*(?:\.mp4|/draft|/content)\b[^`\n<]*", (ROOT / file).read_text()
+    )
+    assert lines
+    for line in lines:
+        local = re.sub(r"<[^>]+>", "", line).replace("{{base_url}}", LOCAL)
+        early = subprocess.run(
+            ["bash", "-c", local.replace(LOCAL, service.url)], cwd=tmp_path, capture_output=True
+        )
+        assert early.returncode == 22, line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_refusal_is_as_printed(client: httpx.Client) -> None:

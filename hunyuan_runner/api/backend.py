@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 
 from hunyuan_runner.api.errors import NOT_OPEN, ApiError, unavailable
 from hunyuan_runner.api.links import lasting_base
-from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.catalogue import MODELS, Model, download_command
 from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.engine.precision import SMALL_PARAMETERS
 from hunyuan_runner.estimate import Work
@@ -189,7 +189,8 @@ class Backend:
         if model is not None and self.is_installed(model):
             return model
         if model is not None:
-            message = f"model {model_id} is not installed; python download_models.py {model_id}"
+            fetch = download_command(model_id)
+            message = f"model {model_id} is not installed; on the service's machine: {fetch}"
         else:
             installed = [other.id for other in MODELS.values() if self.is_installed(other)]
             message = f"there is no such model; installed: {', '.join(installed) or 'none'}"

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hunyuan_runner.catalogue import download_command
 from hunyuan_runner.engine import exhaustion
 from hunyuan_runner.engine.events import Event, Failed, StageStarted
 from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
@@ -127,20 +128,19 @@ def describe_failure(error: Exception, request: Generate) -> Failed:
         model = request.params.model
         return Failed(
             "model_unavailable",
-            f"The model {model} is missing or incomplete; "
-            f"fetch it with: python download_models.py {model}",
+            f"The model {model} is missing or incomplete; fetch it with: {download_command(model)}",
         )
     if isinstance(error, TokenizerUnusable):
         return Failed(
             "model_unavailable",
             f"The model {request.params.model} would not read prompts right: its {error}. "
-            f"Compare its files: python download_models.py {request.params.model} --verify",
+            f"Compare its files: {download_command(request.params.model, '--verify')}",
         )
     if isinstance(error, WeightsAltered):
         return Failed(
             "model_unavailable",
             f"The weights of {request.params.model} were changed: {error}. "
-            f"To see what is damaged: python download_models.py {request.params.model} --verify",
+            f"To see what is damaged: {download_command(request.params.model, '--verify')}",
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failed("disk_full", "There is no space left on the disk for the frames.")
