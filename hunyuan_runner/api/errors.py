@@ -85,7 +85,10 @@ INTERNAL = ApiError(
     500, "internal_error", "Something went wrong here; the service's log says what."
 )
 
+LOCKED = "Another program keeps the job database locked; nothing was changed."
 DISK_FULL = "The disk of the data folder is full; nothing was changed."
+TOO_BUSY = "The job database is too busy; nothing was changed."
+TOO_SLOW = "This took too long, and may still be done; look before you send it again."
 READ_ONLY = "The disk of the data folder is read-only; nothing was changed."
 
 # By the words of SQLite, and of Postgres.
@@ -93,7 +96,8 @@ _TROUBLES = {
     "disk is full": DISK_FULL,
     "readonly database": READ_ONLY,
     "read-only transaction": "The job database is read-only; nothing was changed.",
-    "database is locked": "Another program keeps the job database locked; nothing was changed.",
+    "database is locked": LOCKED,
+    "lock timeout": LOCKED,
     "malformed": "The job database is damaged; the service's log says more.",
     "not a database": "The job database is damaged; the service's log says more.",
 }
@@ -215,7 +219,7 @@ def as_api_error(error: Exception) -> ApiError:
         case DBAPIError() if (trouble := _database_trouble(error)) is not None:
             return unavailable(trouble)
         case PoolTimeout():
-            return unavailable("The job database is too busy; nothing was changed.")
+            return unavailable(TOO_BUSY)
         case OSError() if error.errno in NO_ROOM:
             return unavailable(DISK_FULL)
         case OSError(errno=errno.EROFS):

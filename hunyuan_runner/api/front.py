@@ -8,8 +8,8 @@ import re
 import secrets
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -23,7 +23,14 @@ from hunyuan_runner import logs
 from hunyuan_runner.api.auth import Guard
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.bodies import MAX_VALUES, overfull, with_body_read
-from hunyuan_runner.api.errors import INTERNAL, ApiError, error_response
+from hunyuan_runner.api.errors import (
+    INTERNAL,
+    TOO_BUSY,
+    TOO_SLOW,
+    ApiError,
+    error_response,
+    unavailable,
+)
 from hunyuan_runner.api.events import encode
 from hunyuan_runner.api.links import PREFIX_HEADER, base_of
 from hunyuan_runner.api.metrics import LATENCY, REQUESTS
@@ -31,12 +38,17 @@ from hunyuan_runner.api.polls import Polls
 from hunyuan_runner.api.rest import create_app
 from hunyuan_runner.api.tail import Tail
 from hunyuan_runner.api.webhooks import render
+from hunyuan_runner.jobs.database import BUSY_SECONDS
 from hunyuan_runner.jobs.opening import when_it_opens
 from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.webhooks import Sender
 from hunyuan_runner.settings import Settings
 
 OPENING_SECONDS = 5  # that the start waits for the store; then all that needs it is answered 503
+ANSWER_SECONDS = 50  # in which an answer has to begin; BentoML's own bound is at 60
+WRITERS_AT_ONCE = 8  # of the 40 threads and 25 connections: a locked database takes no more of them
+READING_METHODS = ("GET", "OPTIONS")
+READING_PATHS = ("/api/estimate",)  # posted, but nothing is written for it
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 BENTOML_PATHS = ("/schema.json",)  # read by BentoML's client
 QUIET_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")  # asked for all day by machines
@@ -104,6 +116,7 @@ class Front:
         self._api.state.settings = settings
         self._app: ASGIApp = self._api
         self._at_the_end = AsyncExitStack()
+        self._writers = asyncio.Semaphore(WRITERS_AT_ONCE)
         self._guard = Guard(settings)
         self._http: ASGIApp = self._answer
         if settings.cors_origins:
@@ -167,7 +180,7 @@ class Front:
         try:
             scope["caller"] = self._guard.admit(scope)
             scope["base"] = base_of(scope, self._settings)
-            await self._dispatch(scope, receive, send_on)
+            await self._in_time(scope, receive, send_on)
         except ApiError as refusal:
             await error_response(refusal, scope["path"])(scope, receive, send_on)
         except ClientDisconnect:
@@ -179,6 +192,22 @@ class Front:
         finally:
             _record(exchange)
 
+    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises ApiError if no answer has begun for so long that BentoML would give one."""
+        limit = asyncio.timeout(ANSWER_SECONDS)
+
+        async def send_on(message: Message) -> None:
+            limit.reschedule(None)  # what has begun may take as long as its reader does
+            await send(message)
+
+        try:
+            async with limit:
+                await self._dispatch(scope, receive, send_on)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise unavailable(TOO_SLOW) from None
+
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
             scope["method"] = "GET"  # whatever answers GET answers HEAD
@@ -186,7 +215,28 @@ class Front:
         if scope["query_string"].count(b"&") >= MAX_VALUES:
             raise overfull("parameters")
         app = self._bentoml if scope["path"] in BENTOML_PATHS else self._app
-        await app(scope, await with_body_read(scope, receive), send)
+        receive = await with_body_read(scope, receive)
+        if scope["method"] in READING_METHODS or scope["path"] in READING_PATHS:
+            await app(scope, receive, send)
+        else:
+            async with self._turn_to_write():
+                await app(scope, receive, send)
+
+    @asynccontextmanager
+    async def _turn_to_write(self) -> AsyncIterator[None]:
+        """Wait for the others that write, outside of the threads and connections that readers need.
+
+        Raises ApiError if that takes too long: the database is locked, or is slow.
+        """
+        try:
+            async with asyncio.timeout(BUSY_SECONDS):
+                await self._writers.acquire()
+        except TimeoutError:
+            raise unavailable(TOO_BUSY) from None
+        try:
+            yield
+        finally:
+            self._writers.release()
 
 
 def _when_told_to_stop(act: Callable[[], None]) -> None:

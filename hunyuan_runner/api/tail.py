@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.jobs.journal import JobEvent, JournalPage
+from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.store import Jobs
 
 POLL_SECONDS = 0.25
@@ -129,8 +130,10 @@ class Tail:
         followed = {each.job_id for each in self._subscriptions if each.job_id is not None}
         try:
             page, missing = await run_in_threadpool(self._read, self._number, followed)
-        except OperationalError:
-            log.warning("the job database does not answer; event streams wait", exc_info=True)
+        except OperationalError as error:
+            log.warning(
+                "event streams wait, the job database does not answer: %s", reason_of(error)
+            )
             await asyncio.sleep(AWAY_SECONDS)
             return
         self._number = page.number

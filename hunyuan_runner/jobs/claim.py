@@ -17,6 +17,7 @@ from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.job import JobError, JobState
 from hunyuan_runner.jobs.journal import Change, record, writing
+from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.standing import work_of
 from hunyuan_runner.jobs.turns import FIRST, HANDED_BACK, RUNNING
 from hunyuan_runner.params import GenerationParams, Stage
@@ -184,10 +185,11 @@ class Claim:
                     if row is not None and change is not None:
                         record(connection, row, change)
                     return row
-            except sa.exc.OperationalError:
+            except sa.exc.OperationalError as error:
                 if time.monotonic() > deadline:
                     raise
-                logger.warning("job %s: the database does not answer", self.job_id, exc_info=True)
+                reason = reason_of(error)
+                logger.warning("job %s: the database does not answer: %s", self.job_id, reason)
                 time.sleep(1)
 
 

@@ -18,7 +18,10 @@ from hunyuan_runner.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
-BUSY_SECONDS = 10  # for which one waits for a lock of SQLite, or for a connection of the pool
+BUSY_SECONDS = 10  # for which one waits for a lock, or for a connection of the pool
+MAX_OVERFLOW = (
+    20  # connections beyond the pool's 5: more than there are writers, which may all wait
+)
 CONNECT_SECONDS = 5  # for Postgres to answer a new connection
 SCHEMA_LOCK = 0x68756E79  # any constant of our own: serialises schema creation on Postgres
 
@@ -204,17 +207,21 @@ def open_database(settings: Settings) -> sa.Engine:
     url = _database_url(settings)
     if url.get_backend_name() == "sqlite":
         settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS)
+        engine = sa.create_engine(url, max_overflow=MAX_OVERFLOW, pool_timeout=BUSY_SECONDS)
     else:
         # The URL's own time-out, if it has one, is closer to what this network needs.
         limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
         engine = sa.create_engine(
-            url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=limit
+            url,
+            pool_pre_ping=True,
+            max_overflow=MAX_OVERFLOW,
+            pool_timeout=BUSY_SECONDS,
+            connect_args=limit,
         )
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
     else:
-        sa.event.listen(engine, "connect", _limit_silence(settings.lease_seconds))
+        sa.event.listen(engine, "connect", _limit_waits(settings.lease_seconds))
         sa.event.listen(engine, "handle_error", _lost_connection_as_operational_error)
     _create_tables(engine)
     return engine
@@ -275,12 +282,16 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _limit_silence(seconds: float) -> Callable[[Any, object], None]:
+def _limit_waits(silence_seconds: float) -> Callable[[Any, object], None]:
     """What has Postgres end the transaction of a host that falls silent in its midst.
 
-    Its locks would otherwise be held until TCP notices, for two hours, while all others wait.
+    Its locks would otherwise be held until TCP notices, for two hours, while all others wait. Nor
+    does one wait for ever for a lock that is held by another program.
     """
-    limit = f"SET idle_in_transaction_session_timeout = {round(seconds * 1000)}"
+    limit = (
+        f"SET idle_in_transaction_session_timeout = {round(silence_seconds * 1000)};"
+        f"SET lock_timeout = {BUSY_SECONDS * 1000}"
+    )
 
     def configure(connection: Any, _record: object) -> None:
         connection.execute(limit)

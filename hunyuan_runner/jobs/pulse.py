@@ -24,7 +24,9 @@ class Pulse:
         if engine.dialect.name == "sqlite":
             # SQLAlchemy takes fifteen times as long as SQLite, which never has a reader wait.
             self._query = str(_FEEL.compile(dialect=engine.dialect))
-            self._sqlite = sqlite3.connect(str(engine.url.database), check_same_thread=False)
+            # Where it would have one wait all the same, the event loop does not.
+            path = str(engine.url.database)
+            self._sqlite = sqlite3.connect(path, timeout=0, check_same_thread=False)
 
     async def feel(self, job_id: str) -> int | None:
         """The number, or None where there is no such job or the database does not answer."""

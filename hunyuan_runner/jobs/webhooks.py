@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from standardwebhooks import Webhook
 from starlette.concurrency import run_in_threadpool
 
@@ -26,6 +26,7 @@ from hunyuan_runner import __version__
 from hunyuan_runner.jobs.database import shared_secrets
 from hunyuan_runner.jobs.deliveries import Attempt, Delivery, Outbox, Outcome
 from hunyuan_runner.jobs.job import Job
+from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.network import AddressRefused, Network, is_public
 from hunyuan_runner.settings import SECRET_PREFIX, Settings
@@ -110,6 +111,9 @@ class Sender:
             attempts = await run_in_threadpool(
                 self._outbox.claim, room, list(self._under_way.values())
             )
+        except OperationalError as error:
+            logger.warning("no webhooks can be looked up, trying again: %s", reason_of(error))
+            return
         except Exception:
             logger.exception("no webhooks could be looked up; trying again")
             return

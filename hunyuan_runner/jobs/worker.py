@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from sqlalchemy.exc import OperationalError
+
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.process import GenerationFailed, Stopped
 from hunyuan_runner.jobs.calibration import Interrupted, calibrate
@@ -14,6 +16,7 @@ from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.forecast import Forecast, learn
 from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.lease import Lease
+from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
 from hunyuan_runner.jobs.store import Jobs, expiry_ms
@@ -24,6 +27,7 @@ from hunyuan_runner.storage import checkpoint_key, draft_key, open_storage, prev
 
 HEARTBEATS_PER_LEASE = 4
 SWEEP_SECONDS = 60
+AWAY_SECONDS = 1  # between two tries to reach a database that does not answer
 STOP_MARGIN_SECONDS = 5  # beyond the grace an engine gets, for what is left to write down
 
 logger = logging.getLogger(__name__)
@@ -81,8 +85,12 @@ class Worker:
                 if not measured:
                     measured = self._measure()
                     continue
+            except OperationalError as error:
+                logger.warning("no job can be taken, trying again: %s", reason_of(error))
+                self._stopping.wait(AWAY_SECONDS)
             except Exception:
                 logger.exception("taking a job failed; trying again")
+                self._stopping.wait(AWAY_SECONDS)
             self._stopping.wait(self._settings.poll_seconds)
 
     def _measure(self) -> bool:
@@ -123,6 +131,11 @@ class Worker:
             self._let_go(claim, claim.hand_back, "handed back")
         except GenerationFailed as failure:
             self._fail(claim, JobError(failure.code, failure.message))
+        except OperationalError as error:  # then it is still this worker's, which takes it up again
+            reason = reason_of(error)
+            logger.warning(
+                "job %s waits at its checkpoint for the database: %s", claim.job_id, reason
+            )
         except Exception as error:
             logger.exception("job %s failed", claim.job_id)
             self._fail(claim, JobError("internal_error", f"{type(error).__name__}: {error}"))
@@ -180,6 +193,8 @@ class Worker:
                     swept_at = time.monotonic()
                     self._jobs.delete_expired()
                     self._jobs.delete_orphaned_files()
+            except OperationalError as error:
+                logger.warning("the queue cannot be looked after: %s", reason_of(error))
             except Exception:
                 logger.exception("looking after the queue failed; trying again")
             self._stopped.wait(interval)

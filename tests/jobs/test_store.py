@@ -395,3 +395,19 @@ def test_each_owner_may_have_so_many_jobs_waiting(settings: Settings) -> None:
     ana.submit(clip())
     assert jobs.counts()[JobState.PENDING] == 3
     jobs.close()
+
+
+def test_a_writer_gives_up_after_a_while_and_a_reader_does_not_notice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 1)
+    ours, other = Jobs(settings), Jobs(settings)
+    job = ours.submit(clip())
+    with writing(other.engine) as connection:
+        connection.execute(sa.update(database.jobs).values(attempts=7))
+        with pytest.raises(sa.exc.OperationalError):
+            ours.submit(clip())
+        assert ours.get(job.id).attempts == 0
+    ours.submit(clip())
+    ours.close()
+    other.close()
