@@ -15,10 +15,10 @@ from obstore.store import ObjectStore, from_url
 from hunyuan_runner.storage import STREAM_CHUNK_BYTES, ObjectNotFound, StorageFailed
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import RetryConfig
 
-# No request waits for longer than these two together, whatever became of the bucket.
-CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(minutes=2)}
+# A bucket that does not answer fails a request after this and obstore's own 30 s, which AWS_TIMEOUT
+# and its like change; options for its client given here would displace all of these.
 RETRY: RetryConfig = {"retry_timeout": timedelta(minutes=1)}
 
 
@@ -30,7 +30,7 @@ class Bucket:
 
     @classmethod
     def open(cls, url: str) -> Self:
-        return cls(from_url(url, client_options=CLIENT, retry_config=RETRY))
+        return cls(from_url(url, retry_config=RETRY))
 
     def put(self, key: str, data: bytes | Path) -> None:
         with _failing():

@@ -640,16 +640,6 @@ def test_a_thread_that_ends_after_starting_a_job_does_not_take_the_child_with_it
     assert not is_running(pid)
 
 
-def test_frames_left_by_a_killed_parent_are_cleared_a_day_later(tmp_path: Path) -> None:
-    old, new = tmp_path / "frames-1-a-1.npy", tmp_path / "frames-2-b-1.npy"
-    old.touch()
-    new.touch()
-    two_days_ago = time.time() - 2 * 24 * 3600
-    os.utime(old, (two_days_ago, two_days_ago))
-    EngineProcess(Settings(), tmp_path).close()
-    assert list(tmp_path.iterdir()) == [new]
-
-
 def test_the_parent_side_imports_no_torch() -> None:
     code = "import sys, hunyuan_runner.engine.process; print(*sys.modules)"
     output = subprocess.run(

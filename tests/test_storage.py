@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,6 +15,8 @@ from typing import Any
 import pytest
 from obstore.store import MemoryStore
 
+from hunyuan_runner import bucket
+from hunyuan_runner import storage as storage_module
 from hunyuan_runner.bucket import Bucket
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import (
@@ -19,6 +24,7 @@ from hunyuan_runner.storage import (
     Folder,
     ObjectNotFound,
     Storage,
+    StorageFailed,
     open_storage,
 )
 
@@ -50,6 +56,21 @@ def test_the_last_put_wins(storage: Storage) -> None:
     storage.put("a/b", b"old and longer")
     storage.put("a/b", b"new")
     assert storage.get("a/b") == b"new"
+
+
+def test_a_bucket_that_does_not_answer_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bucket, "RETRY", {"retry_timeout": timedelta(seconds=0.1)})
+    environment = {"ACCESS_KEY_ID": "id", "SECRET_ACCESS_KEY": "key", "ALLOW_HTTP": "true"}
+    for name, value in (environment | {"TIMEOUT": "0.3s"}).items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        store = Bucket.open("s3://clips/here")
+        for use in (lambda: store.put("a/b", b""), lambda: store.get("a/b")):
+            with pytest.raises(StorageFailed, match=r"The bucket failed: .*sending request"):
+                use()
 
 
 def test_what_is_not_there_is_not_found(storage: Storage) -> None:
@@ -101,6 +122,34 @@ def test_deleting_a_jobs_files_leaves_no_folder(tmp_path: Path) -> None:
     storage.put("jobs/1/a", b"")
     storage.delete_prefix("jobs/1")
     assert list((tmp_path / "objects").glob("**/*")) == [tmp_path / "objects" / "jobs"]
+
+
+PUTTING = """
+import os, sys
+from pathlib import Path
+from hunyuan_runner.storage import Folder
+
+fifo = Path(sys.argv[2])  # of which nothing comes
+Folder(Path(sys.argv[1])).put("jobs/1/video.mp4", fifo)
+"""
+
+
+def test_a_put_whose_process_was_killed_leaves_nothing_once_another_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_module, "LOCKING_SECONDS", 0)
+    root, fifo = tmp_path / "objects", tmp_path / "fifo"
+    os.mkfifo(fifo)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", PUTTING, str(root), str(fifo)]
+    with subprocess.Popen(command, env=environment) as process, fifo.open("wb"):
+        Folder(root).put("jobs/1/manifest.json", b"{}")
+        Folder(root).delete_unfinished()
+        assert len(list((root / "jobs/1").iterdir())) == 2  # it may be slow, but lives
+        process.kill()
+        process.wait()
+        Folder(root).delete_unfinished()
+        assert [path.name for path in (root / "jobs/1").iterdir()] == ["manifest.json"]
 
 
 def test_a_put_that_fails_leaves_the_object_as_it_was(tmp_path: Path) -> None:

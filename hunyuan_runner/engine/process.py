@@ -23,6 +23,7 @@ from hunyuan_runner.engine.messages import Generate, Halted, Stop
 from hunyuan_runner.engine.precision import Cpu, Precision, choose
 from hunyuan_runner.host import usable_cores
 from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.scratch import Scratch
 from hunyuan_runner.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.1
 LONGEST_TICK_SECONDS = 1.0  # that counts as silence
 KILL_SECONDS = 10  # that a killed child takes to end, unless it waits for a dead disk
-ABANDONED_SECONDS = 24 * 3600
 
 
 class EngineDied(Exception):
@@ -119,12 +119,13 @@ def _endless() -> float:
 class EngineProcess:
     """Renders one clip at a time in a child process, started at need and kept with its model.
 
-    Frames are written in `scratch`; the caller deletes those it was handed.
+    Frames are written in a folder in `scratch`, which other engines may share; the caller deletes
+    those it was handed.
     """
 
     def __init__(self, settings: Settings, scratch: Path) -> None:
         self._settings = settings
-        self._scratch = scratch
+        self._scratch = Scratch(scratch)
         self._child: _Child | None = None
         # A child learns of its parent's death when the *thread* that started it ends: this one
         # lasts until close(), whichever thread calls generate().
@@ -133,9 +134,6 @@ class EngineProcess:
         self._stage: Stage | None = None
         self._checkpoint: bytes | None = None
         self._decode_deaths = 0  # how many children died decoding self._checkpoint
-
-        scratch.mkdir(parents=True, exist_ok=True)
-        _delete_abandoned_frames(scratch)
 
     @property
     def pid(self) -> int | None:
@@ -177,6 +175,7 @@ class EngineProcess:
         """End the child. What matters of its work has been reported already."""
         self._end_child()
         self._starter.shutdown()
+        self._scratch.close()
 
     def _request(
         self, params: GenerationParams, checkpoint: bytes | None, draft_after: int | None
@@ -194,7 +193,7 @@ class EngineProcess:
             # The first death may have had any cause, unless it is known to be a lack of memory:
             # with the same tiles the clip is the same.
             decode_attempt=max(0, self._decode_deaths - 1),
-            frames=self._scratch / f"frames-{os.getpid()}-{id(self):x}-{self._number}.npy",
+            frames=self._scratch.folder / f"frames-{self._number}.npy",
         )
 
     def _precision(self, model: str) -> Precision:
@@ -306,10 +305,3 @@ def _describe_exit(exit_code: int) -> str:
     if exit_code < 0:
         return f"was ended by {signal.Signals(-exit_code).name}"
     return f"exited with code {exit_code}"
-
-
-def _delete_abandoned_frames(scratch: Path) -> None:
-    """Clear what a killed parent left behind; a living one's frames are never a day old."""
-    for frames in scratch.glob("frames-*.npy"):
-        if time.time() - frames.stat().st_mtime > ABANDONED_SECONDS:
-            frames.unlink(missing_ok=True)

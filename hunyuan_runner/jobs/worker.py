@@ -52,6 +52,7 @@ class Worker:
     def start(self) -> None:
         """Begin to take jobs, and to look after those that dead workers left."""
         self._lease.renew(self._profile)
+        self._storage.delete_unfinished()
         self._heart.start()
         self._hands.start()
         logger.info("worker %s takes jobs", self._lease.executor_id)
