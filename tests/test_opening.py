@@ -61,6 +61,9 @@ def is_closed(client: httpx.Client) -> None:
         assert answer.json()["error"]["code"] == "unavailable"
         assert int(answer.headers["Retry-After"]) > 0
     assert client.post("/api/generate", json={"prompt": "a cat"}).status_code == 503
+    foreign = {"Origin": "https://elsewhere.example"}
+    assert client.post("/v1/videos", data={"prompt": "a cat"}).status_code == 503
+    assert client.post("/v1/videos", data={"prompt": "a"}, headers=foreign).status_code == 403
     for path in ("/livez", "/openapi.json", "/docs", "/"):
         assert client.get(path).status_code == 200, path
 

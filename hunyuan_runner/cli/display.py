@@ -18,6 +18,7 @@ from rich.text import Text
 from hunyuan_runner.check import Outcome, Report
 from hunyuan_runner.cli.tables import Cell, Facts, Listing
 from hunyuan_runner.client import Alternative, ClipWarning, Estimate, Eta, Job, Status
+from hunyuan_runner.client.address import followed
 from hunyuan_runner.params import Stage
 
 BAR_COLUMNS = 30  # of a progress bar, on a terminal with this many beside it
@@ -250,8 +251,8 @@ def _money(cost: float) -> str:
     return f"{cost:.2f}" if cost >= 1 else f"{cost:.2g}"
 
 
-def job_facts(job: Job) -> Facts:
-    """All there is to know about one job."""
+def job_facts(job: Job, base_url: str) -> Facts:
+    """All there is to know about one job of the service at this URL."""
     params = job.params
     size = f"{_size(job)}, {params.num_frames} frames at {params.fps:g} fps"
     rows: dict[str, Cell] = {
@@ -270,8 +271,8 @@ def job_facts(job: Job) -> Facts:
         "ended": _local(job.completed_at),
         "took": _took(job),
         "kept until": _local(job.expires_at),
-        "video": job.video_url or "",
-        "draft": job.draft_url or "",
+        "video": followed(job.video_url, base_url) if job.video_url else "",
+        "draft": followed(job.draft_url, base_url) if job.draft_url else "",
     }
     facts = Facts()
     for name, value in rows.items():

@@ -21,6 +21,7 @@ from hunyuan_runner.client import (
     JobHandle,
     ServiceUnavailable,
 )
+from hunyuan_runner.client.address import followed
 
 
 def fetch(
@@ -110,7 +111,7 @@ def _tell_how_to_go_on(
             draft = drafted(destination.path(job))
             handle.download_draft(draft, overwrite=destination.force)
         else:
-            place = f"{client.base_url}{job.draft_url}"
+            place = followed(job.draft_url, client.base_url)
             come_back(client, handle, "download --draft", f"Its draft is at {place}. To fetch it:")
     why = "To finish the clip and fetch it:"
     come_back(client, handle, "resume --follow", why, destination)

@@ -52,7 +52,7 @@ def status(
     if as_json:
         show_json(handle.job.model_dump(mode="json"))
     else:
-        show(job_facts(handle.job))
+        show(job_facts(handle.job, client.base_url))
 
 
 def cancel(job_ids: JobIds, url: Url = "", api_key: ApiKey = None) -> None:

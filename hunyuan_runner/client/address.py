@@ -67,6 +67,18 @@ def service_url(typed: str) -> httpx.URL:
     return url
 
 
+def followed(link: str, base_url: str) -> str:
+    """The URL of a link in an answer, for whoever reaches the service by this base URL.
+
+    A link is a whole URL, a path that begins with the base URL's (a proxy said so), or one below.
+    """
+    url = httpx.URL(base_url)
+    prefix = url.path.rstrip("/")
+    if link.startswith("/") and not link.startswith(f"{prefix}/"):
+        link = prefix + link
+    return str(url.join(link))
+
+
 def authorization(api_key: str | None) -> dict[str, str]:
     """The header that carries the key, by default HUNYUAN_API_KEY. Raises ServiceUnavailable."""
     key = (api_key or os.environ.get("HUNYUAN_API_KEY", "")).strip()

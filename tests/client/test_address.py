@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from hunyuan_runner.client import ServiceUnavailable, UnexpectedAnswer
-from hunyuan_runner.client.address import Address, authorization
+from hunyuan_runner.client.address import Address, authorization, followed
 from tests.client.conftest import Clients
 from tests.stub_server import reply, serving
 
@@ -167,3 +167,19 @@ def test_a_redirect_names_where_it_leads(clients: Clients) -> None:
         pytest.raises(UnexpectedAnswer, match="redirects to https://video"),
     ):
         client.list()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "link", "url"),
+    [
+        ("http://box:3000", "/api/x", "http://box:3000/api/x"),
+        ("http://box:3000/films", "/api/x", "http://box:3000/films/api/x"),
+        ("http://box:3000/films", "/films/api/x", "http://box:3000/films/api/x"),
+        ("http://box:3000/a", "/ab/api/x", "http://box:3000/a/ab/api/x"),
+        ("http://box:3000/a", "https://video.example.com/b/x", "https://video.example.com/b/x"),
+    ],
+)
+def test_a_link_is_followed_from_the_address_that_was_typed(
+    base_url: str, link: str, url: str
+) -> None:
+    assert followed(link, base_url) == url
