@@ -18,6 +18,8 @@ gc.disable()
 import asyncio
 import logging
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -163,11 +165,23 @@ def _start_worker() -> Worker:
     return worker
 
 
+if "uvicorn" in sys.modules:  # not where processes are but started, and it would take its time
+    from uvicorn.config import HTTP_PROTOCOLS
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    # uvicorn asks for its protocol before it starts the app below, which brings its own.
+    make_connection: Callable[..., asyncio.Protocol] = AutoHTTPProtocol
+    HTTP_PROTOCOLS["auto"] = lambda **given: make_connection(**given)  # type: ignore[assignment]
+
+
 def front(app: ASGIApp) -> ASGIApp:
     """Answer every route, in front of BentoML's."""
     # The runner, which imports this file too, need not carry FastAPI and all that is served.
+    from hunyuan_runner.api.connections import bounded
     from hunyuan_runner.api.front import Front
 
+    global make_connection
+    make_connection = bounded(settings)
     front = Front(app, settings)
     gc.freeze()
     return front

@@ -88,10 +88,18 @@ def kinds(document: Schema) -> str:
 
 def limits(document: Schema) -> str:
     seconds, kibibytes = bodies.BODY_TIMEOUT_SECONDS, bodies.MAX_BODY_BYTES >> 10
-    queued, hours = (Settings.model_fields[n].default for n in ("max_queued", "retention_hours"))
+    names = ("max_queued", "retention_hours", "max_head_bytes", "max_url_bytes")
+    queued, hours, head, url = (Settings.model_fields[name].default for name in names)
     rows = [
         ("the body of a request", f"{kibibytes} KiB", "413 `body_too_large`"),
         ("the time it may take", f"{seconds} s", "408 `timeout`"),
+        (
+            "the head of a request",
+            f"`HUNYUAN_MAX_HEAD_BYTES`; default: {head:,}",
+            "431 `head_too_large`",
+        ),
+        ("its URL", f"`HUNYUAN_MAX_URL_BYTES`; default: {url:,}", "414 `url_too_long`"),
+        ("connections", "`HUNYUAN_MAX_CONNECTIONS`", "503 `too_many_connections`"),
         ("width x height x num_frames", f"{MAX_PIXEL_FRAMES:,}", "422 `too_large`"),
         ("requests, per key", "`HUNYUAN_RATE_LIMIT`; default: any", "429 `rate_limited`"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import resource
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ LogFormat = Literal["text", "json"]
 WantedPrecision = Literal["auto", "fp32", "bf16", "int8"]
 SECRET_PREFIX = "whsec_"  # as Standard Webhooks writes secrets: behind it comes base64
 SECRET_BYTES = 24
+MIN_CONNECTIONS, MAX_CONNECTIONS = 16, 2000  # unless a number is set
+SPARE_FILES = 64  # of the front, for all but connections and the files of clips
 
 POSTGRES_URL = re.compile(r"postgres(ql)?(\+psycopg)?://")
 # Of a URL's path: no empty part, none that leads upwards, nothing that has to be escaped.
@@ -183,6 +186,30 @@ class Settings(BaseSettings):
     public_url: Annotated[str | None, AfterValidator(_valid_public_url)] = Field(
         None, description="https://… that links begin with, behind a proxy; default: none, paths."
     )
+    max_connections: int | None = Field(
+        None, ge=1, description="Connections in all; default: as file descriptors allow, to 2,000."
+    )
+    max_connections_per_address: int | None = Field(
+        None,
+        ge=1,
+        description="From one address; default: a quarter, from private ones (proxies) all.",
+    )
+    max_head_bytes: int = Field(
+        32_768, ge=1024, description="A request's URL and headers; larger ones are answered 431."
+    )
+    max_headers: int = Field(100, ge=10, description="Headers of a request; more: 431.")
+    max_url_bytes: int = Field(8192, ge=256, description="A request's URL; longer ones: 414.")
+    head_seconds: float = Field(
+        10, gt=0, description="How long a request's head may take to arrive; slower ones: 408."
+    )
+    idle_seconds: float = Field(
+        75, gt=0, description="How long a connection is kept that nothing is asked on."
+    )
+    stalled_seconds: float = Field(
+        60,
+        gt=0,
+        description="How long a client may take over a megabyte of an answer, or be cut off.",
+    )
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)] = Field(
         (), description="https://…,… whose pages may use the service; * for all."
     )
@@ -198,6 +225,17 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = Field("text", description="text, or json: an object per line.")
     log_prompts: bool = Field(False, description="Whether prompts may appear in logs.")
+
+    @property
+    def connection_limit(self) -> int:
+        """How many connections the front holds at once."""
+        if self.max_connections is not None:
+            return self.max_connections
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files == resource.RLIM_INFINITY:
+            return MAX_CONNECTIONS
+        # Each may be for a file that is read.
+        return min(max((files - SPARE_FILES) // 2, MIN_CONNECTIONS), MAX_CONNECTIONS)
 
     def has_model(self, model_id: str) -> bool:
         """Whether the model's weights are on this machine."""

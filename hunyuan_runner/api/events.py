@@ -105,10 +105,12 @@ async def _tail_of(request: Request) -> Tail:
     tail: Tail | None = request.app.state.tail
     if tail is None:
         raise unavailable(NOT_OPEN)
-    if tail.streams_of(request.scope["caller"]) >= MAX_STREAMS:
+    # Nor may one caller have all connections: streams do not end by themselves.
+    most = min(MAX_STREAMS, request.app.state.settings.connection_limit // 2)
+    if tail.streams_of(request.scope["caller"]) >= most:
         raise too_many(
             "too_many_streams",
-            f"{MAX_STREAMS} event streams are open; close some.",
+            f"{most} event streams are open; close some.",
             retry_after=RETRY_AFTER_SECONDS,
         )
     return tail

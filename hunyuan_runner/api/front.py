@@ -185,6 +185,8 @@ class Front:
             await error_response(refusal, scope["path"])(scope, receive, send_on)
         except ClientDisconnect:
             log.info("client went away")
+            # Nobody reads it, but BentoML's time-out would wait for the beginning of an answer.
+            await send({"type": "http.response.start", "status": 400, "headers": []})
         except Exception:
             log.exception("request failed")
             if exchange.status is None:

@@ -1,0 +1,354 @@
+"""Connections within bounds: how many, how long a request takes to arrive, an answer to be taken.
+
+uvicorn's protocol for httptools has none of these. A request that is refused here was read by no
+other part of the service; it is answered in the same shape all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
+from ipaddress import IPv6Address
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from hunyuan_runner.api.bodies import MAX_BODY_BYTES
+from hunyuan_runner.api.errors import RETRY_AFTER_SECONDS, ApiError, error_response
+from hunyuan_runner.api.front import SECURITY_HEADERS
+from hunyuan_runner.api.metrics import REQUESTS
+from hunyuan_runner.network import is_public, literal_address
+from hunyuan_runner.settings import Settings
+
+READ_BYTES = 1 << 16  # at once, before other connections have their turn
+MAX_WIRE_BYTES = (
+    8 * MAX_BODY_BYTES
+)  # of a request: a body of chunks of 1 byte takes 6 times its size
+MAX_PIPELINED = 64  # requests sent before the answers to earlier ones
+LINGER_SECONDS = 5  # for what a refused client still sends: closed on, it would not see the answer
+MAX_TURNED_AWAY = 16  # connections that are being told that there are too many
+MIN_PER_ADDRESS = 8  # a browser opens six
+IPV6_NETWORK_BYTES = 8  # which one household has, with all its addresses
+
+NOT_HTTP = ApiError(400, "malformed", "This is no HTTP/1.1 request.")
+TOO_SLOW = ApiError(408, "timeout", "The head of the request did not arrive in time.")
+FULL = ApiError(
+    503,
+    "too_many_connections",
+    "All connections are taken; come back in a moment.",
+    headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+)
+
+log = logging.getLogger(__name__)
+
+
+def bounded(settings: Settings) -> Callable[..., asyncio.Protocol]:
+    """What makes uvicorn's protocol for each connection of this process, within the bounds."""
+    return partial(Connection, _Room(settings), settings)
+
+
+class _Room:
+    """The connections there are, and which of them wait for their client."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._most = settings.connection_limit
+        self._most_of_one = settings.max_connections_per_address
+        self._crowds: dict[Connection, str] = {}
+        self._sizes: Counter[str] = Counter()
+        self._waiting: dict[Connection, None] = {}  # the longest first
+        self._turned_away: set[Connection] = set()
+        # What all connections read into, one after the other.
+        self.buffer = memoryview(bytearray(READ_BYTES))
+
+    def enter(self, connection: Connection, address: str) -> bool:
+        """Let it in, in place of one that waits for its client if there is no room; False if all
+        are served. So whoever opens connections and sends nothing keeps nobody out."""
+        crowd = _crowd(address)
+        if self._sizes[crowd] >= self._most_from(address):
+            rivals = (each for each in self._waiting if self._crowds[each] == crowd)
+        elif len(self._crowds) >= self._most:
+            rivals = (each for each in self._waiting)
+        else:
+            return self._take_in(connection, crowd)
+        if (rival := next(rivals, None)) is None:
+            return False
+        self.leave(rival)
+        rival.give_way()
+        return self._take_in(connection, crowd)
+
+    def leave(self, connection: Connection) -> None:
+        """As often as one likes."""
+        self._turned_away.discard(connection)
+        if (crowd := self._crowds.pop(connection, None)) is not None:
+            self._waiting.pop(connection, None)
+            self._sizes[crowd] -= 1
+            if not self._sizes[crowd]:
+                del self._sizes[crowd]
+
+    def wait(self, connection: Connection) -> None:
+        """The connection waits for its client from now on."""
+        if connection in self._crowds:
+            self._waiting[connection] = None
+
+    def serve(self, connection: Connection) -> None:
+        """The client waits for an answer."""
+        self._waiting.pop(connection, None)
+
+    def turn_away(self, connection: Connection) -> bool:
+        """Whether to tell it why: of a flood, few are told."""
+        if len(self._turned_away) >= MAX_TURNED_AWAY:
+            return False
+        self._turned_away.add(connection)
+        return True
+
+    def _take_in(self, connection: Connection, crowd: str) -> bool:
+        self._crowds[connection] = crowd
+        self._sizes[crowd] += 1
+        self._waiting[connection] = None
+        return True
+
+    def _most_from(self, address: str) -> int:
+        """Of one address: a proxy, through which many come, is on a private one as a rule."""
+        if self._most_of_one is not None:
+            return self._most_of_one
+        literal = literal_address(address)
+        of_internet = literal is not None and is_public(literal)
+        return max(self._most // 4, MIN_PER_ADDRESS) if of_internet else self._most
+
+
+class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
+    """uvicorn's protocol, with bounds. It waits for its client until a request is there, body and
+    all, and again once that is answered; one timer limits how long that may take."""
+
+    def __init__(self, room: _Room, settings: Settings, **given: Any) -> None:
+        super().__init__(**given)
+        self._room = room
+        self._settings = settings
+        self.ws_protocol_class = None  # a client's offer to go on in another protocol is declined
+        self.timeout_keep_alive = settings.idle_seconds  # type: ignore[assignment]
+        self._timer: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
+        self._in_head = self._in_body = False  # of the request that is being received
+        self._begun = False  # with what has just come
+        self._taken = 0  # bytes of that request, but for those that came with its first
+        self._upgrading = False
+        self._deaf = False  # what comes is thrown away, until the connection is closed
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # whatever is not taken, we are to be told of
+        if self._room.enter(self, self.client[0] if self.client else ""):
+            self._limit(self._settings.head_seconds, self._give_up_head)
+        elif self._room.turn_away(self):
+            self._refuse(FULL)
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._room.leave(self)
+        self._unlimit()
+        self._unset_stall()
+        super().connection_lost(exc)
+
+    def give_way(self) -> None:
+        """Close it at once: another takes its place."""
+        if (self._in_head or self._in_body) and not self._deaf:
+            self._refuse(FULL)
+        self.transport.abort()
+
+    # What arrives
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._room.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        if self._deaf:
+            return
+        self._unset_keepalive_if_required()
+        self._begun = False
+        try:
+            self._feed(bytes(self._room.buffer[:size]))
+            self._taken = 0 if self._begun else self._taken + size
+            self._require_end_of_request()
+        except ApiError as refusal:
+            self._refuse(refusal)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause if isinstance(cause, ApiError) else NOT_HTTP)
+        else:
+            if self._timer is None and not self._in_body and self._is_answered():
+                self._limit(self._settings.head_seconds, self._give_up_head)
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                (end_of_head,) = offer.args
+                data = self._head_without_offer() + data[end_of_head:]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        """The head once more: the parser takes what follows an offer for another protocol."""
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _require_end_of_request(self) -> None:
+        """Raises ApiError where so much has come that it should be there."""
+        if self._in_head and self._taken > self._settings.max_head_bytes:
+            raise self._head_too_large()
+        if self._in_body and self._taken > MAX_WIRE_BYTES:
+            if not self.cycle.response_complete:
+                raise ApiError(413, "body_too_large", "The body has too much around its bytes.")
+            self._deaf = True
+
+    def on_message_begin(self) -> None:
+        self._begun = self._in_head = True
+        self._upgrading = False
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > (most := self._settings.max_url_bytes):
+            raise ApiError(414, "url_too_long", f"The URL is longer than {most} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) >= (most := self._settings.max_headers):
+            raise ApiError(431, "head_too_large", f"The request has more than {most} headers.")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self._settings.max_head_bytes:
+            raise self._head_too_large()
+        self._in_head, self._in_body = False, True
+        self._unlimit()
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._upgrading = True
+        elif len(self.pipeline) < MAX_PIPELINED:
+            super().on_headers_complete()
+        else:
+            raise ApiError(429, "too_many_requests", "Wait for answers before you ask for more.")
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        if self._upgrading:
+            return
+        super().on_message_complete()
+        if not self.cycle.response_complete:
+            self._room.serve(self)
+        else:  # answered before it was there
+            self._limit(self._settings.idle_seconds, self.transport.close)
+
+    def _head_too_large(self) -> ApiError:
+        most = self._settings.max_head_bytes
+        return ApiError(431, "head_too_large", f"The request's head is larger than {most} bytes.")
+
+    # What is answered
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()  # until those that wait are answered
+        if self.transport.is_closing() or not self._is_answered():
+            return
+        self._room.wait(self)
+        if self._in_body or self._in_head:
+            self._unset_keepalive_if_required()
+        if self._in_body:
+            self._limit(LINGER_SECONDS, self.transport.close)
+        elif self._in_head:
+            self._limit(self._settings.head_seconds, self._give_up_head)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stall is None:
+            self._stall = self.loop.call_later(self._settings.stalled_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._unset_stall()
+        super().resume_writing()
+
+    def _is_answered(self) -> bool:
+        return self._running is None or (self._running.response_complete and not self.pipeline)
+
+    def _refuse(self, refusal: ApiError) -> None:
+        """Answer what is being received and close, or close once an earlier request is answered."""
+        self._deaf = True
+        self._unlimit()
+        self.pipeline.clear()
+        running = self._running
+        if running is not None and not running.response_complete:
+            if running.response_started or not running.more_body:
+                running.keep_alive = False
+                return
+            running.disconnected = True
+            running.message_event.set()
+        self.transport.write(self._refusal(refusal))
+        self.flow.resume_reading()
+        self._limit(LINGER_SECONDS, self.transport.abort)
+
+    def _refusal(self, refusal: ApiError) -> bytes:
+        url = getattr(self, "url", b"").decode("ascii", "replace")
+        response = error_response(refusal, url.partition("?")[0])
+        request_id = secrets.token_hex(8)
+        headers = SECURITY_HEADERS | {"Connection": "close", "X-Request-Id": request_id}
+        headers["Date"] = formatdate(usegmt=True)
+        response.headers.update(headers)
+        lines = [name + b": " + value for name, value in response.raw_headers]
+        REQUESTS.labels("none", "other", refusal.status).inc()
+        address = self.client[0] if self.client else "?"
+        log.info("refused %s: %d %s (%s)", address, refusal.status, refusal.message, request_id)
+        head = STATUS_LINE[refusal.status] + b"\r\n".join([*lines, b"", b""])
+        return head + bytes(response.body)
+
+    # Time
+
+    def _give_up_head(self) -> None:
+        if self._in_head:
+            self._refuse(TOO_SLOW)
+        else:
+            self.transport.close()
+
+    def _limit(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do that then, and not what was to be done before."""
+        self._unlimit()
+        self._timer = self.loop.call_later(seconds, act)
+
+    def _unlimit(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _unset_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+
+def _crowd(address: str) -> str:
+    """What counts as one address: of IPv6, a network that one household has."""
+    literal = literal_address(address)
+    if isinstance(literal, IPv6Address) and literal.ipv4_mapped is None:
+        return literal.packed[:IPV6_NETWORK_BYTES].hex()
+    return address
