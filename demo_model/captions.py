@@ -9,7 +9,16 @@ import re
 
 import numpy as np
 
-from demo_model.scenes import NONE, Scene
+from demo_model.scenes import (
+    CAR_COLOURS,
+    CAT_COLOURS,
+    COLOURS,
+    KINDS,
+    MOTIONS,
+    NONE,
+    SHAPES,
+    Scene,
+)
 
 EMPTY_SHARE = 0.1
 USUAL_BACKGROUND = {
@@ -192,6 +201,14 @@ BEINGS = {  # nouns, verbs, places
 }  # fmt: skip
 
 
+# Words without a picture of their own, of which a kind of scene may or may not make use.
+LITTLE_WORDS = (
+    "a an the is are does not that which it its there we see to of in on at with without and as by "
+    "from for into over under above below through across along against behind during toward "
+    "towards off up down front cute fluffy old fast"
+)
+
+
 def pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[rng.integers(len(options))]
 
@@ -307,6 +324,34 @@ def vocabulary() -> list[str]:
         "a an the is are that which it its to of in on at with and ginger cute fluffy old traveling"
     )
     return sorted(set(words(tables)) | set(words(extra)))
+
+
+def known_words() -> dict[str, dict[str, list[str]]]:
+    """What the service tells people of their words: what is drawn, and for each kind of scene the
+    words that mean something in it, without those that any caption may be dressed with."""
+    anywhere = {*words([OPENINGS, STYLES, SIZES, ADVERBS, SHADES]), *LITTLE_WORDS.split()}
+    scenes: dict[str, object] = {
+        kind: [phrases, OCEAN if "{ocean}" in " ".join(phrases) else ()]
+        for kind, phrases in SCENES.items()
+    }
+    for kind, (nouns, verbs, places) in BEINGS.items():
+        scenes[kind] = [nouns, verbs, [FORMS[verb] for verb in verbs], places]
+    stems = [*MOVE_VERBS, *words(VERBS)]
+    forms = [FORMS[stem] for stem in stems]
+    scenes["shape"] = [SHAPE_WORDS, COLOUR_WORDS, stems, forms, WAYS, SIDES, STILL, BACKGROUNDS]
+    colours = {"cat": [*CAT_COLOURS, "ginger"], "car": CAR_COLOURS}
+    return {
+        "draws": {
+            "shapes": list(SHAPES),
+            "colours": list(COLOURS),
+            "motions": list(MOTIONS),
+            "scenes": [kind for kind in KINDS if kind != "shape"],
+        },
+        "scenes": {
+            kind: sorted({*words([scenes[kind], colours.get(kind, [])])} - anywhere)
+            for kind in KINDS
+        },
+    }
 
 
 def words(tree: object) -> list[str]:

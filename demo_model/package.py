@@ -13,7 +13,9 @@ from diffusers import (
     HunyuanVideoTransformer3DModel,
 )
 
+from demo_model.captions import known_words
 from demo_model.text import TextEncoders
+from hunyuan_runner.known_words import FILE
 from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256
 
 FLOW_SHIFT = 5.0
@@ -42,6 +44,7 @@ def write_package(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".demo-") as temporary:
         pipeline.save_pretrained(temporary)
         write_digests(Path(temporary))
+        (Path(temporary) / FILE).write_text(json.dumps(known_words(), indent=1) + "\n")
         for source in sorted(Path(temporary).rglob("*")):
             target = folder / source.relative_to(temporary)
             if source.is_file():

@@ -9,23 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Encoding, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-# What Llama reads. The tokens before the prompt are cropped off what it makes of that.
-TEMPLATE = (
-    "<|start_header_id|>system<|end_header_id|>\n\nDescribe the video by detailing the following "
-    "aspects: 1. The main content and theme of the video."
-    "2. The color, shape, size, texture, quantity, text, and spatial relationships of the objects."
-    "3. Actions, events, behaviors temporal relationships, physical movement changes of the "
-    "objects.4. background environment, light, style and atmosphere."
-    "5. camera angles, movements, and transitions used in the video:<|eot_id|>"
-    "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>"
-)
-CROP_START = 95  # tokens before the prompt
-LLAMA_TOKENS = 256  # from the prompt on
-CLIP_TOKENS = 77
+from hunyuan_runner.template import CLIP_TOKENS, CROP_START, LLAMA_TOKENS, TEMPLATE, most_tokens
 
 LLAMA, CLIP = "tokenizer", "tokenizer_2"  # their folders in a model's
 FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json")
@@ -92,17 +81,29 @@ def encoding_digest(model_dir: Path) -> str:
     return digest.hexdigest()
 
 
-def unread_by_llama(tokenizer: Tokenizer, prompt: str) -> str:
-    """The end of `prompt` that is beyond what Llama reads."""
-    text = TEMPLATE.format(prompt)
-    start = TEMPLATE.index("{}")
-    unread = _unread(tokenizer, text, CROP_START + LLAMA_TOKENS)
-    return prompt[unread - start :] if unread < start + len(prompt) else ""
+def unread(model_dir: Path, prompt: str) -> dict[str, str]:
+    """The end of `prompt` that a text encoder does not read, by the encoder's name.
+
+    What reads all of it is left out. Raises TokenizerUnusable.
+    """
+    text, start = TEMPLATE.format(prompt), TEMPLATE.index("{}")
+    found = {}
+    if most_tokens(prompt) >= LLAMA_TOKENS:
+        llama = _opened(model_dir / LLAMA)
+        found["Llama"] = text[_unread(llama, text, CROP_START + LLAMA_TOKENS) : start + len(prompt)]
+    if most_tokens(prompt) >= CLIP_TOKENS - 1:
+        found["CLIP"] = prompt[_unread(_opened(model_dir / CLIP), prompt, CLIP_TOKENS) :]
+    return {name: words for name, words in found.items() if words}
 
 
-def unread_by_clip(tokenizer: Tokenizer, prompt: str) -> str:
-    """The end of `prompt` that is beyond what CLIP reads."""
-    return prompt[_unread(tokenizer, prompt, CLIP_TOKENS) :]
+def _opened(folder: Path) -> Tokenizer:
+    changed = max((path.stat().st_mtime_ns for path in folder.glob("*")), default=0)
+    return _opened_as_it_was(folder, changed)
+
+
+@lru_cache(maxsize=4)
+def _opened_as_it_was(folder: Path, _changed: int) -> Tokenizer:
+    return open_tokenizer(folder)
 
 
 def _unread(tokenizer: Tokenizer, text: str, limit: int) -> int:
@@ -112,7 +113,7 @@ def _unread(tokenizer: Tokenizer, text: str, limit: int) -> int:
     if len(tokens) + added <= limit:
         return len(text)
     unread: int = tokens.offsets[limit - added][0]
-    word = "" if text[unread].isspace() else re.split(r"\s", text[:unread])[-1]
+    word = re.split(r"\s", text[:unread])[-1] if text[unread].isalnum() else ""
     return unread - len(word) if len(word) < LONG_WORD else unread
 
 

@@ -39,6 +39,7 @@ from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.template import CROP_START, TEMPLATE
 from tests import double, tiny
 from tests.conftest import ROOT, Service, StartService, finish, submit
 
@@ -84,7 +85,7 @@ def test_the_double_shows_what_the_class_in_the_index_does(model_dir: Path) -> N
 
 
 def test_the_template_is_the_one_that_diffusers_crops() -> None:
-    assert (tokens.TEMPLATE, tokens.CROP_START) == (double.TEMPLATE, double.CROP_START)
+    assert (TEMPLATE, CROP_START) == (double.TEMPLATE, double.CROP_START)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

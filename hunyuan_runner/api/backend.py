@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
@@ -30,6 +30,7 @@ from hunyuan_runner.params import (
     GenerationParams,
     GenerationRequest,
 )
+from hunyuan_runner.prompt_check import PromptCheck
 from hunyuan_runner.quotes import (
     MAX_ALTERNATIVES,
     Alternative,
@@ -52,6 +53,7 @@ class Backend:
     settings: Settings
     jobs: Jobs
     storage: Storage
+    prompts: PromptCheck = field(default_factory=PromptCheck)
     base: str = ""  # what links begin with, as whoever asks reaches the service
     webhook_base: str = ""  # and as the webhooks of what they submit do
 
@@ -82,6 +84,7 @@ class Backend:
             metadata=request.metadata,
             draft_steps=request.draft_steps,
             remixed_from=remixed_from,
+            warnings=self._warnings(params),
             seconds=request.seconds,
             webhook=webhook,
             submission=submission_of(idempotency_key, request, remixed_from),
@@ -99,7 +102,9 @@ class Backend:
         quote = terms.quote(params, model)
         instead = self._instead(request, model, terms, quote, queue_seconds)
         too_long = queue_seconds >= (request.deadline_seconds or math.inf)
-        warnings = [_queue_too_long(queue_seconds)] if too_long else []
+        warnings = self._warnings(params)
+        if too_long:
+            warnings.append(_queue_too_long(queue_seconds))
         return Estimate(quote, queue_seconds, instead, warnings)
 
     def _instead(
@@ -125,6 +130,9 @@ class Backend:
             if ahead < queue_seconds and in_time(quote, deadline - ahead):
                 found.insert(0, Alternative({"priority": MAX_PRIORITY}, quote))
         return found[:MAX_ALTERNATIVES]
+
+    def _warnings(self, params: GenerationParams) -> list[ClipWarning]:
+        return self.prompts.warnings(params, self.settings.model_dir(params.model))
 
     def _resolve(self, request: GenerationRequest) -> tuple[Model, GenerationParams]:
         """The clip in full. Raises ApiError or ValidationError."""

@@ -155,6 +155,7 @@ class Front:
         """Once the store can be opened: answer by it, and send its webhooks."""
         backend = await when_it_opens(lambda: Backend.open(self._settings))
         self._at_the_end.callback(backend.jobs.close)
+        self._at_the_end.callback(backend.prompts.close)
         pulse = Pulse(backend.jobs.engine)
         self._at_the_end.callback(pulse.close)
         tail = Tail(backend.jobs, encode)

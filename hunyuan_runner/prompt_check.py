@@ -1,0 +1,80 @@
+"""What a model leaves out of a prompt, found out before the clip is queued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hunyuan_runner.clip_warning import ClipWarning
+from hunyuan_runner.known_words import KnownWords
+from hunyuan_runner.params import GenerationParams
+from hunyuan_runner.reader import Reader
+from hunyuan_runner.template import CLIP_TOKENS, LLAMA_TOKENS, most_tokens
+
+QUOTED_WORDS, QUOTED_LETTERS = 8, 30  # of words that are not known
+QUOTED_BEGINNING, QUOTED_END = 120, 60  # characters of what is cut off
+
+READS = {
+    "Llama": f"Llama reads ({LLAMA_TOKENS} tokens)",
+    "CLIP": f"CLIP reads for the gist ({CLIP_TOKENS} tokens)",
+}
+
+
+class PromptCheck:
+    """Thread-safe."""
+
+    def __init__(self) -> None:
+        self._reader = Reader()
+
+    def warnings(self, params: GenerationParams, model_dir: Path) -> list[ClipWarning]:
+        """What is left out of the clip's prompts by the model in this folder."""
+        prompts = {"prompt": params.prompt}
+        if params.negative_prompt and params.true_cfg_scale > 1:
+            prompts["negative_prompt"] = params.negative_prompt
+        known = KnownWords.of(model_dir)
+        found: list[ClipWarning] = []
+        for field, prompt in prompts.items():
+            if known is not None:
+                found += _unknown(field, prompt, params.model, known)
+            tokens = known.tokens(prompt) if known is not None else most_tokens(prompt)
+            if tokens >= CLIP_TOKENS - 1:
+                unread = self._reader.unread(model_dir, prompt)
+                found += (_cut(field, name, words) for name, words in unread.items())
+        return found
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _unknown(field: str, prompt: str, model: str, known: KnownWords) -> Iterator[ClipWarning]:
+    if unknown := known.unknown(prompt):
+        yield ClipWarning(
+            "unknown_words",
+            f"{field}: the model {model} does not know {_quoted(unknown)} and draws as if "
+            f"that were not there. It knows {known}.",
+        )
+    kind, foreign = known.out_of_place(prompt)
+    if foreign:
+        yield ClipWarning(
+            "unknown_words",
+            f"{field}: the model {model} knows {_quoted(foreign)}, but not together with "
+            f"“{kind}”, and may leave that out. It draws one thing at a time.",
+        )
+
+
+def _cut(field: str, encoder: str, words: str) -> ClipWarning:
+    words = " ".join(words.split())
+    if len(words) > QUOTED_BEGINNING + QUOTED_END:
+        beginning, end = words[:QUOTED_BEGINNING], words[-QUOTED_END:]
+        whole = beginning.rpartition(" ")[0] or beginning, end.partition(" ")[2] or end
+        words = " … ".join(whole)
+    return ClipWarning(
+        "prompt_cut", f"{field} is longer than {READS[encoder]}: “{words}” is cut off."
+    )
+
+
+def _quoted(words: Sequence[str]) -> str:
+    """As in “dog”, “zebra” and 3 more."""
+    quoted = [f"“{word[:QUOTED_LETTERS]}{'…' * (len(word) > QUOTED_LETTERS)}”" for word in words]
+    more = len(quoted) - QUOTED_WORDS
+    return ", ".join(quoted[:QUOTED_WORDS]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,98 @@
+"""A process that reads prompts as the text encoders do, and reports what they would leave out.
+
+A process of its own, because the file of a real model's tokenizer holds the interpreter for a
+second while it is loaded, in which no other request would be answered, and 100 MB afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+IDLE_SECONDS = 600  # after which it ends; the next prompt starts another
+ANSWER_SECONDS = 30  # beyond which it is given up
+NICENESS = 5
+
+logger = logging.getLogger(__name__)
+
+
+class Reader:
+    """Starts the process when it is first asked. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    def unread(self, model_dir: Path, prompt: str) -> dict[str, str]:
+        """See tokens.unread. Nothing where the model has no usable tokenizers."""
+        with self._lock:
+            for _ in range(2):  # it may just have ended: it had been idle
+                try:
+                    return self._ask(model_dir, prompt)
+                except (EOFError, OSError) as error:
+                    self._end()
+                    reason = error
+            logger.warning("prompts are not checked for their length: %s", repr(reason))
+            return {}
+
+    def close(self) -> None:
+        with self._lock:
+            self._end()
+
+    def _ask(self, model_dir: Path, prompt: str) -> dict[str, str]:
+        if self._connection is None:
+            self._start()
+        assert self._connection is not None
+        self._connection.send((model_dir, prompt))
+        if not self._connection.poll(ANSWER_SECONDS):
+            raise TimeoutError(f"no answer within {ANSWER_SECONDS} s")
+        answer: dict[str, str] = self._connection.recv()
+        return answer
+
+    def _start(self) -> None:
+        self._connection, theirs = multiprocessing.Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hunyuan_runner.reader", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # prompts do not belong into a log
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                start_new_session=True,  # a terminal's Ctrl-C is for the parent to act on
+            )
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = self._connection = None
+
+
+def main(descriptor: str) -> None:
+    """Answer until the other end is closed, or long silent."""
+    from hunyuan_runner.tokens import TokenizerUnusable, unread
+
+    os.nice(NICENESS)
+    connection = Connection(int(descriptor))
+    while connection.poll(IDLE_SECONDS):
+        try:
+            model_dir, prompt = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send(unread(model_dir, prompt))
+        except TokenizerUnusable:  # the engine refuses to render with it, and says so
+            connection.send({})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
