@@ -22,6 +22,8 @@ from hunyuan_runner.jobs.standing import work_of
 from hunyuan_runner.jobs.turns import FIRST, HANDED_BACK, RUNNING
 from hunyuan_runner.params import GenerationParams, Stage
 
+Expiry = int | sa.ColumnElement[int]  # in milliseconds since the epoch
+
 DATABASE_PATIENCE_SECONDS = 120
 
 logger = logging.getLogger(__name__)
@@ -114,10 +116,10 @@ class Claim:
     def show_preview(self) -> None:
         self._write(Change.PREVIEW, has_preview=True)
 
-    def complete(self, expires_at: int) -> None:
+    def complete(self, expires_at: Expiry) -> None:
         self._end(JobState.COMPLETED, expires_at)
 
-    def fail(self, error: JobError, expires_at: int) -> None:
+    def fail(self, error: JobError, expires_at: Expiry) -> None:
         self._end(JobState.FAILED, expires_at, error_code=error.code, error_message=error.message)
 
     def hand_back(self) -> None:
@@ -150,7 +152,7 @@ class Claim:
             **values,
         )
 
-    def _end(self, state: JobState, expires_at: int, **values: Any) -> None:
+    def _end(self, state: JobState, expires_at: Expiry, **values: Any) -> None:
         self._write(
             Change.STATE,
             state=state,

@@ -185,6 +185,16 @@ workers = sa.Table(
     sa.Column("profile", sa.JSON(none_as_null=True)),  # profile.Profile of its machine
 )
 
+# One row: the time by which ended jobs expire, and for how many milliseconds of running the clock
+# has said something else. See retention.py.
+passage = sa.Table(
+    "hunyuan_passage",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("doubted", sa.BigInteger, nullable=False),
+)
+
 # By how much predicted times were off; see estimate.Correction.
 corrections = sa.Table(
     "hunyuan_corrections",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+from time import monotonic
 
 import sqlalchemy as sa
 
@@ -21,7 +22,9 @@ class Lease:
 
     def __init__(self, engine: sa.Engine, lease_seconds: float) -> None:
         self._engine = engine
-        self._lease_ms = int(lease_seconds * 1000)
+        self._lease_seconds = lease_seconds
+        self._looked_at = monotonic()
+        self._silent: dict[tuple[str, int], float] = {}  # seconds, by worker and its last beat
         # Fresh at every start: what an earlier process of this host left behind is not ours.
         self.executor_id = f"{socket.gethostname()}-{secrets.token_hex(6)}"
 
@@ -40,11 +43,7 @@ class Lease:
 
     def take_over(self) -> None:
         """Put what other workers were rendering whose lease has run out back into the queue."""
-        # Who looks is alive, though writing its own beat down may have taken longer than a lease.
-        dead = sa.and_(
-            workers.c.executor_id != self.executor_id,
-            workers.c.beat_at < clock(self._engine) - self._lease_ms,
-        )
+        dead = self._fallen_silent()
         orphaned = (
             sa.update(jobs)
             .where(RUNNING, jobs.c.executor_id.not_in(sa.select(workers.c.executor_id)))
@@ -52,7 +51,30 @@ class Lease:
             .returning(jobs)
         )
         with writing(self._engine) as connection:
-            connection.execute(sa.delete(workers).where(dead))
+            for executor_id, beat_at in dead:  # unless it has just shown itself
+                last_beat = (workers.c.executor_id == executor_id, workers.c.beat_at == beat_at)
+                connection.execute(sa.delete(workers).where(*last_beat))
             for row in connection.execute(orphaned).all():
                 record(connection, row, Change.STATE)
                 logger.warning("job %s goes on: its worker is gone", row.id)
+
+    def _fallen_silent(self) -> list[tuple[str, int]]:
+        """The workers whose beat has been the same for a lease, with that beat.
+
+        By the seconds that were watched here: clocks may be set, forth and back. A look that comes
+        late, since this process or the database stood still, counts for no more than half a lease:
+        the others may have had to wait as well.
+        """
+        now = monotonic()
+        watched = min(now - self._looked_at, self._lease_seconds / 2)
+        self._looked_at = now
+        others = sa.select(workers.c.executor_id, workers.c.beat_at).where(
+            # Who looks is alive, though writing its own beat down may have taken long.
+            workers.c.executor_id != self.executor_id
+        )
+        with self._engine.connect() as connection:
+            beats = [(row.executor_id, row.beat_at) for row in connection.execute(others)]
+        self._silent = {
+            beat: self._silent[beat] + watched if beat in self._silent else 0.0 for beat in beats
+        }
+        return [beat for beat, silent in self._silent.items() if silent > self._lease_seconds]

@@ -30,7 +30,9 @@ class Standing:
 
     def __init__(self, engine: sa.Engine, settings: Settings) -> None:
         self._settings = settings
-        self._alive = workers.c.beat_at >= clock(engine) - int(settings.lease_seconds * 1000)
+        now, lease_ms = clock(engine), int(settings.lease_seconds * 1000)
+        # One in the future is from before the clock was set back.
+        self._alive = workers.c.beat_at.between(now - lease_ms, now + lease_ms)
 
     def views(self, connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[Job]:
         """The jobs of these rows of `hunyuan_jobs`, in their order."""

@@ -43,6 +43,7 @@ from hunyuan_runner.jobs.journal import (
     writing,
 )
 from hunyuan_runner.jobs.places import Place
+from hunyuan_runner.jobs.retention import Passage, expiry
 from hunyuan_runner.jobs.standing import Standing
 from hunyuan_runner.jobs.turns import RUNNING, WAITING, next_turn, queue_up
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Stage
@@ -51,6 +52,7 @@ from hunyuan_runner.storage import JOBS_PREFIX, job_prefix, open_storage
 
 PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
+EXPIRED_PER_SWEEP = 1000
 EVENTS_PER_PAGE = 500  # more than one job has, unless it starts over and over
 EVENTS_LOOKED_AT = 10_000  # for a page: those of other users are passed over
 
@@ -130,6 +132,7 @@ class Jobs:
         self._caller = Caller("", sees_all=True)
         self.engine = open_database(settings)
         self._standing = Standing(self.engine, settings)
+        self._passage = Passage(self.engine, settings)
         self._storage = open_storage(settings)
 
     def seen_by(self, caller: Caller) -> Self:
@@ -306,7 +309,7 @@ class Jobs:
                 .values(
                     state=JobState.CANCELED,
                     completed_at=now_ms(),
-                    expires_at=expiry_ms(self._settings),
+                    expires_at=expiry(self.engine, self._settings),
                 )
                 .returning(jobs)
             ).first()
@@ -398,7 +401,12 @@ class Jobs:
 
     def delete_expired(self) -> None:
         """Delete the jobs that ended longer ago than the retention allows, with their files."""
-        expired = sa.select(jobs.c.id).where(jobs.c.state.in_(ENDED), jobs.c.expires_at <= now_ms())
+        now = self._passage.now(self.live_workers())
+        expired = (
+            sa.select(jobs.c.id)
+            .where(jobs.c.state.in_(ENDED), jobs.c.expires_at <= now)
+            .limit(EXPIRED_PER_SWEEP)
+        )
         with self.engine.connect() as connection:
             job_ids = connection.execute(expired).scalars().all()
         for job_id in job_ids:
@@ -463,11 +471,6 @@ class Jobs:
         if row is None:
             raise JobNotFound(job_id)
         return row
-
-
-def expiry_ms(settings: Settings) -> int:
-    """When a job that ends now is to be forgotten, in milliseconds since the epoch."""
-    return now_ms() + int(timedelta(hours=settings.retention_hours).total_seconds() * 1000)
 
 
 def _new_job_id() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from sqlalchemy.exc import OperationalError
@@ -19,7 +18,8 @@ from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
-from hunyuan_runner.jobs.store import Jobs, expiry_ms
+from hunyuan_runner.jobs.retention import expiry
+from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.params import Stage
 from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
@@ -48,12 +48,14 @@ class Worker:
         self._stopped = threading.Event()
         self._hands = threading.Thread(target=self._work, name="work", daemon=True)
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._broom = threading.Thread(target=self._sweep, name="sweep", daemon=True)
 
     def start(self) -> None:
         """Begin to take jobs, and to look after those that dead workers left."""
         self._lease.renew(self._profile)
         self._storage.delete_unfinished()
         self._heart.start()
+        self._broom.start()
         self._hands.start()
         logger.info("worker %s takes jobs", self._lease.executor_id)
 
@@ -71,6 +73,7 @@ class Worker:
         self._renderer.close()
         self._stopped.set()
         self._heart.join()
+        self._broom.join(STOP_MARGIN_SECONDS)
         self._lease.release()
         self._jobs.close()
 
@@ -122,7 +125,7 @@ class Worker:
                 claim.show_draft()
                 logger.info("job %s has a draft, and waits", claim.job_id)
             else:
-                claim.complete(expiry_ms(self._settings))
+                claim.complete(expiry(self._engine, self._settings))
                 logger.info("job %s completed", claim.job_id)
         except ClaimLost:
             logger.info("job %s is no longer this worker's", claim.job_id)
@@ -160,7 +163,7 @@ class Worker:
             logger.warning("job %s is done, but not cleaned up", claim.job_id, exc_info=True)
 
     def _fail(self, claim: Claim, error: JobError) -> None:
-        expires_at = expiry_ms(self._settings)
+        expires_at = expiry(self._engine, self._settings)
         self._let_go(claim, lambda: claim.fail(error, expires_at), f"failed: {error.message}")
 
     def _let_go(self, claim: Claim, write: Callable[[], None], outcome: str) -> None:
@@ -183,19 +186,26 @@ class Worker:
             learn(connection, model_id, ability, claim.work, seconds)
 
     def _beat(self) -> None:
-        """Until stopped: be alive in the others' eyes, take over from the dead, sweep."""
-        swept_at = 0.0
+        """Until stopped: be alive in the others' eyes, and take over from the dead."""
         interval = self._settings.lease_seconds / HEARTBEATS_PER_LEASE
         while not self._stopped.is_set():
             try:
                 self._lease.renew(self._profile)
                 self._lease.take_over()
-                if time.monotonic() - swept_at > SWEEP_SECONDS:
-                    swept_at = time.monotonic()
-                    self._jobs.delete_expired()
-                    self._jobs.delete_orphaned_files()
             except OperationalError as error:
                 logger.warning("the queue cannot be looked after: %s", reason_of(error))
             except Exception:
                 logger.exception("looking after the queue failed; trying again")
             self._stopped.wait(interval)
+
+    def _sweep(self) -> None:
+        """Until stopped: delete what nobody wants any more. That may take longer than a lease."""
+        while not self._stopped.is_set():
+            try:
+                self._jobs.delete_expired()
+                self._jobs.delete_orphaned_files()
+            except OperationalError as error:
+                logger.warning("nothing can be swept: %s", reason_of(error))
+            except Exception:
+                logger.exception("sweeping failed; trying again")
+            self._stopped.wait(SWEEP_SECONDS)

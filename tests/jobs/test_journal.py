@@ -9,7 +9,8 @@ import pytest
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller, Job, JobError, JobState
 from hunyuan_runner.jobs.journal import Change, JobEvent
-from hunyuan_runner.jobs.store import JobNotFound, Jobs, expiry_ms
+from hunyuan_runner.jobs.retention import expiry
+from hunyuan_runner.jobs.store import JobNotFound, Jobs
 from hunyuan_runner.params import Stage
 from hunyuan_runner.settings import Settings
 from tests.jobs.conftest import clip
@@ -29,7 +30,7 @@ def render(jobs: Jobs, settings: Settings) -> Callable[[Job], None]:
         for step in (1, 2, 3):
             claim.finish_step(step)
             claim.show_preview()
-        claim.complete(expiry_ms(settings))
+        claim.complete(expiry(jobs.engine, settings))
 
     return render
 
@@ -143,7 +144,7 @@ def test_only_the_end_that_a_retry_did_not_undo_is_final(jobs: Jobs, settings: S
     job = jobs.submit(clip())
     claim = Claim.next(jobs.engine, "a worker")
     assert claim is not None
-    claim.fail(JobError("broken", "it broke"), expiry_ms(settings))
+    claim.fail(JobError("broken", "it broke"), expiry(jobs.engine, settings))
     failed = jobs.events_after(0).events[-1]
     assert (failed.final, failed.job.state) == (True, JobState.FAILED)
     assert failed.job.error == JobError("broken", "it broke")

@@ -37,7 +37,8 @@ from hunyuan_runner.jobs.deliveries import (
 )
 from hunyuan_runner.jobs.job import Caller, Job, JobError, JobState, Webhook
 from hunyuan_runner.jobs.lease import Lease
-from hunyuan_runner.jobs.store import Jobs, expiry_ms
+from hunyuan_runner.jobs.retention import expiry
+from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.webhooks import Sender, pause_after, secret_of
 from hunyuan_runner.params import WEBHOOK_EVENTS, Stage, WebhookEvent
 from hunyuan_runner.settings import Settings
@@ -107,12 +108,12 @@ def test_a_job_owes_its_start_and_each_of_its_ends_once(
     assert second is not None
     second.enter(Stage.DENOISING)
     assert owed(outbox, job.id) == ["started"]
-    second.fail(JobError("broken", "it broke"), expiry_ms(settings))
+    second.fail(JobError("broken", "it broke"), expiry(jobs.engine, settings))
     assert owed(outbox, job.id) == ["started", "failed"]
     jobs.retry(job.id)
     third = Claim.next(jobs.engine, "another")
     assert third is not None
-    third.complete(expiry_ms(settings))
+    third.complete(expiry(jobs.engine, settings))
     assert owed(outbox, job.id) == ["started", "failed", "completed"]
 
 
@@ -129,7 +130,7 @@ def test_a_pause_is_not_told_of(jobs: Jobs, outbox: Outbox, settings: Settings) 
     claim = Claim.next(jobs.engine, "another")
     assert claim is not None
     assert owed(outbox, job.id) == ["started"]
-    claim.complete(expiry_ms(settings))
+    claim.complete(expiry(jobs.engine, settings))
     assert owed(outbox, job.id) == ["started", "completed"]
 
 
