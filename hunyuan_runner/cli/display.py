@@ -12,19 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+)
 from rich.text import Text
 
 from hunyuan_runner.check import Outcome, Report
 from hunyuan_runner.cli.tables import Cell, Facts, Listing
-from hunyuan_runner.client import Alternative, ClipWarning, Estimate, Eta, Job, Status
+from hunyuan_runner.client import Alternative, ClipWarning, Estimate, Eta, Job
 from hunyuan_runner.client.address import followed
 from hunyuan_runner.params import Stage
 
-BAR_COLUMNS = 30  # of a progress bar, on a terminal with this many beside it
-BESIDE_BAR = 62
+SHORTEST_BAR, LONGEST_BAR = 5, 30  # columns
+BESIDE_BAR = 62  # columns of the rest of its line
 
-STATUS_STYLES: dict[Status, str] = {
+STATUS_STYLES: dict[str, str] = {
     "pending": "yellow",
     "in_progress": "cyan",
     "completed": "green",
@@ -70,21 +77,26 @@ def progress() -> Iterator[Callable[[Job], None]]:
     if not err.is_terminal:
         yield _show_changes()
         return
-    room = err.width - BESIDE_BAR
-    bar = Progress(
-        SpinnerColumn("line" if err.options.ascii_only else "dots"),
-        TextColumn("{task.description}", markup=False),
-        *([BarColumn(min(room, BAR_COLUMNS))] if room >= 5 else []),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[detail]}", markup=False, style="dim"),
-        console=err,
-        transient=True,
-    )
+    bar = Progress(*_bar_columns(err.width - BESIDE_BAR), console=err, transient=True)
     with bar:
         task = bar.add_task("", total=1, detail="")
         yield lambda job: bar.update(
             task, completed=job.progress, description=_doing(job), detail=" · ".join(_detail(job))
         )
+
+
+def _bar_columns(room: int) -> list[ProgressColumn]:
+    """A bar as long as there is room for, between what a job does and the details of that."""
+    if room < SHORTEST_BAR:
+        line = "{task.description} {task.percentage:.0f}% {task.fields[detail]}"
+        return [TextColumn(line, markup=False)]
+    return [
+        SpinnerColumn("line" if err.options.ascii_only else "dots"),
+        TextColumn("{task.description:<11}", markup=False),
+        BarColumn(min(room, LONGEST_BAR)),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[detail]}", markup=False, style="dim"),
+    ]
 
 
 def _show_changes() -> Callable[[Job], None]:
@@ -282,7 +294,7 @@ def job_facts(job: Job, base_url: str) -> Facts:
 
 
 def _status(job: Job) -> Text:
-    return Text(job.status, STATUS_STYLES[job.status])
+    return Text(job.status, STATUS_STYLES.get(job.status, ""))
 
 
 def warn(warnings: Sequence[ClipWarning]) -> None:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
-from hunyuan_runner.params import GenerationParams, Preset, Stage
+from hunyuan_runner.params import GenerationParams, Stage
 
 Status = Literal["pending", "in_progress", "completed", "failed", "canceled"]
+KnownStage = Annotated[Stage | str, Field(union_mode="left_to_right")]
 
 
 class View(BaseModel):
-    """Tolerant of fields it does not know, so that a newer service can be talked to."""
+    """Tolerant of fields and of states it does not know: a newer service can be talked to."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -22,6 +30,18 @@ class Params(GenerationParams):
     """The clip in full, its seed included."""
 
     model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _beyond_our_bounds(cls, data: Any, validate: ModelWrapValidatorHandler[Params]) -> Params:
+        """A newer service may know larger clips, and settings that have no name here."""
+        try:
+            return validate(data)
+        except ValidationError as error:
+            if any(problem["type"] in ("missing", "model_type") for problem in error.errors()):
+                raise
+            fields = cls.model_fields.keys() & data.keys()
+            return cls.model_construct(**{name: data[name] for name in fields})
 
 
 class Eta(View):
@@ -50,9 +70,9 @@ class Job(View):
     """A job as the service last saw it."""
 
     job_id: str
-    status: Status
+    status: Status | str
     progress: float  # 0-1
-    stage: Stage | None
+    stage: KnownStage | None
     step: int
     num_inference_steps: int
     pausing: bool
@@ -80,7 +100,7 @@ class Job(View):
 
     @property
     def ended(self) -> bool:
-        return self.status in ("completed", "failed", "canceled")
+        return self.completed_at is not None or self.status in ("completed", "failed", "canceled")
 
     @property
     def paused(self) -> bool:
@@ -118,7 +138,7 @@ class ProgressEvent(View):
 
     id: str = ""
     job_id: str
-    stage: Stage | None
+    stage: KnownStage | None
     step: int
     num_inference_steps: int
     progress: float  # 0-1
@@ -168,6 +188,19 @@ class Estimate(Quote):
     params: Params
     alternatives: tuple[Alternative, ...]
     warnings: tuple[ClipWarning, ...] = ()  # none from an older service
+
+
+class Preset(View):
+    """The settings a model uses where a request names none."""
+
+    width: int
+    height: int
+    num_frames: int
+    fps: float
+    num_inference_steps: int
+    guidance_scale: float
+    flow_shift: float
+    step_cache: str
 
 
 class Model(View):

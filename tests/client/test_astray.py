@@ -425,3 +425,19 @@ def test_a_download_that_cannot_be_completed_leaves_what_was_there(
         client.job("x").download(path)
     assert path.read_text() == "an older clip"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_newer_service_can_be_talked_to(clients: Clients, view: View) -> None:
+    """What it knows that we do not, in fields, states and bounds, is passed on as it is."""
+    params = view()["params"]
+    larger = params | {"width": 4096, "step_cache": "bold", "num_frames": 1023, "sound": True}
+    newer = view(status="archived", stage="upscaling", params=larger, owner="ana")
+    page = {"jobs": [newer, view()], "has_more": False, "next": None}
+    script = Script(answer(page), answer(newer))
+    with serving(script) as url, clients(url) as client:
+        seen, known = client.list().jobs
+        assert (seen.status, seen.stage, seen.params.width) == ("archived", "upscaling", 4096)
+        assert (seen.params.step_cache, seen.params.prompt) == ("bold", params["prompt"])
+        assert seen.ended  # as it has completed_at
+        assert known.params.step_cache == params["step_cache"]
+        assert client.job("x").job.stage == "upscaling"
