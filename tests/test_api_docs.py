@@ -205,9 +205,8 @@ def test_every_code_that_is_answered_is_listed_with_its_status() -> None:
 
 
 def test_every_reason_why_a_job_fails_is_listed() -> None:
-    codes = {
-        given[0] for name in ("GenerationFailed", "Failed", "JobError") for given in literals(name)
-    }
+    makers = ("GenerationFailed", "Failed", "JobError", "_Trouble")
+    codes = {given[0] for maker in makers for given in literals(maker)} | {*codes_of_errors()}
     assert len(codes) > 4
     (listed,) = [text for section, text in sections() if section == "Jobs"]
     assert codes == set(
@@ -225,6 +224,18 @@ def literals(function: str) -> Iterator[Sequence[object]]:
                 given = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
                 if given:
                     yield given
+
+
+def codes_of_errors() -> Iterator[str]:
+    """What an error of the engine has as its `code`, as a class or once it is made."""
+    for file in (ROOT / "hunyuan_runner" / "engine").rglob("*.py"):
+        for assigned in ast.walk(ast.parse(file.read_text())):
+            match assigned:
+                case ast.Assign(
+                    targets=[ast.Name(id="code") | ast.Attribute(attr="code")],
+                    value=ast.Constant(value=str(code)),
+                ):
+                    yield code
 
 
 def test_every_state_is_explained() -> None:
