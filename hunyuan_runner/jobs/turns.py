@@ -77,9 +77,10 @@ _RUNNING_TURNS = sa.select(
 ).where(RUNNING)
 
 
-def next_turn(connection: sa.Connection, owner: str, priority: int) -> int:
-    """The turn, from 1, that comes to a job which `owner` queues now."""
-    return _place(connection, owner, priority)[0]
+def next_turn(connection: sa.Connection, owner: str, priority: int) -> tuple[int, bool]:
+    """The turn, from 1, that comes to a job which `owner` queues now; whether it takes it over."""
+    turn, overtaken = _place(connection, owner, priority)
+    return turn, overtaken is not None
 
 
 def queue_up(connection: sa.Connection, owner: str, priority: int) -> int:
