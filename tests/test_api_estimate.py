@@ -133,8 +133,15 @@ def test_the_cost_is_that_of_the_expected_time(front: httpx.Client) -> None:
     assert told["cost"] == pytest.approx(COST_PER_HOUR * hours, abs=1e-4)
 
 
-def test_what_is_proposed_is_there_in_time(front: httpx.Client) -> None:
-    asked = {"width": 384, "height": 256, "num_frames": 65}
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"width": 384, "height": 256, "num_frames": 65},
+        {"size": "384x256", "seconds": 2.7, "fps": 24},  # shorthands, which changes take out
+    ],
+    ids=["fields", "shorthands"],
+)
+def test_what_is_proposed_is_there_in_time(front: httpx.Client, asked: dict[str, Any]) -> None:
     deadline = estimate(front, **asked)["seconds"]["high"] / 2
     told = estimate(front, deadline_seconds=deadline, **asked)
     assert told["in_time"] is False

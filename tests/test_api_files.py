@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hunyuan_runner.manifest import Manifest
 from hunyuan_runner.media import probe
 from tests.conftest import finish, submit
 
@@ -24,6 +25,16 @@ def test_the_whole_video_comes_with_its_length_and_name(
     assert video.headers["Accept-Ranges"] == "bytes"
     assert video.headers["Content-Length"] == str(len(video.content))
     assert f'filename="{clip["job_id"]}.mp4"' in video.headers["Content-Disposition"]
+
+
+def test_a_clip_at_the_rate_of_films_is_exact(client: httpx.Client, tmp_path: Path) -> None:
+    job = finish(client, submit(client, fps=23.976))
+    (tmp_path / "film.mp4").write_bytes(client.get(job["video_url"]).content)
+    info = probe(tmp_path / "film.mp4")
+    assert (info.num_frames, info.fps) == (5, 24000 / 1001)
+    written = Manifest.model_validate_json(info.tags["manifest"])
+    published = client.get(f"/api/jobs/{job['job_id']}/manifest").json()
+    assert written.params.fps == published["params"]["fps"] == job["params"]["fps"] == 23.976
 
 
 @pytest.mark.parametrize(
