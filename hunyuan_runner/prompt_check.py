@@ -50,8 +50,8 @@ def _unknown(field: str, prompt: str, model: str, known: KnownWords) -> Iterator
     if unknown := known.unknown(prompt):
         yield ClipWarning(
             "unknown_words",
-            f"{field}: the model {model} does not know {_quoted(unknown)} and draws as if "
-            f"that were not there. It knows {known}.",
+            f"{field}: the model {model} does not know, and leaves out, {_quoted(unknown)}. "
+            f"It knows {known}.",
         )
     kind, foreign = known.out_of_place(prompt)
     if foreign:

@@ -41,7 +41,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer that the files in `folder` describe. Raises TokenizerUnusable."""
     try:
         if (folder / "tokenizer.json").is_file():
-            return Tokenizer.from_file(str(folder / "tokenizer.json"))
+            return _all_of_it(Tokenizer.from_file(str(folder / "tokenizer.json")))
         return _clip_of_an_older_package(folder)
     except Exception as error:  # the library raises nothing narrower
         raise TokenizerUnusable(folder.name, f"holds no tokenizer: {error}") from error
@@ -52,6 +52,7 @@ def require_usable(llama: Tokenizer, clip: Tokenizer) -> None:
     both tell words with a space between them from one word."""
     prompt = "a cat walks"
     start = TEMPLATE.index("{}")
+    llama, clip = _all_of_it(llama), _all_of_it(clip)
     tokens = llama.encode(TEMPLATE.format(prompt))
     first = next((i for i, (_, end) in enumerate(tokens.offsets) if end > start), len(tokens))
     if first != CROP_START:
@@ -65,6 +66,13 @@ def require_usable(llama: Tokenizer, clip: Tokenizer) -> None:
     for name, tokenizer in ((LLAMA, llama), (CLIP, clip)):
         if tokenizer.encode(prompt).ids == tokenizer.encode(prompt.replace(" ", "")).ids:
             raise TokenizerUnusable(name, "loses the spaces between words")
+
+
+def _all_of_it(tokenizer: Tokenizer) -> Tokenizer:
+    """Without the padding and the cut that whoever saved the file had used it with."""
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def encoding_digest(model_dir: Path) -> str:
@@ -90,7 +98,8 @@ def unread(model_dir: Path, prompt: str) -> dict[str, str]:
     found = {}
     if most_tokens(prompt) >= LLAMA_TOKENS:
         llama = _opened(model_dir / LLAMA)
-        found["Llama"] = text[_unread(llama, text, CROP_START + LLAMA_TOKENS) : start + len(prompt)]
+        end = _unread(llama, text, CROP_START + LLAMA_TOKENS)
+        found["Llama"] = prompt[max(0, end - start) :]
     if most_tokens(prompt) >= CLIP_TOKENS - 1:
         found["CLIP"] = prompt[_unread(_opened(model_dir / CLIP), prompt, CLIP_TOKENS) :]
     return {name: words for name, words in found.items() if words}

@@ -119,6 +119,21 @@ def test_clip_without_a_tokenizer_file_reads_as_its_class_does(
     assert tokens.open_tokenizer(folder).encode(prompt).ids == ids
 
 
+def test_padding_and_a_cut_that_were_saved_with_a_tokenizer_change_nothing(
+    tmp_path: Path, pipeline: HunyuanVideoPipeline
+) -> None:
+    folder = tmp_path / "model"
+    double.save_model(folder)
+    tokenizer = double.llama_tokenizer()
+    tokenizer.enable_truncation(110)
+    tokenizer.enable_padding(direction="left", length=400)
+    double.write_llama_tokenizer(folder / "tokenizer", tokenizer)
+    saved = load_encoders(folder, torch.float32)
+    for prompt in (PROMPTS[0], "many words " * 30):
+        assert read_by_llama(saved, prompt) == read_by_llama(pipeline, prompt)
+    assert "Llama" in tokens.unread(folder, "many words " * 200)
+
+
 def with_no_first_token(tokenizer: Tokenizer) -> None:
     tokenizer.post_processor = processors.ByteLevel()
 
