@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -334,3 +335,17 @@ def test_where_nothing_is_proposed_the_reason_is_given() -> None:
     assert "the wait alone" in nothing_instead(queue, 60)
     large = Estimate.model_validate(estimate(fits=False))
     assert "No smaller clip" in nothing_instead(large, None)
+
+
+def test_where_no_worker_runs_no_time_is_promised(stub: Stub) -> None:
+    eta = {"low": 3.0, "expected": 4.0, "high": 5.0}
+    warnings = [{"code": "no_worker", "message": "No worker is running."}]
+    waits = {"status": "pending", "stage": "queued", "queue_position": 1, "eta_seconds": eta}
+    stub.jobs = [job(number, **waits, warnings=warnings) for number in range(3)]
+    listed = hunyuan("jobs")
+    assert listed.stderr.decode() == "warning: No worker is running.\n"
+    (doing,) = re.findall(r"doing .*", hunyuan("status", "x").stdout.decode())
+    assert doing.endswith("next in the queue · no worker is running")
+    known = Estimate.model_validate(estimate(in_time=True) | {"warnings": warnings})
+    lines = [line.plain for line in estimate_facts(known, 100).lines(None)]
+    assert "in 100 s  only once a worker is running" in lines

@@ -124,7 +124,9 @@ def _detail(job: Job) -> list[str]:
         detail.append(f"{_ordinal(job.queue_position)} in the queue")
     if job.stage is Stage.DENOISING:
         detail.append(f"step {job.step}/{job.num_inference_steps}")
-    if job.eta_seconds:
+    if job.status == "pending" and _lacks_worker(job.warnings):
+        detail.append("no worker is running")
+    elif job.eta_seconds:
         detail.append(_left(job.eta_seconds))
     if job.attempts > 1:
         detail.append(f"attempt {job.attempts}")
@@ -217,6 +219,8 @@ def estimate_facts(estimate: Estimate, deadline: float | None) -> Facts:
 def _verdict(estimate: Estimate, deadline: float) -> Text:
     """Whether the clip is there in time: yes, perhaps or no, by the range it should fall in."""
     wait, seconds = estimate.queue_seconds, estimate.seconds
+    if estimate.in_time and _lacks_worker(estimate.warnings):
+        return Text("only once a worker is running", "yellow")
     if estimate.in_time:
         return Text("yes", "green")
     if wait + seconds.low <= deadline:
@@ -301,6 +305,16 @@ def warn(warnings: Sequence[ClipWarning]) -> None:
     """A line for each, beside what is printed."""
     for warning in warnings:
         err.print(f"warning: {one_line(warning.message)}", style="yellow", soft_wrap=True)
+
+
+def warn_of_no_worker(jobs: Sequence[Job]) -> None:
+    """Once, for all of a list that wait for one."""
+    warnings = [warning for job in jobs for warning in job.warnings if _lacks_worker([warning])]
+    warn(warnings[:1])
+
+
+def _lacks_worker(warnings: Sequence[ClipWarning]) -> bool:
+    return any(warning.code == "no_worker" for warning in warnings)
 
 
 def _told(warnings: Sequence[ClipWarning]) -> Text:

@@ -9,7 +9,15 @@ import typer
 
 from hunyuan_runner.cli.connection import EXIT_REFUSED, complain, connected
 from hunyuan_runner.cli.destination import Destination
-from hunyuan_runner.cli.display import err, job_facts, job_table, out, show, show_json
+from hunyuan_runner.cli.display import (
+    err,
+    job_facts,
+    job_table,
+    out,
+    show,
+    show_json,
+    warn_of_no_worker,
+)
 from hunyuan_runner.cli.following import fetch, follow
 from hunyuan_runner.cli.options import ApiKey, Force, JobId, JobIds, Json, Output, Url
 from hunyuan_runner.client import ApiError, JobHandle, Status
@@ -31,6 +39,7 @@ def jobs(
         err.print("No jobs.")
     else:
         show(job_table(page.jobs))
+        warn_of_no_worker(page.jobs)
         if page.has_more:
             err.print("There are more: see --limit.", style="dim")
 
