@@ -1,4 +1,4 @@
-"""How long an engine that reports nothing is waited for, before it is taken for hung."""
+"""How long an engine, or a worker, that reports nothing is waited for: then it has hung."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ class Patience:
         weights += architecture.text_encoder_bytes + architecture.vae_bytes
         modulation = architecture.modulation_parameters * BYTES_PER_PARAMETER
         # What the stages read of the model's files; how long that takes is not predicted.
-        self._read_bytes = {Stage.LOADING: weights, Stage.DENOISING: modulation}
+        self._read_bytes = {
+            Stage.LOADING: weights,
+            Stage.DENOISING: modulation,
+            Stage.PUBLISHING: weights,  # for the manifest, which has their hashes
+        }
         self._factor = 1
 
     def heed(self, event: Event) -> None:
@@ -37,6 +41,10 @@ class Patience:
                 self._stage = stage
             case PartFinished(parts=parts):
                 self._parts[Stage.DECODING] = parts
+
+    def publish(self) -> None:
+        """The engine is done, and the worker's own work begins."""
+        self._stage = Stage.PUBLISHING
 
     def begin(self) -> None:
         """An engine is about to be asked for the clip: it may have to load the model."""

@@ -130,6 +130,7 @@ class Rendering:
 
     def _finish(self, finished: Finished) -> None:
         """Publish the frames, which stay until that is done or given up."""
+        self._patience.publish()
         try:
             if (step := self._claim.draft_after) is not None:
                 self._persevere(lambda: self._publish_draft(finished.frames, step))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from sqlalchemy.exc import OperationalError
@@ -49,11 +50,12 @@ class Worker:
         self._hands = threading.Thread(target=self._work, name="work", daemon=True)
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._broom = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        self._moved_at = time.monotonic()
+        self._may_rest = settings.stall_seconds  # until the hands move again
 
     def start(self) -> None:
         """Begin to take jobs, and to look after those that dead workers left."""
         self._lease.renew(self._profile)
-        self._storage.delete_unfinished()
         self._heart.start()
         self._broom.start()
         self._hands.start()
@@ -61,8 +63,8 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether the worker is started, and not stopped."""
-        return self._hands.is_alive()
+        """Whether the worker is started, not stopped, and not stuck."""
+        return self._hands.is_alive() and not self._is_stuck()
 
     def stop(self) -> None:
         """Stop taking jobs and hand back the one under way, at its last step."""
@@ -81,6 +83,7 @@ class Worker:
         """Until stopping: see one job after the other through; while none waits, measure."""
         measured = not self._settings.calibrate
         while not self._stopping.is_set():
+            self._move(self._settings.stall_seconds)
             try:
                 claim = Claim.next(self._engine, self._lease.executor_id)
                 if claim is not None:
@@ -106,18 +109,28 @@ class Worker:
         self._profile = Profile.of_this_machine(self._settings)
         return True
 
+    def _move(self, may_rest: float) -> None:
+        """The hands are at it, and may be seen to rest for so many seconds from now on."""
+        self._moved_at, self._may_rest = time.monotonic(), may_rest
+
+    def _is_stuck(self) -> bool:
+        """Whether the hands wait for something that does not answer, as a dead disk."""
+        return time.monotonic() - self._moved_at > self._may_rest
+
     def _is_wanted(self) -> bool:
+        self._move(self._settings.stall_seconds)
         return self._stopping.is_set() or Claim.is_due(self._engine, self._lease.executor_id)
 
     def _see_through(self, claim: Claim) -> None:
         logger.info("job %s begins", claim.job_id)
+        patience = self._patience(claim)
+
+        def is_stopping() -> bool:  # asked for all the time
+            self._move(patience.seconds)
+            return self._stopping.is_set()
+
         rendering = Rendering(
-            claim,
-            self._renderer,
-            self._storage,
-            self._stopping.is_set,
-            self._settings,
-            self._patience(claim),
+            claim, self._renderer, self._storage, is_stopping, self._settings, patience
         )
         try:
             rendering.run()
@@ -186,11 +199,20 @@ class Worker:
             learn(connection, model_id, ability, claim.work, seconds)
 
     def _beat(self) -> None:
-        """Until stopped: be alive in the others' eyes, and take over from the dead."""
+        """Until stopped: be alive to the others, unless stuck, and take over from the dead."""
         interval = self._settings.lease_seconds / HEARTBEATS_PER_LEASE
+        was_stuck = False
         while not self._stopped.is_set():
             try:
-                self._lease.renew(self._profile)
+                stuck = self._is_stuck()
+                if stuck and not was_stuck:
+                    logger.error(
+                        "this worker waits for a disk or a bucket that does not answer; "
+                        "its job may be taken over"
+                    )
+                was_stuck = stuck
+                if not stuck:
+                    self._lease.renew(self._profile)
                 self._lease.take_over()
             except OperationalError as error:
                 logger.warning("the queue cannot be looked after: %s", reason_of(error))
@@ -204,6 +226,7 @@ class Worker:
             try:
                 self._jobs.delete_expired()
                 self._jobs.delete_orphaned_files()
+                self._storage.delete_unfinished()
             except OperationalError as error:
                 logger.warning("nothing can be swept: %s", reason_of(error))
             except Exception:

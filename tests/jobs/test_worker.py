@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from hunyuan_runner.jobs import database, perseverance, worker
+from hunyuan_runner.jobs import database, patience, perseverance, worker
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller, JobState
 from hunyuan_runner.jobs.lease import Lease
@@ -326,6 +327,87 @@ def test_storage_that_fails_for_a_while_loses_neither_clip_nor_checkpoint(
     ours.stop()
     assert (job.state, job.attempts) == (JobState.COMPLETED, 1)
     assert failures == []
+
+
+def test_a_worker_stuck_on_a_dead_disk_lets_others_take_over(
+    jobs: Jobs, start_worker: StartWorker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, reached, answer = Folder.put, threading.Event(), threading.Event()
+
+    def hang(self: Folder, key: str, data: bytes | Path) -> None:
+        if key.endswith("video.mp4"):
+            reached.set()
+            answer.wait()
+        put(self, key, data)
+
+    monkeypatch.setattr(Folder, "put", hang)
+    monkeypatch.setattr(patience, "SLOW_DISK_BYTES_PER_SECOND", 1e9)
+    monkeypatch.setenv("HUNYUAN_DATA_DIR", str(settings.data_dir))
+    stuck = worker.Worker(settings.model_copy(update={"stall_seconds": 1.0}), CountingRenderer())
+    stuck.start()
+    job_id = jobs.submit(clip()).id
+    reached.wait()
+    while jobs.live_workers() > 0:
+        time.sleep(0.1)
+    assert not stuck.ready
+    start_worker()
+    job = wait_for_end(jobs, job_id)
+    assert (job.state, job.attempts) == (JobState.COMPLETED, 2)
+
+    answer.set()  # and it comes back, to find that the job is no longer its own
+    while not stuck.ready or jobs.live_workers() < 2:
+        time.sleep(0.1)
+    assert jobs.get(job_id).attempts == 2
+    stuck.stop()
+
+
+def test_a_bucket_that_holds_up_deleting_does_not_stop_the_heart(
+    jobs: Jobs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, answer = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> set[str]:
+        reached.set()
+        answer.wait()
+        return set()
+
+    monkeypatch.setattr(Folder, "folders_older_than", hang)
+    monkeypatch.setenv("HUNYUAN_DATA_DIR", str(settings.data_dir))
+    ours = worker.Worker(settings, CountingRenderer())
+    ours.start()
+    reached.wait()
+    seen = beat_of_the_only_worker(jobs)
+    while beat_of_the_only_worker(jobs) == seen:
+        time.sleep(0.1)
+    assert wait_for_end(jobs, jobs.submit(clip()).id).state is JobState.COMPLETED
+    ours.stop()
+    answer.set()
+
+
+def beat_of_the_only_worker(jobs: Jobs) -> int:
+    with jobs.engine.connect() as connection:
+        return int(connection.execute(sa.select(database.workers.c.beat_at)).scalar_one())
+
+
+def test_a_database_that_was_away_for_long_fails_no_job(
+    jobs: Jobs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, away = Claim.finish_step, [3]
+
+    def refuse(self: Claim, step: int) -> None:
+        if step in away:
+            away.remove(step)
+            raise sa.exc.OperationalError("UPDATE", None, ConnectionError("no route to host"))
+        note(self, step)
+
+    monkeypatch.setattr(Claim, "finish_step", refuse)
+    monkeypatch.setenv("HUNYUAN_DATA_DIR", str(settings.data_dir))
+    ours = worker.Worker(settings, CountingRenderer())
+    ours.start()
+    job = wait_for_end(jobs, jobs.submit(clip()).id)
+    ours.stop()
+    assert (job.state, job.attempts) == (JobState.COMPLETED, 2)
+    assert job.resumed_from_step == 3
 
 
 def test_nothing_that_follows_its_completion_fails_a_job(
