@@ -349,3 +349,19 @@ def test_where_no_worker_runs_no_time_is_promised(stub: Stub) -> None:
     known = Estimate.model_validate(estimate(in_time=True) | {"warnings": warnings})
     lines = [line.plain for line in estimate_facts(known, 100).lines(None)]
     assert "in 100 s  only once a worker is running" in lines
+
+
+def test_no_output_shows_the_password_of_an_address(url: str) -> None:
+    secret = url.replace("http://", "http://ana:secret@")
+    for command in (["generate", "A cat", "--no-wait"], ["check", "--json"], ["jobs"]):
+        result = hunyuan(*command, "--url", secret)
+        assert b"secret" not in result.stdout + result.stderr
+
+
+def test_an_interrupt_ends_any_command_with_130(stub: Stub) -> None:
+    terminal = Terminal("delete", "x")
+    terminal.wait_for("Delete this job")
+    terminal.interrupt()
+    assert terminal.end() == 130
+    assert "Traceback" not in terminal.shown
+    assert stub.asked == []

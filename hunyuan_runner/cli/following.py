@@ -21,7 +21,7 @@ from hunyuan_runner.client import (
     JobHandle,
     ServiceUnavailable,
 )
-from hunyuan_runner.client.address import followed
+from hunyuan_runner.client.address import followed, without_password
 
 
 def fetch(
@@ -134,5 +134,5 @@ def come_back(
     if destination is not None and destination.options:
         line += f" {destination.options}"
     if client.base_url != DEFAULT_URL:
-        line += f" --url {shlex.quote(client.base_url)}"
+        line += f" --url {shlex.quote(without_password(client.base_url))}"
     err.print(f"{why}\n  {line}", soft_wrap=True)

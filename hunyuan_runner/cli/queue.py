@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hunyuan_runner.cli.connection import EXIT_REFUSED, complain, connected
+from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, complain, connected
 from hunyuan_runner.cli.destination import Destination
 from hunyuan_runner.cli.display import (
     err,
@@ -108,7 +108,12 @@ def delete(
     """Delete jobs and their files."""
     if not yes:
         what = "this job" if len(job_ids) == 1 else f"these {len(job_ids)} jobs"
-        typer.confirm(f"Delete {what} and all files?", abort=True, err=True)
+        try:
+            agreed = typer.confirm(f"Delete {what} and all files?", err=True)
+        except typer.Abort as interrupt:
+            raise typer.Exit(EXIT_INTERRUPTED) from interrupt
+        if not agreed:
+            raise typer.Exit(EXIT_REFUSED)
     _each(url, api_key, job_ids, JobHandle.delete, "deleted")
 
 

@@ -28,6 +28,7 @@ from hunyuan_runner.cli.display import err, out, outcome_table, progress, rounde
 from hunyuan_runner.cli.options import ApiKey, Json, Url, chosen_url
 from hunyuan_runner.cli.tables import Facts, Listing
 from hunyuan_runner.client import DEFAULT_HOST, DEFAULT_PORT, ServiceUnavailable
+from hunyuan_runner.client.address import without_password
 from hunyuan_runner.listening import MAX_PORT, CannotListen, address_of, http_url, require_free
 
 STOP_SECONDS = 30  # that the service gets for answers and a job under way, once it is asked to stop
@@ -85,7 +86,11 @@ def check(
         complain_of_no_service(error)
         raise typer.Exit(EXIT_REFUSED) from error
     if as_json:
-        answer = {"url": url, "ok": report.ok, "checks": [asdict(o) for o in report.outcomes]}
+        answer = {
+            "url": without_password(url),
+            "ok": report.ok,
+            "checks": [asdict(o) for o in report.outcomes],
+        }
         show_json(answer)
     else:
         show(outcome_table(report))

@@ -50,6 +50,7 @@ class Listing:
             for row in (headers, *rows):
                 yield from self._row(row, sizes, room)
         else:
+            yield headers[0]
             for row in rows:
                 yield from _broken(row, headers, width or 0, self._text)
 

@@ -36,7 +36,7 @@ class Address:
 
     def __str__(self) -> str:
         """As messages name it, without a password."""
-        shown = _without_password(str(self.url))
+        shown = without_password(str(self.url))
         return f"{shown} through the proxy {self.proxy.url}" if self.proxy else shown
 
     @property
@@ -110,12 +110,13 @@ def _problem(url: httpx.URL, schemes: Sequence[str]) -> str | None:
 
 def _unusable(typed: str, problem: str) -> ServiceUnavailable:
     return _hopeless(
-        f"{_without_password(typed)} is not the address of a service ({problem}); "
+        f"{without_password(typed)} is not the address of a service ({problem}); "
         "one looks like http://127.0.0.1:3000"
     )
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """As it may be shown: without the name and password that may be in it."""
     return re.sub(r"(^|//)[^/@]*@", r"\1", url)
 
 

@@ -441,3 +441,47 @@ def test_a_newer_service_can_be_talked_to(clients: Clients, view: View) -> None:
         assert seen.ended  # as it has completed_at
         assert known.params.step_cache == params["step_cache"]
         assert client.job("x").job.stage == "upscaling"
+
+
+def test_two_downloads_to_one_file_do_not_mix(clients: Clients, view: View, tmp_path: Path) -> None:
+    """The one that is done first is whole, although the other is halfway."""
+    halfway, done = threading.Event(), threading.Event()
+    path = tmp_path / "clip.mp4"
+
+    def slow(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(VIDEO)))
+        request.end_headers()
+        request.wfile.write(VIDEO[:1000])
+        halfway.set()
+        done.wait(30)
+        request.wfile.write(VIDEO[1000:])
+
+    def first() -> None:
+        with clients(url) as client:
+            client.job("x").download(path)
+
+    with serving(Script(answer(view()), slow)) as url:
+        other = threading.Thread(target=first)
+        other.start()
+        halfway.wait(30)
+        with serving(Script(answer(view()), answer(VIDEO))) as second, clients(second) as client:
+            client.job("x").download(path)
+        assert path.read_bytes() == VIDEO
+        done.set()
+        other.join()
+    assert path.read_bytes() == VIDEO
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_shall_stay_is_not_downloaded_over(
+    clients: Clients, view: View, tmp_path: Path
+) -> None:
+    path = tmp_path / "clip.mp4"
+    path.symlink_to(tmp_path / "missing")  # is there as well
+    with serving(Script(answer(view()))) as url, clients(url) as client:
+        handle = client.job("x")
+        for fetch in (handle.download, handle.download_draft):
+            with pytest.raises(FileExistsError, match=r"clip\.mp4 exists"):
+                fetch(path, overwrite=False)
+    assert path.is_symlink()
