@@ -309,6 +309,14 @@ def test_an_estimate_takes_every_option_of_a_clip(stub: Stub) -> None:
         assert given.items() <= stub.bodies[-1].items()
 
 
+@pytest.mark.parametrize("option", ["--guidance-scale", "--fps", "--seconds", "--deadline"])
+def test_a_number_that_is_none_is_refused_by_its_option(stub: Stub, option: str) -> None:
+    result = hunyuan("estimate", option, "nan" if option == "--fps" else "inf")
+    assert result.returncode == 2
+    assert option.encode() in result.stderr
+    assert stub.asked == []
+
+
 @pytest.mark.parametrize(
     ("wait", "seconds", "deadline", "verdict"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from hunyuan_runner.cli.display import (
 )
 from hunyuan_runner.cli.following import come_back, fetch, show_file
 from hunyuan_runner.cli.options import (
+    FLAGS,
     ApiKey,
     Force,
     JobId,
@@ -84,10 +86,9 @@ def estimate(
     **clip: Any,
 ) -> None:
     """Tell what a clip would take, and what to ask for if that is too much."""
+    fields = _chosen(clip | {"deadline_seconds": deadline})
     with connected(url, api_key) as client:
-        estimated = client.estimate(
-            prompt and readable(prompt), deadline_seconds=deadline, **_chosen(clip)
-        )
+        estimated = client.estimate(prompt and readable(prompt), **fields)
     if as_json:
         show_json(estimated.model_dump(mode="json"))
         return
@@ -102,11 +103,20 @@ def estimate(
 
 def _chosen(clip: dict[str, Any]) -> dict[str, Any]:
     """The fields that options were given for, as they go to the service."""
-    return {
-        name: readable(value) if isinstance(value, str) else value
-        for name, value in clip.items()
-        if value is not None
-    }
+    return {name: _sendable(name, value) for name, value in clip.items() if value is not None}
+
+
+def _sendable(name: str, value: Any) -> Any:
+    """Raises BadParameter for a number that JSON does not have."""
+    match value:
+        case str():
+            return readable(value)
+        case list():
+            return [readable(one) for one in value]
+        case float() if not math.isfinite(value):
+            option = FLAGS.get(name, f"--{name.replace('_', '-')}")
+            raise typer.BadParameter(f"{value} is not a finite number", param_hint=f"'{option}'")
+    return value
 
 
 def download(

@@ -38,7 +38,8 @@ CLIP_OPTIONS: dict[str, Any] = {
     "webhook_url": str,
     "webhook_events": list[str],
 }
-FLAGS = {"num_inference_steps": "--steps"}  # where it is not the field's name
+# Where an option has not the name of its field.
+FLAGS = {"num_inference_steps": "--steps", "deadline_seconds": "--deadline"}
 
 
 def takes_a_clip(command: Callable[..., None]) -> Callable[..., None]:
