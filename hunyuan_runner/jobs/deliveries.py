@@ -29,7 +29,7 @@ from hunyuan_runner.params import WebhookEvent
 CLAIM_MS = 30_000  # longer than any attempt takes
 CLAIM_LOCK = 0x68756E79_646C7679  # any constant of our own
 # What one sender has under way at most: for one owner, and of that for one receiver.
-PER_OWNER = 16
+PER_OWNER = 64
 PER_RECEIVER = 4
 BATCH = 200
 

@@ -34,7 +34,7 @@ from hunyuan_runner.settings import SECRET_PREFIX, Settings
 POLL_SECONDS = 1.0
 BREATH_SECONDS = 0.05  # between two looks at what is due, at least
 CATCH_UP_SECONDS = 60.0
-DELIVERIES_AT_ONCE = 64
+DELIVERIES_AT_ONCE = 128
 ATTEMPT_SECONDS = 10.0  # from the look-up of the name to the status
 LONGEST_PAUSE_SECONDS = 4 * 3600.0
 GIVE_UP_SECONDS = 24 * 3600.0
