@@ -13,14 +13,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import anyio
+import anyio.to_thread
 import httpcore
 import httpx
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
 from standardwebhooks import Webhook
-from starlette.concurrency import run_in_threadpool
 
 from hunyuan_runner import __version__
 from hunyuan_runner.jobs.database import shared_secrets
@@ -35,6 +37,7 @@ POLL_SECONDS = 1.0
 BREATH_SECONDS = 0.05  # between two looks at what is due, at least
 CATCH_UP_SECONDS = 60.0
 DELIVERIES_AT_ONCE = 128
+STORE_THREADS = 4  # of the process, and connections: the rest is for those who ask
 ATTEMPT_SECONDS = 10.0  # from the look-up of the name to the status
 LONGEST_PAUSE_SECONDS = 4 * 3600.0
 GIVE_UP_SECONDS = 24 * 3600.0
@@ -45,6 +48,7 @@ OWN_SECRET_BYTES = 32
 logger = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[bytes | str, bytes | str]]
+T = TypeVar("T")
 Render = Callable[[Delivery, Job, str | None], str]
 
 
@@ -59,6 +63,7 @@ class Sender:
         self._render = render
         self._outbox = Outbox(jobs.engine)
         self._stopping = False
+        self._catch_up_at = 0.0  # of time.monotonic()
         self._wake = asyncio.Event()  # something ended, or the sender is to stop
         self._under_way: dict[asyncio.Task[None], Delivery] = {}
         allow_private = settings.webhook_allow_private
@@ -71,6 +76,7 @@ class Sender:
 
     def start(self) -> None:
         """Call it in the event loop that is to send."""
+        self._threads = anyio.CapacityLimiter(STORE_THREADS)
         self._task = asyncio.create_task(self._send_until_stopped())
 
     async def stop(self) -> None:
@@ -80,12 +86,8 @@ class Sender:
         await self._task
 
     async def _send_until_stopped(self) -> None:
-        catch_up_at = 0.0
         while not self._stopping:
             self._wake.clear()
-            if (now := time.monotonic()) >= catch_up_at:
-                catch_up_at = now + CATCH_UP_SECONDS
-                await self._catch_up()
             await self._take_up()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
@@ -97,20 +99,12 @@ class Sender:
             await asyncio.gather(*cut_off, return_exceptions=True)
         await self._pool.aclose()
 
-    async def _catch_up(self) -> None:
-        try:
-            await run_in_threadpool(self._outbox.catch_up)
-        except Exception:
-            logger.exception("webhooks may wait for a clock that was set back")
-
     async def _take_up(self) -> None:
         room = DELIVERIES_AT_ONCE - len(self._under_way)
         if room == 0:
             return
         try:
-            attempts = await run_in_threadpool(
-                self._outbox.claim, room, list(self._under_way.values())
-            )
+            attempts = await self._in_thread(self._claim, room, list(self._under_way.values()))
         except OperationalError as error:
             logger.warning("no webhooks can be looked up, trying again: %s", reason_of(error))
             return
@@ -121,6 +115,16 @@ class Sender:
             task = asyncio.create_task(self._see_through(attempt))
             self._under_way[task] = attempt.delivery
             task.add_done_callback(self._end)
+
+    def _claim(self, room: int, under_way: list[Delivery]) -> list[Attempt]:
+        if (now := time.monotonic()) >= self._catch_up_at:
+            self._outbox.catch_up()
+            self._catch_up_at = now + CATCH_UP_SECONDS
+        return self._outbox.claim(room, under_way)
+
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        """Do what waits for the store."""
+        return await anyio.to_thread.run_sync(work, *args, limiter=self._threads)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
@@ -138,13 +142,13 @@ class Sender:
         pause = pause_after(delivery.attempts, self._settings.webhook_retry_seconds)
         pause_ms = None if pause is None else int(pause * 1000)
         try:
-            await run_in_threadpool(self._outbox.settle, attempt, outcome, pause_ms)
+            await self._in_thread(self._outbox.settle, attempt, outcome, pause_ms)
         except Exception:
             logger.exception("webhook %s: sent again when its claim has run out", delivery.id)
 
     async def _send(self, attempt: Attempt) -> Outcome:
         url = attempt.job["webhook_url"]
-        content, headers = await run_in_threadpool(self._message, attempt)
+        content, headers = await self._in_thread(self._message, attempt)
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 return Outcome(status=await self._post(url, content, headers))

@@ -38,7 +38,7 @@ from hunyuan_runner.jobs.job import Caller, Job, JobError, JobState, Webhook
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.store import Jobs
-from hunyuan_runner.jobs.webhooks import Sender, pause_after, secret_of
+from hunyuan_runner.jobs.webhooks import Render, Sender, pause_after, secret_of
 from hunyuan_runner.params import WEBHOOK_EVENTS, Stage, WebhookEvent
 from hunyuan_runner.settings import Settings
 from tests.jobs.conftest import clip, wait_for_end
@@ -86,9 +86,9 @@ def change(outbox: Outbox, **values: Any) -> None:
 
 
 @contextmanager
-def sending(jobs: Jobs, settings: Settings, **changes: Any) -> Iterator[None]:
+def sending(jobs: Jobs, settings: Settings, render: Render = render) -> Iterator[None]:
     """A sender at work, as in a front."""
-    quick = {"webhook_allow_private": True, "webhook_retry_seconds": 0.1} | changes
+    quick = {"webhook_allow_private": True, "webhook_retry_seconds": 0.1}
     with start_blocking_portal() as portal:
         sender = Sender(settings.model_copy(update=quick), jobs, render)
         portal.call(sender.start)
@@ -555,6 +555,25 @@ def test_a_silent_receiver_holds_up_nobody_else(
         over.set()
     assert told == {mine, other}
     assert len(held) < silent_jobs / 2
+
+
+@on_sqlite
+def test_a_sender_leaves_threads_for_those_who_ask(jobs: Jobs, settings: Settings) -> None:
+    at_once: list[int] = []
+    under_way: list[str] = []
+
+    def render_slowly(*told: Any) -> str:
+        under_way.append("one")
+        at_once.append(len(under_way))
+        time.sleep(0.1)
+        under_way.pop()
+        return render(*told)
+
+    for n in range(1, 13):
+        canceled(jobs, f"http://127.0.0.{n}:9/")
+    with sending(jobs, settings, render_slowly):
+        wait_until(lambda: len(at_once) >= 12)
+    assert 1 < max(at_once) <= webhooks.STORE_THREADS
 
 
 def test_no_receiver_sees_a_job_start_after_its_end(
