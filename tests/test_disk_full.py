@@ -7,20 +7,27 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.conftest import LONG, SHORT, StartService, finish, submit, wait_for
 
 SIZE = 8_000_000
+DRILL_SIZE = 60_000_000
+SLOW = {"width": 128, "height": 128, "num_frames": 9, "num_inference_steps": 60} | {
+    "step_cache": "off"  # so that there are steps left when the disk is full
+}
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
+    size = getattr(request, "param", SIZE)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     try:
         subprocess.run(mount, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
@@ -60,11 +67,8 @@ def test_a_render_sits_out_a_full_disk_and_goes_on(
     start_service: StartService, small_disk: Path
 ) -> None:
     service = start_service(HUNYUAN_DATA_DIR=str(small_disk))
-    slow = {"width": 128, "height": 128, "num_frames": 9, "num_inference_steps": 60} | {
-        "step_cache": "off"  # so that there are steps left when the disk is full
-    }
     with httpx.Client(base_url=service.url, timeout=60) as client:
-        job = wait_for(client, submit(client, **slow), lambda job: job["step"] >= 2)
+        job = wait_for(client, submit(client, **SLOW), lambda job: job["step"] >= 2)
         filler = fill(small_disk)
         # What comes first when the disk is full: storing the checkpoint, or noting the step.
         wait_for_log(service.log, "rendering goes on", "the database does not answer")
@@ -93,6 +97,59 @@ def test_frames_wait_for_room_and_fail_the_job_at_last_whose_checkpoint_is_kept(
         assert job["error"]["code"] == "disk_full"
         again = client.post(f"/api/jobs/{job['job_id']}/retry").json()
         assert finish(client, again)["resumed_from_step"] == 1
+
+
+@pytest.mark.parametrize("small_disk", [DRILL_SIZE], indirect=True)
+def test_a_full_disk_ends_no_process_and_loses_no_job(
+    start_service: StartService, small_disk: Path
+) -> None:
+    service = start_service(HUNYUAN_DATA_DIR=str(small_disk), HUNYUAN_LEASE_SECONDS="5")
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        done = finish(client, submit(client))
+        slow = wait_for(client, submit(client, **SLOW), lambda job: job["step"] >= 2)
+        waiting = submit(client)
+        family = psutil.Process(service.process.pid).children(recursive=True)
+        filler = fill(small_disk)
+
+        every_route_answers_or_is_unavailable(client, done)
+        wait_for_log(service.log, "rendering goes on", "the database does not answer")
+        assert all(process.is_running() for process in family), "a process died of the full disk"
+
+        # A front that starts on a full disk is no worse.
+        (front,) = (p for p in family if "--service-name HunyuanVideo" in " ".join(p.cmdline()))
+        front.kill()
+        front.wait(60)
+        service.wait_until_ready("/livez")
+        every_route_answers_or_is_unavailable(client, done)
+        assert all(process.is_running() for process in family if process != front)
+
+        filler.unlink()
+        service.wait_until_ready()
+        for job in (slow, waiting, submit(client)):
+            ended = finish(client, job)
+            assert ended["status"] == "completed", ended
+            assert client.get(ended["video_url"]).status_code == 200
+        assert len(client.get("/api/jobs").json()["jobs"]) == 4
+
+
+def every_route_answers_or_is_unavailable(client: httpx.Client, job: dict[str, Any]) -> None:
+    """In the service's own words; to which all that is asked for the first time belongs."""
+    job_id = job["job_id"]
+    assert client.get("/livez").status_code == 200
+    reads = [
+        *("/", "/docs", "/openapi.json", "/api/models", "/api/info", "/api/jobs", "/health"),
+        *("/metrics", "/readyz", "/v1/videos", f"/v1/videos/{job_id}", f"/api/status/{job_id}"),
+        *(f"/api/videos/{job_id}.mp4", f"/api/jobs/{job_id}/thumbnail", "/api/webhooks/secret"),
+        *(f"/api/jobs/{job_id}/events", f"/generate/status?task_id={job_id}", "/nowhere"),
+    ]
+    answers = [client.get(path) for path in reads]
+    answers += [client.post(path, json=SHORT) for path in ("/api/generate", "/api/estimate")]
+    answers += [client.post(f"/api/jobs/{job_id}/{verb}") for verb in ("cancel", "retry", "pause")]
+    for answer in answers:
+        assert answer.status_code in (200, 404, 409, 503), (answer.url, answer.text)
+        if answer.status_code == 503 and not answer.url.path.startswith("/generate/"):
+            assert answer.json()["error"]["code"] == "unavailable", answer.url
+        assert answer.status_code != 503 or int(answer.headers["Retry-After"]) > 0
 
 
 def wait_for_log(log: Path, *words: str) -> None:
