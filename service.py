@@ -73,6 +73,8 @@ ADDRESS = {} if GUARDED else {"host": "127.0.0.1"}
 
 def prepare() -> None:
     """In the server, before it starts any process: fail if that would be in vain."""
+    if os.environ.get(SERVER) == str(os.getpid()):
+        return  # called for each of the services
     try:
         require_free(*_address())
         prepare_data_folder(settings)

@@ -12,8 +12,13 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from hunyuan_runner.jobs.store import JobNotFound, Jobs
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage import open_storage, video_key
 from tests.conftest import LONG, SHORT, StartService, finish, submit, wait_for
+from tests.jobs.conftest import clip
 
 SIZE = 8_000_000
 DRILL_SIZE = 60_000_000
@@ -61,6 +66,26 @@ def test_a_full_disk_is_told_at_submit_and_leaves_no_job(
         jobs = client.get("/api/jobs").json()["jobs"]
         assert [job["job_id"] for job in jobs] == [before["job_id"]]
         submit(client)
+
+
+def test_room_can_be_made_by_deleting_a_job(small_disk: Path) -> None:
+    jobs = Jobs(Settings(data_dir=small_disk))
+    clips = open_storage(Settings(data_dir=small_disk))
+    done, waiting = jobs.submit(clip()), jobs.submit(clip())
+    jobs.cancel(done.id)
+    for job in (done, waiting):
+        clips.put(video_key(job.id), b"\0" * 500_000)
+    fill(small_disk)
+    with pytest.raises(OperationalError, match="disk is full"):
+        jobs.submit(clip())
+    with pytest.raises(OperationalError, match="disk is full"):
+        jobs.delete(waiting.id)  # which has to be certain: what it has done so far is lost by it
+    assert clips.size(video_key(waiting.id)) == 500_000
+    jobs.delete(done.id)
+    with pytest.raises(JobNotFound):
+        jobs.get(done.id)
+    jobs.submit(clip())
+    jobs.close()
 
 
 def test_a_render_sits_out_a_full_disk_and_goes_on(

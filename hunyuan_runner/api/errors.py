@@ -174,7 +174,10 @@ CODES: Mapping[str, tuple[Sequence[int], str]] = {
     "head_too_large": ((431,), "The headers are too many, or have too many bytes."),
     "internal_error": ((500,), "Something went wrong; the log has it by `X-Request-Id`."),
     "too_many_connections": ((503,), "All connections are taken; see `Retry-After`."),
-    "unavailable": ((503,), "The database is away or the disk is full; see `Retry-After`."),
+    "unavailable": (
+        (503,),
+        "The database is away or locked, or the disk full; see `Retry-After`.",
+    ),
 }
 
 GUARDED = (401, 403, 429)  # how any request that needs a key may be refused

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.clip_warning import ClipWarning
@@ -362,13 +362,25 @@ class Jobs:
 
     def delete(self, job_id: str) -> None:
         """Forget a job and its files. Raises JobNotFound, or WrongState while it is rendered."""
+        try:
+            self._delete_row(job_id)
+        except OperationalError as error:
+            if "disk is full" not in str(error) or self._settings.storage_url is not None:
+                raise
+            # To forget takes room, too: that of the job's own files, on the same disk.
+            if self.get(job_id).state not in ENDED:
+                raise
+            self._storage.delete_prefix(job_prefix(job_id))
+            self._delete_row(job_id)
+        self._storage.delete_prefix(job_prefix(job_id))
+
+    def _delete_row(self, job_id: str) -> None:
         with writing(self.engine) as connection:
             deleted = connection.execute(
                 sa.delete(jobs).where(*self._named(job_id), jobs.c.state != JobState.IN_PROGRESS)
             ).rowcount
         if not deleted:
             raise WrongState(self.get(job_id), "cancel it before deleting it")
-        self._storage.delete_prefix(job_prefix(job_id))
 
     def counts(self) -> dict[str, int]:
         """How many jobs there are in each state; those that are paused are not pending here."""
