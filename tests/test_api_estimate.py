@@ -35,10 +35,21 @@ def front(start_service: StartService, tmp_path_factory: pytest.TempPathFactory)
     )
     settings = Settings(data_dir=service.data_dir, models_dir=models, threads=2)
     jobs = Jobs(settings)
-    Lease(jobs.engine, 3600).renew(in_bf16(Profile.of_this_machine(settings)))
-    jobs.close()
+    lease = Lease(jobs.engine, 3600)
     with httpx.Client(base_url=service.url, timeout=30) as client:
+        assert "no_worker" in warned_of(client)
+        lease.renew(in_bf16(Profile.of_this_machine(settings)))
+        assert "no_worker" not in warned_of(client)
         yield client
+    jobs.close()
+
+
+def warned_of(client: httpx.Client) -> str:
+    """What the estimate warns of, and the job as well."""
+    told, job = estimate(client, **SHORT), submit(client)
+    client.delete(f"/api/jobs/{job['job_id']}")
+    assert job["warnings"] == told["warnings"]
+    return str(told["warnings"])
 
 
 def in_bf16(profile: Profile) -> Profile:

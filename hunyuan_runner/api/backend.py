@@ -19,6 +19,7 @@ from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.engine.precision import SMALL_PARAMETERS
 from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.job import Job, Webhook
+from hunyuan_runner.jobs.standing import NO_WORKER
 from hunyuan_runner.jobs.store import Jobs, Submission
 from hunyuan_runner.memory import available_bytes
 from hunyuan_runner.network import is_public, literal_address
@@ -103,6 +104,8 @@ class Backend:
         instead = self._instead(request, model, terms, quote, queue_seconds)
         too_long = queue_seconds >= (request.deadline_seconds or math.inf)
         warnings = self._warnings(params)
+        if not self.jobs.live_workers():
+            warnings.append(NO_WORKER)
         if too_long:
             warnings.append(_queue_too_long(queue_seconds))
         return Estimate(quote, queue_seconds, instead, warnings)

@@ -20,6 +20,12 @@ from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
 
+NO_WORKER = ClipWarning(
+    "no_worker",
+    "No worker is running, so nothing is rendered: the times count from when one starts. "
+    "If none does within a minute, look at the service's log, or start one by "
+    "`bentoml serve service:HunyuanRunner`.",
+)
 BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
 
 _RENDERED = sa.select(jobs).where(RUNNING)
@@ -40,14 +46,18 @@ class Standing:
             return [_view(row) for row in rows]
         forecast = self.forecast(connection)
         waiting = [row for row in rows if _waits(row)]
+        if not waiting:
+            return [_view(row, forecast) for row in rows]
         places = places_of(connection, waiting)
         ahead = self.ahead_of(connection, forecast, places)
         of_row = dict(zip(map(id, waiting), places, strict=True))
+        warnings = () if self.live_workers(connection) else (NO_WORKER,)
         views = []
         for row in rows:
-            place = of_row.get(id(row))
-            position, wait = (None, 0.0) if place is None else ahead[place]
-            views.append(_view(row, forecast, position, wait))
+            if (place := of_row.get(id(row))) is None:
+                views.append(_view(row, forecast))
+            else:
+                views.append(_view(row, forecast, *ahead[place], warnings))
         return views
 
     def view(self, connection: sa.Connection, row: sa.Row[Any]) -> Job:
@@ -58,8 +68,6 @@ class Standing:
         self, connection: sa.Connection, forecast: Forecast, places: Sequence[Place]
     ) -> Mapping[Place, tuple[int, float]]:
         """Which in the queue each of these places is, and the seconds until its turn comes."""
-        if not places:
-            return {}
         running = 0.0
         for row in connection.execute(_RENDERED):
             expectation = forecast.expect(work_of(row), row.model, row.executor_id)
@@ -94,8 +102,12 @@ def _view(
     forecast: Forecast | None = None,
     position: int | None = None,
     wait: float = 0.0,
+    warnings: tuple[ClipWarning, ...] = (),
 ) -> Job:
-    """The job of this row, which needs no forecast if it ended, where so much is ahead of it."""
+    """The job of this row, which needs no forecast if it ended, where so much is ahead of it.
+
+    The warnings are those there are beside its own.
+    """
     share = 1.0 if row.state == JobState.COMPLETED else 0.0
     eta = None
     if row.state not in ENDED:
@@ -124,7 +136,7 @@ def _view(
         completed_at=row.completed_at and time_of(row.completed_at),
         expires_at=row.expires_at and time_of(row.expires_at),
         error=JobError(row.error_code, row.error_message) if row.error_code else None,
-        warnings=tuple(ClipWarning(**warning) for warning in row.warnings or ()),
+        warnings=(*(ClipWarning(**warning) for warning in row.warnings or ()), *warnings),
         has_preview=row.has_preview,
         draft_steps=row.draft_steps,
         has_draft=row.has_draft,

@@ -396,8 +396,8 @@ class Jobs:
     def queue_seconds(self, priority: int) -> float:
         """How long a job that the caller queues now waits for its turn."""
         with reading(self.engine) as connection:
-            turn, overtakes = next_turn(connection, self._caller.name, priority)
-            place = Place(turn, "" if overtakes else _new_job_id())  # "" comes before those there
+            turn, overtaken = next_turn(connection, self._caller.name, priority)
+            place = Place(turn, _new_job_id() if overtaken is None else "")
             forecast = self._standing.forecast(connection)
             _, seconds = self._standing.ahead_of(connection, forecast, [place])[place]
         return seconds

@@ -77,10 +77,21 @@ _RUNNING_TURNS = sa.select(
 ).where(RUNNING)
 
 
-def next_turn(connection: sa.Connection, owner: str, priority: int) -> tuple[int, bool]:
-    """The turn, from 1, that comes to a job which `owner` queues now; whether it takes it over."""
-    turn, overtaken = _place(connection, owner, priority)
-    return turn, overtaken is not None
+def next_turn(connection: sa.Connection, owner: str, priority: int) -> tuple[int, int | None]:
+    """The turn, from 1, that comes to a job which `owner` queues now.
+
+    With it comes the first turn of the owner's jobs that it overtakes, if there are any.
+    """
+    waiting = connection.execute(_LANES).all()
+    at, own_at = connection.execute(_RUNNING_TURNS, {"owner": owner}).one()
+    own = [lane for lane in waiting if lane.owner == owner]
+    before = max((lane.last for lane in own if lane.priority >= priority), default=0)
+    overtaken = min((lane.first for lane in own if lane.priority < priority), default=None)
+    if overtaken is not None:
+        return max(overtaken, before + 1), overtaken
+    upcoming = min((lane.first for lane in waiting), default=1)
+    now = at if at is not None else upcoming - 1
+    return max(now, before, own_at or 0) + 1, None
 
 
 def queue_up(connection: sa.Connection, owner: str, priority: int) -> int:
@@ -88,7 +99,7 @@ def queue_up(connection: sa.Connection, owner: str, priority: int) -> int:
 
     In a transaction of `writing`, which gives the job this turn.
     """
-    turn, overtaken = _place(connection, owner, priority)
+    turn, overtaken = next_turn(connection, owner, priority)
     if overtaken is not None:
         behind = (queue.c.owner == owner, queue.c.priority < priority)
         later = turn + 1 - overtaken
@@ -102,17 +113,3 @@ def queue_up(connection: sa.Connection, owner: str, priority: int) -> int:
     of = (lanes.c.owner == owner, lanes.c.priority == priority)
     delay = connection.execute(sa.select(lanes.c.delay).where(*of)).scalar()
     return turn - (delay or 0)
-
-
-def _place(connection: sa.Connection, owner: str, priority: int) -> tuple[int, int | None]:
-    """The turn of a new job, and the first turn of those of its owner that it overtakes, if any."""
-    waiting = connection.execute(_LANES).all()
-    at, own_at = connection.execute(_RUNNING_TURNS, {"owner": owner}).one()
-    own = [lane for lane in waiting if lane.owner == owner]
-    before = max((lane.last for lane in own if lane.priority >= priority), default=0)
-    overtaken = min((lane.first for lane in own if lane.priority < priority), default=None)
-    if overtaken is not None:
-        return max(overtaken, before + 1), overtaken
-    upcoming = min((lane.first for lane in waiting), default=1)
-    now = at if at is not None else upcoming - 1
-    return max(now, before, own_at or 0) + 1, None

@@ -19,6 +19,7 @@ from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller, JobState
 from hunyuan_runner.jobs.journal import record, writing
+from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import (
     JobNotFound,
     Jobs,
@@ -28,6 +29,7 @@ from hunyuan_runner.jobs.store import (
     WrongState,
 )
 from hunyuan_runner.params import Stage
+from hunyuan_runner.profile import Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage import (
     DataFolderUnusable,
@@ -95,13 +97,33 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date(settings: Settin
     now.close()
 
 
-def test_what_was_warned_of_stays_with_the_job(jobs: Jobs) -> None:
+def test_what_was_warned_of_stays_with_the_job(jobs: Jobs, settings: Settings) -> None:
+    Lease(jobs.engine, settings.lease_seconds).renew(Profile.of_this_machine(settings))
     warnings = (ClipWarning("unknown_words", "«dog» is unknown"),)
     job = jobs.submit(clip(), warnings=warnings)
     assert job.warnings == jobs.get(job.id).warnings == warnings
     jobs.cancel(job.id)
     assert jobs.retry(job.id).warnings == warnings
     assert jobs.submit(clip()).warnings == ()
+
+
+def test_who_waits_is_warned_while_no_worker_is_there(jobs: Jobs, settings: Settings) -> None:
+    rendered, paused, canceled, waiting = (jobs.submit(clip()).id for _ in range(4))
+    assert Claim.next(jobs.engine, "a worker that just died") is not None
+    jobs.pause(paused)
+    jobs.cancel(canceled)
+
+    def warned() -> set[str]:
+        found = {job.id: [warning.code for warning in job.warnings] for job in jobs.list().jobs}
+        assert found[rendered] == found[paused] == found[canceled] == []
+        return {job_id for job_id, codes in found.items() if codes == ["no_worker"]}
+
+    assert warned() == {waiting}
+    lease = Lease(jobs.engine, settings.lease_seconds)
+    lease.renew(Profile.of_this_machine(settings))
+    assert warned() == set()
+    lease.release()
+    assert warned() == {waiting}
 
 
 def test_a_submission_repeated_many_times_at_once_is_one_job(jobs: Jobs) -> None:
