@@ -27,6 +27,7 @@ check: .venv/dev  ## lint and types
 
 fuzz: .venv/dev  ## ask every route 150 things that its document allows, and some that it does not
 	SCHEMA_EXAMPLES=150 $(BIN)/pytest tests/test_schema.py
+	$(BIN)/python -m tests.hostile
 
 soak: .venv/dev  ## kill, freeze and steer workers at random, for minutes
 	$(BIN)/python -m tests.jobs.soak

@@ -1,12 +1,30 @@
-"""Requests that are made to cost much: `make fuzz` sends them all, and times /livez beside them."""
+"""Requests that are made to cost much.
+
+`make fuzz` sends them all, some at a time, while it asks for /livez ten times a second.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
-from collections.abc import Iterator
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
 
 from hunyuan_runner.api.bodies import MAX_BODY_BYTES, MAX_FORM_BYTES, MULTIPART, URLENCODED
+from tests.conftest import serve
+
+AT_ONCE = 6
+SECONDS_EACH = 0.5
 
 JSON = "application/json"
 JSON_PATHS = ("/api/generate", "/api/estimate", "/generate/submit", "/v1/videos")
@@ -63,6 +81,9 @@ def _json_bodies() -> Iterator[tuple[str, str]]:
     yield "deep lists", "[" * size
     yield "deep objects", '{"a":' * (size // 5)
     yield "lists that are whole", '{"a":' + "[" * 400 + "]" * 400 + "}"
+    yield "open strings", '"' + r"\"," * (size // 3 - 1)
+    yield "strings", "[" + ",".join(['""'] * (size // 3 - 1)) + "]"
+    yield "backslashes", '"' + "\\" * (size - 2) + '"'
     yield "spaces", " " * size
     yield "numbers", "[" + ",".join(["1e1"] * (size // 4 - 1)) + "]"
 
@@ -90,3 +111,90 @@ def _multipart_forms() -> Iterator[tuple[str, bytes]]:
     yield "options of a header", options * (size // len(options)) + end
     yield "a preamble", b"\r\n" * (size // 2)
     yield "an image", PART.replace(b"prompt", b"input_reference") + bytes(2 * MAX_BODY_BYTES) + end
+
+
+def heads() -> Iterator[tuple[str, bytes]]:
+    """Or what comes in place of one."""
+    get = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+    post = b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    chunked = post + b"Transfer-Encoding: chunked\r\n\r\n"
+    yield "headers", get + b"a: b\r\n" * 1_000_000
+    yield "a long header", get + b"a: " + b"b" * 20_000_000
+    yield "a long URL", b"GET /" + b"a" * 20_000_000
+    yield "parameters", b"GET /api/jobs?" + b"&".join(b"%x=" % n for n in range(1000)) + get[10:]
+    yield "requests ahead", (get + b"\r\n") * 10_000
+    yield "offers", (get + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n") * 10_000
+    yield "small chunks", chunked + b"1\r\n \r\n" * MAX_BODY_BYTES + b"0\r\n\r\n"
+    yield "a chunk's extension", chunked + b"1;" + b"a" * 20_000_000
+    yield "trailers", chunked + b"1\r\n{\r\n0\r\n" + b"a: b\r\n" * 1_000_000
+    yield (
+        "a body that nobody asked for",
+        get + b"Content-Length: 20000000\r\n\r\n" + bytes(20_000_000),
+    )
+    yield "noise", bytes(range(256)) * 10_000
+
+
+def _send_raw(address: tuple[str, int], data: bytes) -> None:
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=1) as connection:
+        connection.sendall(data)
+        connection.recv(1 << 16)
+
+
+def _send(client: httpx.Client, request: Request) -> None:
+    headers = {"Content-Type": request.media_type}
+    client.post(request.path, content=request.body, headers=headers)
+
+
+def _ask_for_livez(address: tuple[str, int], milliseconds: list[float], stop: Event) -> None:
+    connection = http.client.HTTPConnection(*address)
+    while not stop.wait(0.1):
+        start = time.perf_counter()
+        connection.request("GET", "/livez")
+        connection.getresponse().read()
+        milliseconds.append((time.perf_counter() - start) * 1000)
+
+
+def _worst_beside(address: tuple[str, int], act: Callable[[], None]) -> float:
+    """Milliseconds that /livez took, at worst, while `act` was done over and over."""
+    milliseconds: list[float] = []
+    stop = Event()
+    asking = Thread(target=_ask_for_livez, args=(address, milliseconds, stop))
+    asking.start()
+    end = time.monotonic() + SECONDS_EACH
+
+    def go_on() -> None:
+        while time.monotonic() < end:
+            act()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for done in [pool.submit(go_on) for _ in range(AT_ONCE)]:
+            done.result()
+    stop.set()
+    asking.join()
+    return max(milliseconds, default=0.0)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, httpx.Client(timeout=60) as client:
+        service = serve(Path(folder), "service:HunyuanVideo", {"HUNYUAN_LOCAL_RUNNER": "false"})
+        client.base_url = service.url
+        address = client.base_url.host, client.base_url.port or 0
+        try:
+            service.wait_until_ready()
+            worst = {"nothing": _worst_beside(address, partial(time.sleep, 0.1))}
+            for request in requests():
+                worst[request.name] = _worst_beside(address, partial(_send, client, request))
+            for name, data in heads():
+                worst[name] = _worst_beside(address, partial(_send_raw, address, data))
+            assert "Traceback" not in service.log.read_text()
+        finally:
+            service.terminate()
+            service.kill()
+    print(f"The slowest answers of /livez, with {AT_ONCE} such requests at once (ms):")
+    for name in sorted(worst, key=lambda name: -worst[name])[:10]:
+        print(f"  {worst[name]:5.0f}  {name}")
+    print(f"  {worst['nothing']:5.0f}  beside nothing")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers, UploadFile
@@ -20,12 +21,15 @@ from hunyuan_runner.api.errors import ApiError
 # The longest prompts, labels and URL there can be, with every character as \ud83d\ude00: 240 kB.
 MAX_BODY_BYTES = 1 << 18
 MAX_VALUES = 256  # a request has some 40 at most
+MAX_PARSED = 10_000  # to name the field in which there are too many
 BODY_TIMEOUT_SECONDS = 20
 
 MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"
 # Two prompts, in 4 bytes a character, or 12 if escaped; the longest labels do not fit beside them.
 MAX_FORM_BYTES = {MULTIPART: 1 << 16, URLENCODED: 1 << 17}
+# The closing quote may be missing: the search would begin anew at every one before it.
+JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
 BODILESS = ("GET", "HEAD", "OPTIONS")  # no route of theirs reads a body
 IMAGE_FIELDS = {MULTIPART: b'name="input_reference', "application/json": b'"input_reference"'}
 NO_IMAGES = "is not supported, nor is any image: these models make videos from text alone"
@@ -88,6 +92,8 @@ def _too_large(
 
 def _check_json(body: bytes) -> None:
     """Raises ApiError where it is no JSON, or has more in it than any request can need."""
+    if _values(body) > MAX_PARSED and _values(JSON_STRING.sub(b"", body)) > MAX_PARSED:
+        raise overfull("values")
     try:
         parsed = json.loads(body)
     except json.JSONDecodeError as error:
@@ -99,6 +105,11 @@ def _check_json(body: bytes) -> None:
     except ValueError:  # what JSON allows and Python does not
         raise _malformed("The body has a number with too many digits.") from None
     _require_few_values(parsed)
+
+
+def _values(text: bytes) -> int:
+    """At least how many there are, if no string has one of these signs in it."""
+    return sum(text.count(sign) for sign in b"[{,")
 
 
 def _malformed(message: str) -> ApiError:

@@ -30,7 +30,7 @@ from hunyuan_runner.api.metrics import REQUESTS
 from hunyuan_runner.network import is_public, literal_address
 from hunyuan_runner.settings import Settings
 
-READ_BYTES = 1 << 16  # at once, before other connections have their turn
+READ_BYTES = 1 << 15  # at once, before other connections have their turn
 MAX_WIRE_BYTES = (
     8 * MAX_BODY_BYTES
 )  # of a request: a body of chunks of 1 byte takes 6 times its size

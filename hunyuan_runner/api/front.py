@@ -114,6 +114,7 @@ class Front:
         self._settings = settings
         self._api = create_app()
         self._api.state.settings = settings
+        self._api.openapi()  # which it keeps: the first request to need it would hold up others
         self._app: ASGIApp = self._api
         self._at_the_end = AsyncExitStack()
         self._writers = asyncio.Semaphore(WRITERS_AT_ONCE)
