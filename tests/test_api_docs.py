@@ -80,6 +80,7 @@ FILES = {
 PRINTED = {
     "Keys": r"[Tt]rue|[Ff]alse",
     "Estimate": r"in.time.*[Tt]rue|in.time.*[Ff]alse",
+    "Warnings": r"unknown_words: .*dog",
     "Events": r"it is completed|event: final",
     "List": r"{job_id}",
 }

@@ -215,6 +215,7 @@ def test_asking_needs_no_heavy_libraries() -> None:
 
 
 def test_jobs_and_estimates_carry_what_is_left_out(client: httpx.Client, service: Service) -> None:
+    finish(client, submit(client))  # a worker is there: nothing to warn of on that account
     wanted = SHORT | {"prompt": "A zebra on grass"}
     estimated = client.post("/api/estimate", json=wanted).json()["warnings"]
     job = submit(client, **wanted)
@@ -230,6 +231,9 @@ def test_jobs_and_estimates_carry_what_is_left_out(client: httpx.Client, service
     task = client.post("/generate/submit", json=wanted).json()
     created = client.post("/v1/videos", json={"prompt": "A quagga", "size": "64x64"}).json()
     jobs = {video["id"]: "okapi", task["task_id"]: "zebra", created["id"]: "quagga"}
+    assert "okapi" in video["warnings"][0]["message"]
+    told = client.get(f"/generate/status?task_id={task['task_id']}").json()
+    assert "zebra" in told["warnings"][0]["message"]
     for job_id, word in jobs.items():
         told = client.get(f"/api/status/{job_id}").json()["warnings"]
         assert f"“{word}”" in told[0]["message"]

@@ -37,7 +37,7 @@ from hunyuan_runner.api.video_request import (
     read_video_request,
     request_body,
 )
-from hunyuan_runner.api.views import JobErrorView
+from hunyuan_runner.api.views import JobErrorView, WarningView
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.jobs.job import Job, JobState
 from hunyuan_runner.jobs.store import WrongState
@@ -79,6 +79,7 @@ class Video(BaseModel):
     seconds: str = Field(description="As asked for; or else the clip's length.")
     remixed_from_video_id: str | None
     error: JobErrorView | None
+    warnings: list[WarningView] = Field(description="Ours, as of the job; see /api/status.")
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -96,6 +97,7 @@ class Video(BaseModel):
             seconds=f"{job.seconds or round(params.num_frames / params.fps, 3):.10g}",
             remixed_from_video_id=job.remixed_from,
             error=_error(job),
+            warnings=[WarningView.of(warning) for warning in job.warnings],
         )
 
 

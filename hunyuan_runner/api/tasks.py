@@ -17,7 +17,7 @@ from hunyuan_runner.api.document import CLIP_EXAMPLE, example
 from hunyuan_runner.api.errors import TASK_ROUTE, ApiError
 from hunyuan_runner.api.files import VIDEO, answers_with, file_response
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, require_json
-from hunyuan_runner.api.views import RangeView
+from hunyuan_runner.api.views import RangeView, WarningView
 from hunyuan_runner.jobs.job import Job, JobState
 from hunyuan_runner.params import GenerationRequest, Stage
 
@@ -50,6 +50,7 @@ class TaskStatus(BaseModel):
     stage: Stage | None
     queue_position: int | None
     eta_seconds: RangeView | None
+    warnings: list[WarningView]
 
     @classmethod
     def of(cls, job: Job) -> TaskStatus:
@@ -62,6 +63,7 @@ class TaskStatus(BaseModel):
             stage=job.stage,
             queue_position=job.queue_position,
             eta_seconds=RangeView.of(job.eta) if job.eta else None,
+            warnings=[WarningView.of(warning) for warning in job.warnings],
         )
 
 
