@@ -76,6 +76,8 @@ class Stub:
         if request.path.startswith("/api/jobs?") or request.path == "/api/jobs":
             page = {"jobs": self.jobs, "has_more": False, "next": None}
             reply(request, json.dumps(page).encode())
+        elif request.path.endswith("/draft"):
+            reply(request, b"the draft")
         elif request.path.startswith("/api/videos/"):
             self.before_video()
             reply(request, b"the video")
@@ -239,6 +241,21 @@ def test_the_way_back_names_the_file(stub: Stub, url: str) -> None:
     result = hunyuan("generate", "A cat", "-o", "my clip.mp4", "--force", "--no-wait")
     line = f"hunyuan download {stub.jobs[1]['job_id']} -o 'my clip.mp4' --force --url {url}"
     assert line in result.stderr.decode()
+
+
+def test_a_draft_goes_beside_the_file_and_the_way_on_names_it(
+    stub: Stub, url: str, tmp_path: Path
+) -> None:
+    job_id = stub.jobs[1]["job_id"]
+    paused = {"status": "pending", "stage": "paused", "draft_url": f"/api/jobs/{job_id}/draft"}
+    stub.jobs[1] |= paused
+    result = hunyuan("generate", "A cat", "-o", "cat.mp4", "--draft-steps", "3")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(b"cat-draft.mp4")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "cat-draft.mp4": b"the draft"
+    }
+    assert f"hunyuan resume --follow {job_id} -o cat.mp4 --url {url}" in result.stderr.decode()
 
 
 def test_the_service_may_be_named_before_the_command_and_without_a_scheme(

@@ -104,20 +104,18 @@ def _tell_how_to_go_on(
     client: HunyuanClient, handle: JobHandle, destination: Destination, as_json: bool
 ) -> None:
     """Fetch the draft where -o names a place for files, and say what may be done next."""
-    job, draft = handle.job, None
+    job = handle.job
+    fetches = bool(job.draft_url) and destination.output is not None
     err.print(f"Paused behind step {job.step} of {job.num_inference_steps}.")
-    if job.draft_url:
-        if destination.output is not None:
-            draft = drafted(destination.path(job))
-            handle.download_draft(draft, overwrite=destination.force)
-        else:
-            place = followed(job.draft_url, client.base_url)
-            come_back(client, handle, "download --draft", f"Its draft is at {place}. To fetch it:")
+    if job.draft_url and not fetches:
+        place = followed(job.draft_url, client.base_url)
+        come_back(client, handle, "download --draft", f"Its draft is at {place}. To fetch it:")
     why = "To finish the clip and fetch it:"
     come_back(client, handle, "resume --follow", why, destination)
     come_back(client, handle, "cancel", "To drop it:")
-    if draft is not None:
-        show_file(job, draft, as_json)
+    if fetches:
+        draft = drafted(destination.path(job))
+        show_file(job, handle.download_draft(draft, overwrite=destination.force), as_json)
     elif as_json:
         show_json(job.model_dump(mode="json"))
 
