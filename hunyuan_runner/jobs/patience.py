@@ -29,7 +29,7 @@ class Patience:
         modulation = architecture.modulation_parameters * BYTES_PER_PARAMETER
         # What the stages read of the model's files; how long that takes is not predicted.
         self._read_bytes = {
-            Stage.LOADING: weights,
+            Stage.LOADING: 2 * weights,  # once to verify them
             Stage.DENOISING: modulation,
             Stage.PUBLISHING: weights,  # for the manifest, which has their hashes
         }
