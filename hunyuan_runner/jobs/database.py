@@ -23,6 +23,8 @@ MAX_OVERFLOW = (
     20  # connections beyond the pool's 5: more than there are writers, which may all wait
 )
 CONNECT_SECONDS = 5  # for Postgres to answer a new connection
+SILENCE_SECONDS = 60  # that Postgres bears in a transaction, unless it is a writer's
+WRITERS_SILENCE = "hunyuan.writers_silence"  # a variable of each connection: milliseconds
 SCHEMA_LOCK = 0x68756E79  # any constant of our own: serialises schema creation on Postgres
 
 _metadata = sa.MetaData()
@@ -295,11 +297,14 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 def _limit_waits(silence_seconds: float) -> Callable[[Any, object], None]:
     """What has Postgres end the transaction of a host that falls silent in its midst.
 
-    Its locks would otherwise be held until TCP notices, for two hours, while all others wait. Nor
-    does one wait for ever for a lock that is held by another program.
+    Its locks would otherwise be held until TCP notices, for two hours, while all others wait. Who
+    holds the lock of all writers may be silent for `silence_seconds` (journal.writing puts that
+    into force), others for longer: a reader on a busy host holds nobody up. Nor does one wait for
+    ever for a lock that is held by another program.
     """
     limit = (
-        f"SET idle_in_transaction_session_timeout = {round(silence_seconds * 1000)};"
+        f"SET idle_in_transaction_session_timeout = {SILENCE_SECONDS * 1000};"
+        f"SET {WRITERS_SILENCE} = {round(silence_seconds * 1000)};"
         f"SET lock_timeout = {BUSY_SECONDS * 1000}"
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hunyuan_runner.jobs.database import events, jobs, now_ms
+from hunyuan_runner.jobs.database import WRITERS_SILENCE, events, jobs, now_ms
 from hunyuan_runner.jobs.deliveries import owe
 from hunyuan_runner.jobs.job import ENDED, Job
 
@@ -78,6 +78,15 @@ class JournalPage:
     has_more: bool
 
 
+# A writer that falls silent, see database.WRITERS_SILENCE, loses the lock.
+_LOCK = sa.select(
+    sa.func.set_config(
+        "idle_in_transaction_session_timeout", sa.func.current_setting(WRITERS_SILENCE), True
+    ),
+    sa.func.pg_advisory_xact_lock(ORDER_LOCK),
+)
+
+
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction that changes jobs' rows and records it; one at a time, in all processes.
@@ -89,7 +98,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver would at the first change
         else:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ORDER_LOCK)))
+            connection.execute(_LOCK)
         yield connection
 
 

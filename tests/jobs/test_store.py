@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
+from hunyuan_runner.jobs.database import reading
 from hunyuan_runner.jobs.job import Caller, JobState
 from hunyuan_runner.jobs.journal import record, writing
 from hunyuan_runner.jobs.lease import Lease
@@ -318,6 +319,14 @@ def test_a_host_that_falls_silent_in_its_write_holds_up_nobody(
     with pytest.raises(sa.exc.OperationalError):
         write.__exit__(None, None, None)
     silent.close()
+
+
+@where_hosts_share_a_database
+def test_a_reader_on_a_busy_host_may_be_silent_for_longer(jobs: Jobs) -> None:
+    with reading(jobs.engine) as connection:
+        connection.execute(sa.text("SELECT 1"))
+        time.sleep(1.5 * LEASE_SECONDS)
+        assert connection.execute(sa.text("SELECT 1")).scalar() == 1
 
 
 @where_hosts_share_a_database
