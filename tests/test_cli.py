@@ -522,3 +522,18 @@ def test_a_service_open_to_the_network_needs_keys(tmp_path: Path) -> None:
     )
     assert result.returncode == 1
     assert "hunyuan keys new" in result.stderr
+
+
+def test_all_that_waits_is_canceled_when_that_is_agreed_to(
+    client: httpx.Client, running_job: dict[str, Any]
+) -> None:
+    waiting = [submit(client, **LONG)["job_id"] for _ in range(2)]
+    assert hunyuan("cancel", "--all", input="n\n").returncode == 1
+    assert done("cancel", "--all", input="y\n").strip() == "canceled 2 jobs"
+    assert {status_of(client, job_id) for job_id in waiting} == {"canceled"}
+    assert done("cancel", "--all", "--yes") == "canceled 0 jobs\n"
+    assert status_of(client, running_job["job_id"]) == "in_progress"
+    for wrong in ((), ("--all", waiting[0])):
+        refused = hunyuan("cancel", *wrong)
+        assert refused.returncode == 2
+        assert "--all" in refused.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,6 +41,7 @@ from hunyuan_runner.api.requests import (
     require_json,
 )
 from hunyuan_runner.api.views import (
+    Canceled,
     EstimateView,
     Health,
     HostView,
@@ -74,6 +75,17 @@ class JobsQuery(BaseModel):
     limit: int = Field(20, ge=1, le=100, description="Jobs per page.")
     after: str | None = Field(
         None, pattern=JOB_ID_PATTERN, description="A job id: the page begins behind it."
+    )
+
+
+class CancelQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal[JobState.PENDING, JobState.IN_PROGRESS] = Field(
+        JobState.PENDING, description="Those that wait, or those that are rendered."
+    )
+    all_users: bool = Field(
+        False, description="With an admin's key, everybody's; otherwise your own all the same."
     )
 
 
@@ -187,6 +199,18 @@ def list_jobs(query: Annotated[JobsQuery, Query()], backend: FromBackend) -> Job
     """Jobs, the newest first, a page at a time."""
     page = backend.jobs.list(state=query.status, limit=query.limit, after=query.after)
     return JobList.of(page, backend.base)
+
+
+@router.post(
+    "/api/jobs/cancel",
+    tags=["jobs"],
+    operation_id="cancel_jobs",
+    responses=refusals(422, 503),
+)
+def cancel_jobs(query: Annotated[CancelQuery, Query()], backend: FromBackend) -> Canceled:
+    """End all of your jobs that wait, up to 500 at once: while `has_more`, ask again."""
+    canceled, has_more = backend.jobs.cancel_all(query.status, everybody=query.all_users)
+    return Canceled(canceled=canceled, has_more=has_more)
 
 
 @router.post(

@@ -225,6 +225,13 @@ class PreviewView(BaseModel):
         return cls(job_id=job.id, preview_url=preview_url(job.id, base))
 
 
+class Canceled(BaseModel):
+    """What became of a request to cancel many jobs."""
+
+    canceled: int = Field(description="How many jobs were.")
+    has_more: bool = Field(description="Whether more are left: ask again.")
+
+
 class JobList(BaseModel):
     """A page of jobs, the newest first."""
 

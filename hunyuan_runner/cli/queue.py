@@ -64,9 +64,27 @@ def status(
         show(job_facts(handle.job, client.base_url))
 
 
-def cancel(job_ids: JobIds, url: Url = "", api_key: ApiKey = None) -> None:
+def cancel(
+    job_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="One job's id or several.")
+    ] = None,
+    waiting: Annotated[
+        bool, typer.Option("--all", help="Every job of yours that waits, paused ones too.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = "",
+    api_key: ApiKey = None,
+) -> None:
     """Stop jobs that wait or are being rendered."""
-    _each(url, api_key, job_ids, JobHandle.cancel, "canceled")
+    if waiting == bool(job_ids):
+        raise typer.BadParameter("Name the jobs to cancel, or give --all, not both.")
+    if job_ids:
+        _each(url, api_key, job_ids, JobHandle.cancel, "canceled")
+        return
+    _agree("Cancel all of your jobs that wait?", yes)
+    with connected(url, api_key) as client:
+        canceled = client.cancel_all()
+    out.print(f"canceled {canceled} {'job' if canceled == 1 else 'jobs'}")
 
 
 def retry(job_id: JobId, url: Url = "", api_key: ApiKey = None) -> None:
@@ -106,15 +124,21 @@ def delete(
     api_key: ApiKey = None,
 ) -> None:
     """Delete jobs and their files."""
-    if not yes:
-        what = "this job" if len(job_ids) == 1 else f"these {len(job_ids)} jobs"
-        try:
-            agreed = typer.confirm(f"Delete {what} and all files?", err=True)
-        except typer.Abort as interrupt:
-            raise typer.Exit(EXIT_INTERRUPTED) from interrupt
-        if not agreed:
-            raise typer.Exit(EXIT_REFUSED)
+    what = "this job" if len(job_ids) == 1 else f"these {len(job_ids)} jobs"
+    _agree(f"Delete {what} and all files?", yes)
     _each(url, api_key, job_ids, JobHandle.delete, "deleted")
+
+
+def _agree(question: str, yes: bool) -> None:
+    """Ask, unless the answer was given. Raises typer.Exit if it is no."""
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort as interrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from interrupt
+    if not agreed:
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def _each(

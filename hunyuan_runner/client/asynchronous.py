@@ -95,6 +95,15 @@ class AsyncHunyuanClient:
         """All jobs, the newest first."""
         return self._do(self._protocol.jobs(status))
 
+    async def cancel_all(self, status: Status = "pending") -> int:
+        """End all of your jobs that are `pending`, or those `in_progress`; how many there were."""
+        total = 0
+        while True:
+            answer = await self._ask(calls.cancel_jobs(status))
+            total += answer.canceled
+            if not answer.has_more:
+                return total
+
     def events(self) -> AsyncIterator[Event]:
         """What happens to all of your jobs from now on, new ones included."""
         return self._do(self._protocol.events())

@@ -101,6 +101,15 @@ class HunyuanClient:
         """All jobs, the newest first."""
         return self._do(self._protocol.jobs(status))
 
+    def cancel_all(self, status: Status = "pending") -> int:
+        """End all of your jobs that are `pending`, or those `in_progress`; how many there were."""
+        total = 0
+        while True:
+            answer = self._ask(calls.cancel_jobs(status))
+            total += answer.canceled
+            if not answer.has_more:
+                return total
+
     def events(self) -> Iterator[Event]:
         """What happens to all of your jobs from now on, new ones included."""
         return self._do(self._protocol.events())

@@ -12,7 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from hunyuan_runner.client.errors import unexpected
-from hunyuan_runner.client.views import Estimate, Info, Job, JobPage, Status
+from hunyuan_runner.client.views import Canceled, Estimate, Info, Job, JobPage, Status
 from hunyuan_runner.manifest import PublishedManifest
 
 T = TypeVar("T")
@@ -88,6 +88,11 @@ def list_jobs(status: Status | None, limit: int | None, after: str | None) -> Ca
 def change_job(job_id: str, action: Action) -> Call[Job]:
     request = Request("POST", f"/api/jobs/{_segment(job_id)}/{action}")
     return Call(request, _reading(Job), repeatable=False)
+
+
+def cancel_jobs(status: Status) -> Call[Canceled]:
+    request = Request("POST", "/api/jobs/cancel", query={"status": status})
+    return Call(request, _reading(Canceled), repeatable=False)
 
 
 def delete_job(job_id: str) -> Call[None]:

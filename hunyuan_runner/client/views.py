@@ -164,6 +164,13 @@ class JobPage(View):
     next: str | None
 
 
+class Canceled(View):
+    """How many jobs were canceled at once, and whether more are left."""
+
+    canceled: int
+    has_more: bool
+
+
 class Quote(View):
     """What a clip costs by itself."""
 

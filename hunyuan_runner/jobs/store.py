@@ -53,6 +53,7 @@ from hunyuan_runner.storage import JOBS_PREFIX, job_prefix, open_storage
 PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
 EXPIRED_PER_SWEEP = 1000
+CANCELED_AT_ONCE = 500
 EVENTS_PER_PAGE = 500  # more than one job has, unless it starts over and over
 EVENTS_LOOKED_AT = 10_000  # for a page: those of other users are passed over
 
@@ -303,21 +304,42 @@ class Jobs:
         Raises JobNotFound or WrongState.
         """
         with writing(self.engine) as connection:
-            canceled = connection.execute(
-                sa.update(jobs)
-                .where(*self._named(job_id), jobs.c.state.not_in(ENDED))
-                .values(
-                    state=JobState.CANCELED,
-                    completed_at=now_ms(),
-                    expires_at=expiry(self.engine, self._settings),
-                )
-                .returning(jobs)
-            ).first()
-            if canceled is not None:
-                record(connection, canceled, Change.STATE)
-        if canceled is None:
+            canceled = self._cancel(connection, *self._named(job_id), jobs.c.state.not_in(ENDED))
+        if not canceled:
             raise WrongState(self.get(job_id), "only a pending or running job can be canceled")
-        return self._view(canceled)
+        return self._view(canceled[0])
+
+    def cancel_all(
+        self, state: JobState, *, everybody: bool = False, limit: int = CANCELED_AT_ONCE
+    ) -> tuple[int, bool]:
+        """End the caller's jobs in this state, or with `everybody` all that the caller sees.
+
+        So many at once, the newest first: how many were, and whether there are more.
+        """
+        of = self._visible() if everybody else (jobs.c.owner == self._caller.name,)
+        found = sa.select(jobs.c.id).where(jobs.c.state == state, *of).order_by(jobs.c.id.desc())
+        with writing(self.engine) as connection:
+            job_ids = connection.execute(found.limit(limit + 1)).scalars().all()
+            canceled = self._cancel(connection, jobs.c.id.in_(job_ids[:limit]))
+        return len(canceled), len(job_ids) > limit
+
+    def _cancel(
+        self, connection: sa.Connection, *of: sa.ColumnElement[bool]
+    ) -> Sequence[sa.Row[Any]]:
+        """End these jobs. Their rows after it."""
+        update = (
+            sa.update(jobs)
+            .where(*of)
+            .values(
+                state=JobState.CANCELED,
+                completed_at=now_ms(),
+                expires_at=expiry(self.engine, self._settings),
+            )
+        )
+        canceled = connection.execute(update.returning(jobs)).all()
+        for row in canceled:
+            record(connection, row, Change.STATE)
+        return canceled
 
     def retry(self, job_id: str) -> Job:
         """Queue a failed or canceled job again; it goes on from its last checkpoint.

@@ -248,3 +248,11 @@ def test_what_is_proposed_for_a_deadline_can_be_asked_for_as_it_is(hunyuan: Any)
         assert better.in_time
         assert better.alternatives == ()
     assert late.alternatives
+
+
+def test_all_that_waits_is_canceled_in_one_call(hunyuan: Any, running_job: dict[str, Any]) -> None:
+    waiting = [hunyuan.generate(**SHORT) for _ in range(3)]
+    assert hunyuan.cancel_all() == 3
+    assert {handle.refresh().status for handle in waiting} == {"canceled"}
+    assert hunyuan.cancel_all() == 0
+    assert hunyuan.job(running_job["job_id"]).job.status == "in_progress"

@@ -14,7 +14,8 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.estimate import WORK_FIELDS, Work
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
-from hunyuan_runner.jobs.job import Caller, Job
+from hunyuan_runner.jobs.deliveries import Outbox
+from hunyuan_runner.jobs.job import Caller, Job, JobState, Webhook
 from hunyuan_runner.jobs.queue_sums import BITS, TURNS
 from hunyuan_runner.jobs.store import JobNotFound, Jobs, WrongState
 from hunyuan_runner.jobs.turns import WAITING, delay_of
@@ -159,6 +160,29 @@ def test_a_page_is_asked_for_as_one_however_many_jobs_are_on_it(jobs: Jobs) -> N
         assert len(jobs.events_after(0).events) == 2 * TURNS
     assert asked[0] == asked[1]
     assert len(seen) <= asked[0] + 2
+
+
+def test_all_that_waits_is_canceled_in_parts_and_nobody_else_s(jobs: Jobs) -> None:
+    ana, bo = (jobs.seen_by(Caller(name)) for name in ("ana", "bo"))
+    admin = jobs.seen_by(Caller("root", sees_all=True))
+    waiting = [ana.submit(clip(), webhook=Webhook("http://a.example", ("canceled",))).id]
+    waiting += [ana.submit(clip()).id for _ in range(4)]
+    rendered = Claim.next(jobs.engine, "a worker")
+    assert rendered is not None
+    ana.pause(waiting[1])
+    other = bo.submit(clip()).id
+    assert admin.cancel_all(JobState.PENDING) == (0, False)
+    assert ana.cancel_all(JobState.PENDING, everybody=True, limit=3) == (3, True)
+    assert ana.cancel_all(JobState.PENDING, limit=3) == (1, False)
+    assert ana.cancel_all(JobState.PENDING) == (0, False)
+    assert jobs.get(rendered.job_id).state is JobState.IN_PROGRESS
+    assert ana.cancel_all(JobState.IN_PROGRESS) == (1, False)
+    assert jobs.get(other).queue_position == 1
+    assert_places_are_exact(jobs)
+    ended = [event.job.id for event in ana.events_after(0).events if event.final]
+    assert sorted(ended) == sorted(waiting)
+    assert [one.event for one in Outbox(jobs.engine).of_job(waiting[0])] == ["canceled"]
+    assert admin.cancel_all(JobState.PENDING, everybody=True) == (1, False)
 
 
 def test_other_users_events_are_passed_over_a_part_at_a_time(
