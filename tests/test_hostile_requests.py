@@ -74,6 +74,14 @@ def test_the_longest_request_that_is_valid_is_not_too_large(client: httpx.Client
     assert answer.json()["error"]["param"] == "num_frames"
 
 
+def test_a_text_of_nothing_but_commas_is_read(client: httpx.Client) -> None:
+    commas = {"prompt": "," * 4000, "negative_prompt": "," * 4000}
+    labels = {f"{n:02}{',' * 62}": "," * 512 for n in range(16)}
+    request = SHORT | commas | {"metadata": labels, "num_frames": 50}
+    answer = client.post("/api/generate", json=request)
+    assert answer.json()["error"]["param"] == "num_frames"
+
+
 def test_the_field_with_too_many_values_is_named(client: httpx.Client) -> None:
     answer = client.post(
         "/api/generate", json=SHORT | {"metadata": {str(n): "" for n in range(999)}}
