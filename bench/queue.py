@@ -35,13 +35,18 @@ BATCH = 5_000
 EVENTS_PER_PAGE = 500
 EXPIRED = 100
 CLIP = {"prompt": "A cat walks on grass"}
-BOUNDS = {"a page of 100 jobs": "50 ms", "submit": "10 ms", "submit that overtakes all": "10 ms"}
+BOUNDS = {
+    "a page of 100 that wait": "50",
+    "one from the middle": "50",
+    "submit": "10",
+    "submit that overtakes all": "10",
+}
 
 TEMPLATE = """\
 ## A long queue
 
 `python -m bench queue`: medians (and the 95th percentile) of {times} calls each, in ms, while so
-many jobs of {owners} users and {priorities} priorities wait; all but the last rows over HTTP.
+many jobs of {owners} users and {priorities} priorities wait; all but the last four rows over HTTP.
 
 | | {columns} | bound |
 |---|{rules}---|
@@ -112,9 +117,8 @@ def _over_http(settings: Settings, key: str, ids: list[str]) -> dict[str, str]:
             return client.post("/api/generate", json=CLIP | fields)
 
         return {
-            "a page of 100 jobs": _times(get("/api/jobs?limit=100")),
-            "a page of what waits": _times(get("/api/jobs?limit=100&status=pending")),
-            "a page from the middle": _times(get(f"/api/jobs?limit=100&after={next(middle)}")),
+            "a page of 100 that wait": _times(get("/api/jobs?limit=100&status=pending")),
+            "one from the middle": _times(get(f"/api/jobs?limit=100&after={next(middle)}")),
             "submit": _times(submit),
             "submit that overtakes all": _times(lambda: submit(priority=10)),
             "status of the last": _times(get(f"/api/status/{own[-1]}")),

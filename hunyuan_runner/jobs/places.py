@@ -21,6 +21,22 @@ class Place(NamedTuple):
     job_id: str
 
 
+class _Stretches(NamedTuple):
+    """Some of a lane's, one after the other."""
+
+    owner: str
+    priority: int
+    delay: int
+    first: int
+    last: int
+
+    def turns(self, at_most: int) -> dict[str, Any]:
+        """What _WITHIN takes, up to a turn as it comes."""
+        last = min((self.last + 1) * TURNS - 1, at_most - self.delay)
+        of = {"owner": self.owner, "priority": self.priority}
+        return of | {"first": self.first * TURNS, "last": last}
+
+
 class Sum(NamedTuple):
     """So many jobs of one model, and all their work."""
 
@@ -45,34 +61,18 @@ _BETWEEN = sa.select(
     queue.c.model,
     *_COLUMNS,
 ).where(sa.bindparam("first") <= _END, sa.bindparam("last") >= _START)
-_around = (
-    sa.select(queue.c.owner, queue.c.priority, queue.c.stretch)
-    .where(
-        sa.tuple_(queue.c.owner, queue.c.priority, queue.c.stretch).in_(
-            sa.bindparam("stretches", expanding=True)
-        )
-    )
-    .distinct()
-    .subquery()
-)
-_begins = _around.c.stretch * TURNS
-_WITHIN = (
-    sa.select(
-        jobs.c.id,
-        (jobs.c.turn + delay_of(_around)).label("turn"),
-        jobs.c.model,
-        sa.literal(1),
-        *(jobs.c[name] for name in WORK_FIELDS),
-    )
-    .join(
-        _around,
-        sa.and_(
-            jobs.c.owner == _around.c.owner,
-            jobs.c.priority == _around.c.priority,
-            jobs.c.turn.between(_begins, _begins + (TURNS - 1)),
-        ),
-    )
-    .where(WAITING)
+# Asked lane by lane: where one range is looked for, every database takes the index.
+_WITHIN = sa.select(
+    jobs.c.id,
+    jobs.c.turn,
+    jobs.c.model,
+    sa.literal(1),
+    *(jobs.c[name] for name in WORK_FIELDS),
+).where(
+    WAITING,
+    jobs.c.owner == sa.bindparam("owner"),
+    jobs.c.priority == sa.bindparam("priority"),
+    jobs.c.turn.between(sa.bindparam("first"), sa.bindparam("last")),
 )
 _DELAYS = sa.select(lanes.c.owner, lanes.c.priority, lanes.c.delay)
 
@@ -92,18 +92,17 @@ def ahead_of(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, 
     for model, *counted in connection.execute(_BEFORE, span):
         _add(sums, model, counted)
     pieces: list[tuple[Place, str, Sequence[float]]] = []
-    around = set()
+    around: list[_Stretches] = []
     for owner, priority, stretch, start, model, *counted in connection.execute(_BETWEEN, span):
         next_place = bisect_left(turns, start)
         if next_place < len(turns) and turns[next_place] < start + TURNS:
-            around.add((owner, priority, stretch))
+            around.append(_Stretches(owner, priority, start - stretch * TURNS, stretch, stretch))
         else:
             pieces.append((Place(start, ""), model, counted))
-    if around:
-        for job_id, turn, model, *counted in connection.execute(
-            _WITHIN, {"stretches": list(around)}
-        ):
-            pieces.append((Place(turn, job_id), model, counted))
+    for found_around in _joined(around):
+        rows = connection.execute(_WITHIN, found_around.turns(at_most=turns[-1]))
+        for job_id, turn, model, *counted in rows:
+            pieces.append((Place(turn + found_around.delay, job_id), model, counted))
     pieces.sort(key=lambda piece: piece[0], reverse=True)
     found: dict[Place, Mapping[str, Sum]] = {}
     for place in ordered:
@@ -112,6 +111,18 @@ def ahead_of(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, 
             _add(sums, model, sizes)
         found[place] = {model: Sum(int(jobs), Work(*work)) for model, (jobs, *work) in sums.items()}
     return found
+
+
+def _joined(stretches: Sequence[_Stretches]) -> list[_Stretches]:
+    """The same, those together that follow one another; a stretch has a row for each model."""
+    joined: list[_Stretches] = []
+    for one in sorted(stretches):
+        before = joined[-1] if joined else None
+        if before and before[:3] == one[:3] and one.first <= before.last + 1:
+            joined[-1] = before._replace(last=one.last)
+        else:
+            joined.append(one)
+    return joined
 
 
 def _add(sums: dict[str, list[float]], model: str, counted: Sequence[float]) -> None:
