@@ -35,8 +35,14 @@ from hunyuan_runner.catalogue import (
     TRANSFORMER,
     Model,
 )
+from hunyuan_runner.prompts.tokens import (
+    CLIP,
+    LLAMA,
+    TokenizerUnusable,
+    open_tokenizer,
+    require_usable,
+)
 from hunyuan_runner.settings import Settings, get_settings
-from hunyuan_runner.tokens import CLIP, LLAMA, TokenizerUnusable, open_tokenizer, require_usable
 from hunyuan_runner.weights import (
     DOWNLOAD_NOTE,
     INDEX_SUFFIX,

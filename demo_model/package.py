@@ -15,7 +15,7 @@ from diffusers import (
 
 from demo_model.captions import known_words
 from demo_model.text import TextEncoders
-from hunyuan_runner.known_words import FILE
+from hunyuan_runner.prompts.words import FILE
 from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256
 
 FLOW_SHIFT = 5.0

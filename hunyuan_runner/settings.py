@@ -184,7 +184,9 @@ class Settings(BaseSettings):
         10_000, ge=1, description="Jobs that may wait per key; more are answered 429."
     )
     public_url: Annotated[str | None, AfterValidator(_valid_public_url)] = Field(
-        None, description="https://… that links begin with, behind a proxy; default: none, paths."
+        None,
+        description="Address of the service as users see it, path included; default: links are "
+        "paths.",
     )
     max_connections: int | None = Field(
         None, ge=1, description="Connections in all; default: as file descriptors allow, to 2,000."

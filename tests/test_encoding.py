@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from transformers import CLIPTokenizer, LlamaTokenizerFast
 
-from hunyuan_runner import tokens
 from hunyuan_runner.engine.checkpoint import (
     Checkpoint,
     Conditioning,
@@ -38,8 +37,9 @@ from hunyuan_runner.host import cpu_name, package_versions
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.profile import Profile
+from hunyuan_runner.prompts import tokens
+from hunyuan_runner.prompts.template import CROP_START, TEMPLATE
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.template import CROP_START, TEMPLATE
 from tests import double, tiny
 from tests.conftest import ROOT, Service, StartService, finish, submit
 

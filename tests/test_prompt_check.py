@@ -20,10 +20,9 @@ from transformers import CLIPTokenizer
 
 from demo_model.captions import caption, known_words
 from demo_model.scenes import random_scene
-from hunyuan_runner import known_words as module
 from hunyuan_runner.clip_warning import ClipWarning
-from hunyuan_runner.known_words import KnownWords
-from hunyuan_runner.prompt_check import PromptCheck
+from hunyuan_runner.prompts.check import PromptCheck
+from hunyuan_runner.prompts.words import FILE, KnownWords
 from hunyuan_runner.settings import BUNDLED_MODELS
 from tests import double, tiny
 from tests.conftest import SHORT, Service, finish, submit
@@ -60,7 +59,7 @@ def test_what_the_demo_model_was_trained_on_is_known() -> None:
 
 
 def test_what_it_knows_is_what_its_captions_are_written_from() -> None:
-    assert json.loads((DEMO / module.FILE).read_text()) == known_words()
+    assert json.loads((DEMO / FILE).read_text()) == known_words()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ def test_many_unknown_words_make_a_message_of_bounded_length(check: PromptCheck)
 def readers() -> list[psutil.Process]:
     """The processes that read prompts for this one."""
     children = psutil.Process().children()
-    return [child for child in children if "hunyuan_runner.reader" in child.cmdline()]
+    return [child for child in children if "hunyuan_runner.prompts.reader" in child.cmdline()]
 
 
 def test_the_check_of_a_prompt_that_is_short_starts_no_process(
@@ -194,7 +193,7 @@ def test_a_model_without_tokenizers_has_nothing_to_warn_of(
 def test_the_reading_process_ends_with_the_one_that_asks(model_dir: Path) -> None:
     program = (
         "import os, sys, psutil; from pathlib import Path;"
-        "from hunyuan_runner.reader import Reader;"
+        "from hunyuan_runner.prompts.reader import Reader;"
         "Reader().unread(Path(sys.argv[1]), 'x y ' * 99);"
         "print(psutil.Process().children()[0].pid, flush=True); os._exit(0)"
     )
@@ -207,7 +206,7 @@ def test_the_reading_process_ends_with_the_one_that_asks(model_dir: Path) -> Non
 
 def test_asking_needs_no_heavy_libraries() -> None:
     program = (
-        "import sys; import hunyuan_runner.prompt_check; "
+        "import sys; import hunyuan_runner.prompts.check; "
         "print(*{'torch', 'numpy', 'transformers', 'tokenizers'} & {*sys.modules})"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -31,7 +31,7 @@ from hunyuan_runner.params import (
     GenerationParams,
     GenerationRequest,
 )
-from hunyuan_runner.prompt_check import PromptCheck
+from hunyuan_runner.prompts.check import PromptCheck
 from hunyuan_runner.quotes import (
     MAX_ALTERNATIVES,
     Alternative,

@@ -12,7 +12,7 @@ import torch
 from hunyuan_runner.engine.sealed import Damaged, seal, unseal
 from hunyuan_runner.engine.step_cache import Velocities
 from hunyuan_runner.params import GenerationParams
-from hunyuan_runner.tokens import encoding_digest
+from hunyuan_runner.prompts.tokens import encoding_digest
 
 FORMAT = "hunyuan-runner checkpoint 1"
 FINGERPRINTED_BYTES = 1 << 20

@@ -122,7 +122,7 @@ class Child:
 def describe_failure(error: Exception, request: Generate) -> Failed:
     """What the client is told; the traceback is in the log."""
     from hunyuan_runner.engine.parts import ModelIncomplete
-    from hunyuan_runner.tokens import TokenizerUnusable
+    from hunyuan_runner.prompts.tokens import TokenizerUnusable
 
     if isinstance(error, ModelIncomplete):
         model = request.params.model

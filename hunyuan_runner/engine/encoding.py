@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from hunyuan_runner.engine.checkpoint import Conditioning
-from hunyuan_runner.template import CROP_START, LLAMA_TOKENS, TEMPLATE
-from hunyuan_runner.tokens import CLIP, LLAMA, require_usable
+from hunyuan_runner.prompts.template import CROP_START, LLAMA_TOKENS, TEMPLATE
+from hunyuan_runner.prompts.tokens import CLIP, LLAMA, require_usable
 
 Encoder = TypeVar("Encoder", bound=PreTrainedModel)
 

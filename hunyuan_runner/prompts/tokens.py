@@ -14,7 +14,13 @@ from pathlib import Path
 
 from tokenizers import Encoding, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from hunyuan_runner.template import CLIP_TOKENS, CROP_START, LLAMA_TOKENS, TEMPLATE, most_tokens
+from hunyuan_runner.prompts.template import (
+    CLIP_TOKENS,
+    CROP_START,
+    LLAMA_TOKENS,
+    TEMPLATE,
+    most_tokens,
+)
 
 LLAMA, CLIP = "tokenizer", "tokenizer_2"  # their folders in a model's
 FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json")

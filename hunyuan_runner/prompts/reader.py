@@ -60,7 +60,7 @@ class Reader:
         self._connection, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hunyuan_runner.reader", str(theirs.fileno())],
+                [sys.executable, "-m", "hunyuan_runner.prompts.reader", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # prompts do not belong into a log
@@ -79,7 +79,7 @@ class Reader:
 
 def main(descriptor: str) -> None:
     """Answer until the other end is closed, or long silent."""
-    from hunyuan_runner.tokens import TokenizerUnusable, unread
+    from hunyuan_runner.prompts.tokens import TokenizerUnusable, unread
 
     os.nice(NICENESS)
     connection = Connection(int(descriptor))

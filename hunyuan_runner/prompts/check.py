@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hunyuan_runner.clip_warning import ClipWarning
-from hunyuan_runner.known_words import KnownWords
 from hunyuan_runner.params import GenerationParams
-from hunyuan_runner.reader import Reader
-from hunyuan_runner.template import CLIP_TOKENS, LLAMA_TOKENS, most_tokens
+from hunyuan_runner.prompts.reader import Reader
+from hunyuan_runner.prompts.template import CLIP_TOKENS, LLAMA_TOKENS, most_tokens
+from hunyuan_runner.prompts.words import KnownWords
 
 QUOTED_WORDS, QUOTED_LETTERS = 8, 30  # of words that are not known
 QUOTED_BEGINNING, QUOTED_END = 120, 60  # characters of what is cut off

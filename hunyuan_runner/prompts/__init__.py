@@ -1,0 +1,1 @@
+"""How prompts are put to the text encoders, and what those leave out. No torch here."""
