@@ -53,7 +53,11 @@ class Weights(Protocol):
 
 
 class StoredWeights:
-    """The tensors of a folder's safetensors files, read when they are asked for."""
+    """The tensors of a folder's safetensors files, read when they are asked for.
+
+    Copied out of the file, where they lie at any address: products of floats that are aligned
+    differently have other last bits on some CPUs, such as Zen 4.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises FileNotFoundError if there are none, SafetensorError if one is broken, ValueError
@@ -69,7 +73,7 @@ class StoredWeights:
         # Opened anew, because what was read of an open file stays in memory.
         with safe_open(self._file_of[name], framework="pt") as file:
             tensor: torch.Tensor = file.get_tensor(name)
-        return tensor
+            return tensor.clone()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._file_of)
@@ -169,7 +173,8 @@ def _load_quantized(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3D
         _from_tensors(kind, load_file(folder / _block_file(number)), "")
         for number, kind in enumerate(kinds)
     )
-    return _assemble(config, StoredWeights(folder), blocks, load_file(folder / REST), kernels)
+    rest = {name: tensor.clone() for name, tensor in load_file(folder / REST).items()}
+    return _assemble(config, StoredWeights(folder), blocks, rest, kernels)
 
 
 def _assemble(
