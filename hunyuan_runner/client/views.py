@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -100,7 +100,9 @@ class Job(View):
 
     @property
     def ended(self) -> bool:
-        return self.completed_at is not None or self.status in ("completed", "failed", "canceled")
+        if self.status in get_args(Status):
+            return self.status in ("completed", "failed", "canceled")
+        return self.completed_at is not None  # in a state of a newer service
 
     @property
     def paused(self) -> bool:
