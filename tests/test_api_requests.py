@@ -188,3 +188,9 @@ def test_an_unknown_path_and_a_wrong_method_are_told_apart(client: httpx.Client)
     answer = client.put("/api/generate", json=SHORT)
     assert "POST" in error_of(answer, 405)["message"]
     assert answer.headers["Allow"] == "POST"
+
+
+def test_a_path_of_its_own_takes_no_methods_of_a_job_s(client: httpx.Client) -> None:
+    assert client.get("/api/jobs/cancel").headers["Allow"] == "POST"
+    assert client.get("/api/jobs/some-job/cancel").headers["Allow"] == "POST"
+    assert client.post("/api/jobs/some-job").headers["Allow"] == "DELETE"

@@ -420,10 +420,13 @@ def _operation(request: Request) -> tuple[str, str]:
 def _methods(request: Request) -> set[str]:
     """What this path takes: it may be served by several routes, of which Starlette names one."""
     documented = request.app.openapi()["paths"]
+    asked = request.scope["path"]
+    if asked in documented:  # itself, and no job of that name
+        return {method.upper() for method in documented[asked]}
     return {
         method.upper()
         for path, operations in documented.items()
-        if compile_path(path)[0].fullmatch(request.scope["path"])
+        if compile_path(path)[0].fullmatch(asked)
         for method in operations
     }
 
