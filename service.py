@@ -38,12 +38,12 @@ os.environ["BENTOML_RESULT_STORE"] = ":memory:"
 
 from hunyuan_runner import __version__
 from hunyuan_runner.jobs.opening import StoreUnusable, require_usable, when_it_opens
-from hunyuan_runner.listening import CannotListen, require_free
 from hunyuan_runner.logs import configure_logging
+from hunyuan_runner.machine.listening import CannotListen, require_free
+from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.params import GenerationRequest
-from hunyuan_runner.parent import die_with
 from hunyuan_runner.settings import get_settings
-from hunyuan_runner.storage import DataFolderUnusable, prepare_data_folder
+from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folder
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from bench import blocks, clips, front, load, quality, queue, quotes, vae
-from hunyuan_runner.host import cpu_name
+from hunyuan_runner.machine.host import cpu_name
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 BENCHMARKS: dict[str, Callable[[], str]] = {

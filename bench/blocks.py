@@ -30,7 +30,7 @@ from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
 from hunyuan_runner.engine.calibrate import Bench
 from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, PackedHeads, load_kernels
 from hunyuan_runner.engine.quantize import modulation_names, pack_linear, quantized_blocks
-from hunyuan_runner.host import cpp_compiler, usable_cores
+from hunyuan_runner.machine.host import cpp_compiler, usable_cores
 
 HEADS, HEAD_WIDTH, MLP_RATIO = 24, 128, 4.0
 WIDTH = HEADS * HEAD_WIDTH

@@ -33,11 +33,11 @@ from hunyuan_runner.catalogue import MODELS, QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.engine.calibrate import measure as measure_rates
 from hunyuan_runner.engine.checkpoint import Checkpoint, fingerprint
 from hunyuan_runner.engine.events import Event, Preview, StageStarted, StepFinished
-from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.process import EngineProcess
-from hunyuan_runner.estimate import Work
-from hunyuan_runner.host import usable_cores
+from hunyuan_runner.machine.host import usable_cores
+from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.settings import BUNDLED_MODELS, Settings
 
 MODEL = "hunyuanvideo"

@@ -39,8 +39,8 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
-from hunyuan_runner.engine.precision import Precision
-from hunyuan_runner.host import usable_cores
+from hunyuan_runner.machine.host import usable_cores
+from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.schedule import StepCache
 

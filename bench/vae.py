@@ -19,7 +19,7 @@ from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoPipeline
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder, dtype_here
 from hunyuan_runner.engine.vae import Tiling
-from hunyuan_runner.host import usable_cores
+from hunyuan_runner.machine.host import usable_cores
 from hunyuan_runner.settings import BUNDLED_MODELS
 
 LARGE_CLIP = (640, 480, 61)  # is decoded in several tiles

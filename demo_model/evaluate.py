@@ -28,7 +28,7 @@ from PIL import Image
 
 from demo_model.captions import COLOUR_WORDS, USUAL_COLOUR, caption
 from demo_model.scenes import DIRECTIONS, NONE, PALETTE, Array, Scene, all_shape_scenes
-from hunyuan_runner.host import cpu_name
+from hunyuan_runner.machine.host import cpu_name
 
 MODEL_DIR = Path(__file__).parent.parent / "models" / "demo"
 

@@ -24,7 +24,7 @@ from demo_model.latents import Basis, fit_basis
 from demo_model.package import write_package
 from demo_model.pool import Pool, Size, draw_pool
 from demo_model.text import load_text, train_text
-from hunyuan_runner.host import cpu_name
+from hunyuan_runner.machine.host import cpu_name
 
 ROOT = Path(__file__).parent.parent
 TEXT_STEPS = 450

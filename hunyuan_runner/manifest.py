@@ -15,7 +15,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.host import cpu_name, package_versions
+from hunyuan_runner.machine.host import cpu_name, package_versions
 from hunyuan_runner.params import GenerationParams
 from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256, weight_files
 

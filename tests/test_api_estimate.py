@@ -12,7 +12,7 @@ import pytest
 
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from tests.conftest import LONG, SHORT, StartService, submit
 
@@ -53,7 +53,7 @@ def warned_of(client: httpx.Client) -> str:
 
 
 def in_bf16(profile: Profile) -> Profile:
-    from hunyuan_runner.engine.precision import Precision
+    from hunyuan_runner.machine.precision import Precision
 
     models = {
         name: replace(ability, precision=Precision.BF16, reason="for a test")

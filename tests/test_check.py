@@ -19,8 +19,7 @@ import httpx
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from hunyuan_runner import check
-from hunyuan_runner.check import MARK, Outcome, Report, examine
+from hunyuan_runner.cli.examination import MARK, Outcome, Report, examine
 from hunyuan_runner.client import ServiceUnavailable
 from tests.conftest import Service, StartService
 from tests.stub_server import Answer, reply, serving
@@ -237,7 +236,7 @@ def test_a_job_whose_id_never_came_is_deleted_too(service: Service, client: http
 def test_a_proxy_that_keeps_events_back_is_found_out(
     service: Service, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "EVENT_SECONDS", 1.0)
+    monkeypatch.setattr("hunyuan_runner.cli.examination.EVENT_SECONDS", 1.0)
     given_up = threading.Event()
 
     def wait(_: BaseHTTPRequestHandler) -> None:

@@ -16,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 
 from hunyuan_runner.jobs.store import JobNotFound, Jobs
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import open_storage, video_key
+from hunyuan_runner.storage.keys import video_key
+from hunyuan_runner.storage.opening import open_storage
 from tests.conftest import LONG, SHORT, StartService, finish, submit, wait_for
 from tests.jobs.conftest import clip
 

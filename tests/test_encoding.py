@@ -30,15 +30,15 @@ from hunyuan_runner.engine.events import Resumed, StepFinished
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
-from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.prompts import PromptCache
 from hunyuan_runner.engine.sealed import seal, unseal
-from hunyuan_runner.host import cpu_name, package_versions
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.machine.host import cpu_name, package_versions
+from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.prompts import tokens
 from hunyuan_runner.prompts.template import CROP_START, TEMPLATE
+from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from tests import double, tiny
 from tests.conftest import ROOT, Service, StartService, finish, submit

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from hunyuan_runner import estimate
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.engine.precision import Precision
-from hunyuan_runner.estimate import (
+from hunyuan_runner.machine.precision import Precision
+from hunyuan_runner.params import GenerationRequest, Stage
+from hunyuan_runner.quoting import estimate
+from hunyuan_runner.quoting.estimate import (
     TIMED_STAGES,
     Correction,
     Expectation,
@@ -20,7 +21,6 @@ from hunyuan_runner.estimate import (
     guess,
     progress,
 )
-from hunyuan_runner.params import GenerationRequest, Stage
 from hunyuan_runner.settings import BUNDLED_MODELS
 
 MODEL = MODELS["hunyuanvideo"]

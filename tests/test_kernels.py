@@ -22,8 +22,8 @@ from hunyuan_runner.engine.kernels import (
     PackedHeads,
     load_kernels,
 )
-from hunyuan_runner.engine.precision import Cpu, Precision
 from hunyuan_runner.engine.quantize import load_transformer, pack_linear, quantize
+from hunyuan_runner.machine.precision import Cpu, Precision
 from hunyuan_runner.settings import BUNDLED_MODELS
 from tests import tiny
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from hunyuan_runner.listening import CannotListen, address_of, http_url, require_free
+from hunyuan_runner.machine.listening import CannotListen, address_of, http_url, require_free
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])

@@ -16,7 +16,7 @@ TOO_LATE = "parent.die_with(os.getppid() + 1)"
 
 CHILD = """
 import os, threading, time
-from hunyuan_runner import parent
+from hunyuan_runner.machine import parent
 print(os.getpid(), flush=True)
 {}
 print("goes on", flush=True)

@@ -8,7 +8,7 @@ import pytest
 
 from hunyuan_runner.engine import parts as module
 from hunyuan_runner.engine.parts import ModelIncomplete, Parts
-from hunyuan_runner.engine.precision import Precision
+from hunyuan_runner.machine.precision import Precision
 from tests import tiny
 
 

@@ -14,10 +14,10 @@ import torch
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine import calibrate as benchmark
-from hunyuan_runner.engine.precision import Precision
-from hunyuan_runner.estimate import GUESS_SPREAD, MEASURED_SPREAD, Rates
 from hunyuan_runner.jobs import calibration
-from hunyuan_runner.profile import MEASURED_FILE, Profile, keep_measured, load_measured
+from hunyuan_runner.machine.precision import Precision
+from hunyuan_runner.quoting.estimate import GUESS_SPREAD, MEASURED_SPREAD, Rates
+from hunyuan_runner.quoting.profile import MEASURED_FILE, Profile, keep_measured, load_measured
 from hunyuan_runner.settings import BUNDLED_MODELS, Settings
 
 DEMO = MODELS["demo"]

@@ -15,8 +15,8 @@ from hunyuan_runner.engine.checkpoint import Conditioning
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
-from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.prompts import PromptCache
+from hunyuan_runner.machine.precision import Precision
 from tests import tiny
 
 

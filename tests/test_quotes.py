@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from hunyuan_runner.catalogue import MODELS, Model
-from hunyuan_runner.engine.precision import Precision
-from hunyuan_runner.estimate import Rates, Work, expect
-from hunyuan_runner.memory import peak_bytes, transformer_bytes
+from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, GenerationRequest
-from hunyuan_runner.profile import Ability, Profile
-from hunyuan_runner.quotes import (
+from hunyuan_runner.quoting.estimate import Rates, Work, expect
+from hunyuan_runner.quoting.memory import peak_bytes, transformer_bytes
+from hunyuan_runner.quoting.profile import Ability, Profile
+from hunyuan_runner.quoting.quotes import (
     MAX_ALTERNATIVES,
     SHAPE_TOLERANCE,
     Alternative,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from hunyuan_runner.scratch import Scratch
+from hunyuan_runner.machine.scratch import Scratch
 
 OWNER = """
 import sys
 from pathlib import Path
-from hunyuan_runner.scratch import Scratch
+from hunyuan_runner.machine.scratch import Scratch
 
 scratch = Scratch(Path(sys.argv[1]))
 folder = scratch.folder / "tmp1234"

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from hunyuan_runner.listening import require_free
+from hunyuan_runner.machine.listening import require_free
 from tests.conftest import (
     ROOT,
     Service,

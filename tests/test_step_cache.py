@@ -15,9 +15,9 @@ from hunyuan_runner.engine.events import Event, StepFinished
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
-from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.engine.step_cache import Predictor, Velocities, predicting
+from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 from tests import tiny
 

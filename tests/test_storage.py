@@ -15,17 +15,16 @@ from typing import Any
 import pytest
 from obstore.store import MemoryStore
 
-from hunyuan_runner import bucket
-from hunyuan_runner import storage as storage_module
-from hunyuan_runner.bucket import Bucket
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import (
+from hunyuan_runner.storage import bucket
+from hunyuan_runner.storage.bucket import Bucket
+from hunyuan_runner.storage.folder import Folder
+from hunyuan_runner.storage.opening import open_storage
+from hunyuan_runner.storage.protocol import (
     STREAM_CHUNK_BYTES,
-    Folder,
     ObjectNotFound,
     Storage,
     StorageFailed,
-    open_storage,
 )
 
 
@@ -127,7 +126,7 @@ def test_deleting_a_jobs_files_leaves_no_folder(tmp_path: Path) -> None:
 PUTTING = """
 import os, sys
 from pathlib import Path
-from hunyuan_runner.storage import Folder
+from hunyuan_runner.storage.folder import Folder
 
 fifo = Path(sys.argv[2])  # of which nothing comes
 Folder(Path(sys.argv[1])).put("jobs/1/video.mp4", fifo)
@@ -137,7 +136,7 @@ Folder(Path(sys.argv[1])).put("jobs/1/video.mp4", fifo)
 def test_a_put_whose_process_was_killed_leaves_nothing_once_another_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage_module, "LOCKING_SECONDS", 0)
+    monkeypatch.setattr("hunyuan_runner.storage.folder.LOCKING_SECONDS", 0)
     root, fifo = tmp_path / "objects", tmp_path / "fifo"
     os.mkfifo(fifo)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -14,7 +14,7 @@ from hunyuan_runner.engine import decoder as decoding
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder
 from hunyuan_runner.engine.vae import Tiling, choose_tiling, tile_bytes
-from hunyuan_runner.host import available_memory_bytes, memory_bytes
+from hunyuan_runner.machine.host import available_memory_bytes, memory_bytes
 from hunyuan_runner.settings import BUNDLED_MODELS
 
 LEVEL = 2 / 255  # of the 8 bits that a frame's values are stored in

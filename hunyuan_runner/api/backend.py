@@ -16,12 +16,10 @@ from hunyuan_runner.api.errors import NOT_OPEN, ApiError, unavailable
 from hunyuan_runner.api.links import lasting_base
 from hunyuan_runner.catalogue import MODELS, Model, download_command
 from hunyuan_runner.clip_warning import ClipWarning
-from hunyuan_runner.engine.precision import SMALL_PARAMETERS
-from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.job import Job, Webhook
 from hunyuan_runner.jobs.standing import NO_WORKER
 from hunyuan_runner.jobs.store import Jobs, Submission
-from hunyuan_runner.memory import available_bytes
+from hunyuan_runner.machine.precision import SMALL_PARAMETERS
 from hunyuan_runner.network import is_public, literal_address
 from hunyuan_runner.params import (
     MAX_PIXEL_FRAMES,
@@ -32,7 +30,9 @@ from hunyuan_runner.params import (
     GenerationRequest,
 )
 from hunyuan_runner.prompts.check import PromptCheck
-from hunyuan_runner.quotes import (
+from hunyuan_runner.quoting.estimate import Work
+from hunyuan_runner.quoting.memory import available_bytes
+from hunyuan_runner.quoting.quotes import (
     MAX_ALTERNATIVES,
     Alternative,
     Estimate,
@@ -42,7 +42,8 @@ from hunyuan_runner.quotes import (
     in_time,
 )
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import Storage, open_storage
+from hunyuan_runner.storage.opening import open_storage
+from hunyuan_runner.storage.protocol import Storage
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from hunyuan_runner.api.document import reference, schema_of
 from hunyuan_runner.api.views import AlternativeView, RangeView
 from hunyuan_runner.jobs.deliveries import DeliveryNotFound
 from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
-from hunyuan_runner.quotes import Alternative
-from hunyuan_runner.storage import NO_ROOM, ObjectNotFound, StorageFailed
+from hunyuan_runner.quoting.quotes import Alternative
+from hunyuan_runner.storage.protocol import NO_ROOM, ObjectNotFound, StorageFailed
 
 TASK_ROUTE = "/generate"
 RETRY_AFTER_SECONDS = 5

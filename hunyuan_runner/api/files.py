@@ -12,14 +12,14 @@ from starlette.responses import Response, StreamingResponse
 
 from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.jobs.job import Job
-from hunyuan_runner.storage import (
-    Storage,
+from hunyuan_runner.storage.keys import (
     animation_key,
     draft_key,
     spritesheet_key,
     thumbnail_key,
     video_key,
 )
+from hunyuan_runner.storage.protocol import Storage
 
 # A browser shows a file that is opened by itself in a page of its own making. Our policy binds that
 # page, too: it may load the file and lay it out, and nothing else. (`sandbox` would keep Chromium

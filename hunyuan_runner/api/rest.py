@@ -56,11 +56,11 @@ from hunyuan_runner.api.views import (
     RunnerView,
 )
 from hunyuan_runner.catalogue import MODELS, Model
-from hunyuan_runner.host import cpu_name, memory_bytes, package_versions, usable_cores
 from hunyuan_runner.jobs.job import JobState
+from hunyuan_runner.machine.host import cpu_name, memory_bytes, package_versions, usable_cores
 from hunyuan_runner.manifest import PublishedManifest
 from hunyuan_runner.params import MAX_PIXEL_FRAMES, EstimateRequest, GenerationRequest, Stage
-from hunyuan_runner.storage import manifest_key, preview_key
+from hunyuan_runner.storage.keys import manifest_key, preview_key
 
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength")
 

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from hunyuan_runner.clip_warning import ClipWarning, WarningCode
-from hunyuan_runner.engine.precision import Precision
-from hunyuan_runner.estimate import Range
 from hunyuan_runner.jobs.job import Job, JobState
 from hunyuan_runner.jobs.store import Page
+from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import Fps, GenerationParams, PresetName, Stage
-from hunyuan_runner.profile import Profile
-from hunyuan_runner.quotes import Alternative, Estimate, Quote, in_time
+from hunyuan_runner.quoting.estimate import Range
+from hunyuan_runner.quoting.profile import Profile
+from hunyuan_runner.quoting.quotes import Alternative, Estimate, Quote, in_time
 from hunyuan_runner.schedule import StepCache
 
 

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hunyuan_runner.check import Outcome, Report
+from hunyuan_runner.cli.examination import Outcome, Report
 from hunyuan_runner.cli.tables import Cell, Facts, Listing
 from hunyuan_runner.client import Alternative, ClipWarning, Estimate, Eta, Job
 from hunyuan_runner.client.address import followed

@@ -16,7 +16,6 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from hunyuan_runner.check import examine
 from hunyuan_runner.cli.connection import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
@@ -25,11 +24,18 @@ from hunyuan_runner.cli.connection import (
     connected,
 )
 from hunyuan_runner.cli.display import err, out, outcome_table, progress, rounded, show, show_json
+from hunyuan_runner.cli.examination import examine
 from hunyuan_runner.cli.options import ApiKey, Json, Url, chosen_url
 from hunyuan_runner.cli.tables import Facts, Listing
 from hunyuan_runner.client import DEFAULT_HOST, DEFAULT_PORT, ServiceUnavailable
 from hunyuan_runner.client.address import without_password
-from hunyuan_runner.listening import MAX_PORT, CannotListen, address_of, http_url, require_free
+from hunyuan_runner.machine.listening import (
+    MAX_PORT,
+    CannotListen,
+    address_of,
+    http_url,
+    require_free,
+)
 
 STOP_SECONDS = 30  # that the service gets for answers and a job under way, once it is asked to stop
 
@@ -111,7 +117,7 @@ def serve(
     """Run the service on this machine."""
     # Only here: whoever asks a service far away needs nothing of what runs one.
     from hunyuan_runner.settings import get_settings
-    from hunyuan_runner.storage import DataFolderUnusable, prepare_data_folder
+    from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folder
 
     try:
         settings = get_settings()

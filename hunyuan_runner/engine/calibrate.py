@@ -36,12 +36,12 @@ from hunyuan_runner.engine.kernels import (
     PackedLinear,
     load_kernels,
 )
-from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.quantize import pack_linear
 from hunyuan_runner.engine.transformer import DTYPES, UnmaskedAttention
-from hunyuan_runner.estimate import MEASURED_SPREAD, Rates
-from hunyuan_runner.host import cpp_compiler
-from hunyuan_runner.parent import die_with
+from hunyuan_runner.machine.host import cpp_compiler
+from hunyuan_runner.machine.parent import die_with
+from hunyuan_runner.machine.precision import Precision
+from hunyuan_runner.quoting.estimate import MEASURED_SPREAD, Rates
 
 NICENESS = 10  # as the engine's
 ENOUGH_SECONDS = 1.5  # of timing some things in turns

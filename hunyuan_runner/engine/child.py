@@ -22,10 +22,10 @@ from hunyuan_runner.catalogue import download_command
 from hunyuan_runner.engine import exhaustion
 from hunyuan_runner.engine.events import Event, Failed, StageStarted
 from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
-from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.logs import configure_logging
+from hunyuan_runner.machine.parent import die_with
+from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import Stage
-from hunyuan_runner.parent import die_with
 from hunyuan_runner.settings import LogFormat
 from hunyuan_runner.weights import WeightsAltered, verify_weights
 

@@ -21,9 +21,9 @@ from diffusers import AutoencoderKLHunyuanVideo
 from torch import nn
 from torch.nn import functional
 
-from hunyuan_runner.engine.precision import Precision, vae_precision
-from hunyuan_runner.host import cpu_flags
-from hunyuan_runner.memory import PIECE_BYTES
+from hunyuan_runner.machine.host import cpu_flags
+from hunyuan_runner.machine.precision import Precision, vae_precision
+from hunyuan_runner.quoting.memory import PIECE_BYTES
 
 PIECE_FRAMES = 4
 STATISTICS_ROWS = 4096

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from hunyuan_runner.host import cpu_flags, cpu_name
+from hunyuan_runner.machine.host import cpu_flags, cpu_name
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hunyuan_runner.engine.events import Event
-from hunyuan_runner.engine.precision import Precision
+from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 
 

@@ -25,8 +25,8 @@ from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.engine import transformer
 from hunyuan_runner.engine.decoder import Decoder, dtype_here
 from hunyuan_runner.engine.encoding import load_encoders
-from hunyuan_runner.engine.precision import BYTES_PER_PARAMETER, SMALL_PARAMETERS, Precision
-from hunyuan_runner.host import available_memory_bytes
+from hunyuan_runner.machine.host import available_memory_bytes
+from hunyuan_runner.machine.precision import BYTES_PER_PARAMETER, SMALL_PARAMETERS, Precision
 from hunyuan_runner.weights import weight_files
 
 logger = logging.getLogger(__name__)

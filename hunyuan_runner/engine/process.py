@@ -20,10 +20,10 @@ from hunyuan_runner.engine import exhaustion
 from hunyuan_runner.engine.channel import Channel, Closed
 from hunyuan_runner.engine.events import Event, Failed, Finished, StageStarted, StepFinished
 from hunyuan_runner.engine.messages import Generate, Halted, Stop
-from hunyuan_runner.engine.precision import Cpu, Precision, choose
-from hunyuan_runner.host import usable_cores
+from hunyuan_runner.machine.host import usable_cores
+from hunyuan_runner.machine.precision import Cpu, Precision, choose
+from hunyuan_runner.machine.scratch import Scratch
 from hunyuan_runner.params import GenerationParams, Stage
-from hunyuan_runner.scratch import Scratch
 from hunyuan_runner.settings import Settings
 
 logger = logging.getLogger(__name__)

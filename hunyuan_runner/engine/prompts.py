@@ -18,7 +18,7 @@ import torch
 
 from hunyuan_runner.engine.checkpoint import Conditioning, model_fingerprint
 from hunyuan_runner.engine.sealed import Damaged, seal, unseal
-from hunyuan_runner.host import cpu_name, package_versions
+from hunyuan_runner.machine.host import cpu_name, package_versions
 from hunyuan_runner.prompts.tokens import encoding_digest
 
 MAX_BYTES = 512 * 2**20  # of the files in the folder

@@ -13,9 +13,9 @@ from diffusers.models.transformers.transformer_hunyuan_video import HunyuanVideo
 from hunyuan_runner.catalogue import TRANSFORMER
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
 from hunyuan_runner.engine.kernels import KernelsUnavailable, load_kernels
-from hunyuan_runner.engine.precision import Precision
 from hunyuan_runner.engine.quantize import load_transformer
-from hunyuan_runner.host import cpp_compiler
+from hunyuan_runner.machine.host import cpp_compiler
+from hunyuan_runner.machine.precision import Precision
 
 logger = logging.getLogger(__name__)
 

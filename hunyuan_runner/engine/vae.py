@@ -13,8 +13,8 @@ import torch
 
 from hunyuan_runner.engine.decoder import Decoder
 from hunyuan_runner.engine.exhaustion import is_out_of_memory
-from hunyuan_runner.host import memory_bytes
-from hunyuan_runner.memory import FEATURE_MAPS, PIECE_BYTES, PIECES
+from hunyuan_runner.machine.host import memory_bytes
+from hunyuan_runner.quoting.memory import FEATURE_MAPS, PIECE_BYTES, PIECES
 
 logger = logging.getLogger(__name__)
 

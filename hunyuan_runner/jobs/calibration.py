@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pydantic import TypeAdapter
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.estimate import Rates
-from hunyuan_runner.host import usable_cores
-from hunyuan_runner.profile import Profile, keep_measured, load_measured, measured_key
+from hunyuan_runner.machine.host import usable_cores
+from hunyuan_runner.quoting.estimate import Rates
+from hunyuan_runner.quoting.profile import Profile, keep_measured, load_measured, measured_key
 from hunyuan_runner.settings import Settings
 
 TIMEOUT_SECONDS = 180  # it takes up to 30, where nothing else wants the cores

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.job import JobError, JobState
 from hunyuan_runner.jobs.journal import Change, record, writing
@@ -21,6 +20,7 @@ from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.standing import work_of
 from hunyuan_runner.jobs.turns import FIRST, HANDED_BACK, RUNNING
 from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.quoting.estimate import Work
 
 Expiry = int | sa.ColumnElement[int]  # in milliseconds since the epoch
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from hunyuan_runner.estimate import WORK_FIELDS
 from hunyuan_runner.jobs import queue_sums
+from hunyuan_runner.quoting.estimate import WORK_FIELDS
 from hunyuan_runner.settings import Settings
 
 if TYPE_CHECKING:

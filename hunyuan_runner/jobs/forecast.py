@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.estimate import Correction, Expectation, Work, expect, first_correction
 from hunyuan_runner.jobs.database import corrections, upsert, workers
 from hunyuan_runner.params import Stage
-from hunyuan_runner.profile import Ability, Profile
+from hunyuan_runner.quoting.estimate import Correction, Expectation, Work, expect, first_correction
+from hunyuan_runner.quoting.profile import Ability, Profile
 
 _CORRECTIONS = sa.select(corrections)
 Subject = tuple[str, str, str]  # what a correction is of: basis, model and precision

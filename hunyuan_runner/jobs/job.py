@@ -7,8 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from hunyuan_runner.clip_warning import ClipWarning
-from hunyuan_runner.estimate import Range
 from hunyuan_runner.params import GenerationParams, Stage, WebhookEvent
+from hunyuan_runner.quoting.estimate import Range
 
 
 class JobState(StrEnum):

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hunyuan_runner.jobs.database import clock, jobs, workers
 from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.turns import HANDED_BACK, RUNNING
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.quoting.profile import Profile
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hunyuan_runner.catalogue import Model
 from hunyuan_runner.engine.events import Event, PartFinished, StageStarted
-from hunyuan_runner.estimate import Expectation
 from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.quoting.estimate import Expectation
 
 # As many times longer than it should at most may something take: machines are busy, and swap.
 GENEROSITY = 10

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from hunyuan_runner.engine.process import GenerationFailed
 from hunyuan_runner.media import MediaError
-from hunyuan_runner.storage import NO_ROOM, StorageFailed
+from hunyuan_runner.storage.protocol import NO_ROOM, StorageFailed
 
 DISK_FULL = "The worker's disk is full."
 PAUSES = (1, 2, 4, 8, 15, 30)  # seconds after each try; the last one from then on

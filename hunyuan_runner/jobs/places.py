@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from hunyuan_runner.estimate import WORK_FIELDS, Work
 from hunyuan_runner.jobs.database import jobs, lanes, queue
 from hunyuan_runner.jobs.queue_sums import TURNS
 from hunyuan_runner.jobs.turns import WAITING, delay_of
+from hunyuan_runner.quoting.estimate import WORK_FIELDS, Work
 
 
 class Place(NamedTuple):

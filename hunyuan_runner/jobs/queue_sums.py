@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from hunyuan_runner.estimate import WORK_FIELDS
+from hunyuan_runner.quoting.estimate import WORK_FIELDS
 
 BITS = 6
 TURNS = 1 << BITS  # that a row sums up

@@ -28,16 +28,14 @@ from hunyuan_runner.engine.process import (
     Stopped,
 )
 from hunyuan_runner.frame_file import FrameFile
-from hunyuan_runner.host import package_versions
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.perseverance import persevere
+from hunyuan_runner.machine.host import package_versions
 from hunyuan_runner.manifest import TAG, Manifest, PublishedManifest
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import (
-    ObjectNotFound,
-    Storage,
+from hunyuan_runner.storage.keys import (
     animation_key,
     checkpoint_key,
     draft_key,
@@ -47,6 +45,7 @@ from hunyuan_runner.storage import (
     thumbnail_key,
     video_key,
 )
+from hunyuan_runner.storage.protocol import ObjectNotFound, Storage
 
 CLAIM_CHECK_SECONDS = 1.0
 PAUSE_TICK_SECONDS = 0.1

@@ -8,16 +8,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hunyuan_runner import estimate
 from hunyuan_runner.clip_warning import ClipWarning
-from hunyuan_runner.estimate import Expectation, Range, Work
 from hunyuan_runner.jobs.database import clock, jobs, now_ms, time_of, workers
 from hunyuan_runner.jobs.forecast import Forecast
 from hunyuan_runner.jobs.job import ENDED, Job, JobError, JobState, Webhook
 from hunyuan_runner.jobs.places import Place, ahead_of, places_of
 from hunyuan_runner.jobs.turns import RUNNING
 from hunyuan_runner.params import GenerationParams, Stage
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.quoting import estimate
+from hunyuan_runner.quoting.estimate import Expectation, Range, Work
+from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 
 NO_WORKER = ClipWarning(

@@ -21,7 +21,6 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.clip_warning import ClipWarning
-from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.database import (
     jobs,
     now_ms,
@@ -47,8 +46,10 @@ from hunyuan_runner.jobs.retention import Passage, expiry
 from hunyuan_runner.jobs.standing import Standing
 from hunyuan_runner.jobs.turns import RUNNING, WAITING, next_turn, queue_up
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Stage
+from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import JOBS_PREFIX, job_prefix, open_storage
+from hunyuan_runner.storage.keys import JOBS_PREFIX, job_prefix
+from hunyuan_runner.storage.opening import open_storage
 
 PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end

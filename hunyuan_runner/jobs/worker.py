@@ -22,9 +22,10 @@ from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
 from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.params import Stage
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import checkpoint_key, draft_key, open_storage, preview_key
+from hunyuan_runner.storage.keys import checkpoint_key, draft_key, preview_key
+from hunyuan_runner.storage.opening import open_storage
 
 HEARTBEATS_PER_LEASE = 4
 SWEEP_SECONDS = 60

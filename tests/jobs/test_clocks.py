@@ -14,7 +14,7 @@ from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import JobNotFound, Jobs
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from tests.jobs.conftest import clip
 

@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.estimate import Work
 from hunyuan_runner.jobs.forecast import learn
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.params import Stage
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.quoting.estimate import Work
+from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from tests.jobs.conftest import clip
 

@@ -6,9 +6,9 @@ import pytest
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.events import PartFinished, StageStarted
-from hunyuan_runner.estimate import Expectation
 from hunyuan_runner.jobs.patience import GENEROSITY, Patience
 from hunyuan_runner.params import GenerationParams, GenerationRequest, Stage
+from hunyuan_runner.quoting.estimate import Expectation
 
 LEAST = 600.0
 SECONDS = {Stage.ENCODING: 10.0, Stage.DENOISING: 20_000.0, Stage.DECODING: 3_000.0}

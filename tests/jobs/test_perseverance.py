@@ -11,7 +11,7 @@ import pytest
 from hunyuan_runner.engine.process import GenerationFailed, Stopped
 from hunyuan_runner.jobs.perseverance import TRIES, persevere
 from hunyuan_runner.media import MediaError
-from hunyuan_runner.storage import StorageFailed
+from hunyuan_runner.storage.protocol import StorageFailed
 
 KILLED = MediaError(Path("clip.mp4"), "was killed (SIGKILL)", "")
 FULL = MediaError(Path("clip.mp4"), "failed", "write error: No space left on device")

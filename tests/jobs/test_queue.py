@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.estimate import WORK_FIELDS, Work
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.deliveries import Outbox
@@ -19,6 +18,7 @@ from hunyuan_runner.jobs.job import Caller, Job, JobState, Webhook
 from hunyuan_runner.jobs.queue_sums import BITS, TURNS
 from hunyuan_runner.jobs.store import JobNotFound, Jobs, WrongState
 from hunyuan_runner.jobs.turns import WAITING, delay_of
+from hunyuan_runner.quoting.estimate import WORK_FIELDS, Work
 from hunyuan_runner.settings import Settings
 from tests.jobs.conftest import clip
 

@@ -30,15 +30,12 @@ from hunyuan_runner.jobs.store import (
     WrongState,
 )
 from hunyuan_runner.params import Stage
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import (
-    DataFolderUnusable,
-    ObjectNotFound,
-    checkpoint_key,
-    open_storage,
-    prepare_data_folder,
-)
+from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folder
+from hunyuan_runner.storage.keys import checkpoint_key
+from hunyuan_runner.storage.opening import open_storage
+from hunyuan_runner.storage.protocol import ObjectNotFound
 from tests.jobs.conftest import LEASE_SECONDS, clip
 
 

@@ -22,17 +22,12 @@ from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs, WrongState
 from hunyuan_runner.media import probe
 from hunyuan_runner.params import Stage
-from hunyuan_runner.profile import MEASURED_FILE, Profile
+from hunyuan_runner.quoting.profile import MEASURED_FILE, Profile
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage import (
-    Folder,
-    ObjectNotFound,
-    Storage,
-    StorageFailed,
-    draft_key,
-    open_storage,
-    video_key,
-)
+from hunyuan_runner.storage.folder import Folder
+from hunyuan_runner.storage.keys import draft_key, video_key
+from hunyuan_runner.storage.opening import open_storage
+from hunyuan_runner.storage.protocol import ObjectNotFound, Storage, StorageFailed
 from tests.jobs.conftest import LEASE_SECONDS, clip, freeze, wait_for, wait_for_end
 from tests.jobs.worker_process import CountingRenderer
 

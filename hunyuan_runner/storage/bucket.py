@@ -12,7 +12,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import ObjectStore, from_url
 
-from hunyuan_runner.storage import STREAM_CHUNK_BYTES, ObjectNotFound, StorageFailed
+from hunyuan_runner.storage.protocol import STREAM_CHUNK_BYTES, ObjectNotFound, StorageFailed
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig

@@ -12,9 +12,9 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from hunyuan_runner.catalogue import MODELS, Model
-from hunyuan_runner.engine.precision import Cpu, Precision, choose
-from hunyuan_runner.estimate import Rates, guess
-from hunyuan_runner.host import cpu_name, package_versions, usable_cores
+from hunyuan_runner.machine.host import cpu_name, package_versions, usable_cores
+from hunyuan_runner.machine.precision import Cpu, Precision, choose
+from hunyuan_runner.quoting.estimate import Rates, guess
 from hunyuan_runner.settings import Settings
 
 # Of engine/calibrate.py and what it times: what an earlier one measured is not comparable.

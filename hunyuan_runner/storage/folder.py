@@ -1,4 +1,4 @@
-"""Files by key: checkpoints and finished clips, in a local folder or an S3 bucket."""
+"""Files by key in a local folder."""
 
 from __future__ import annotations
 
@@ -14,65 +14,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage.protocol import NO_ROOM, STREAM_CHUNK_BYTES, ObjectNotFound
 
-STREAM_CHUNK_BYTES = 1 << 20
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 PART_BYTES = 4  # of the random part in the name of an unfinished file
 LOCKING_SECONDS = 10  # from a file's creation to its lock
 
 log = logging.getLogger(__name__)
 
 
-class ObjectNotFound(LookupError):
-    """There is no object under this key."""
-
-
-class StorageFailed(Exception):
-    """The bucket does not answer, or refuses; the message says why."""
-
-
 class DataFolderUnusable(Exception):
     """The data folder cannot be created or written to."""
-
-
-class Storage(Protocol):
-    """Objects by key; a put is seen whole or not at all, and once it returns it stays.
-
-    Whatever fails otherwise than said raises OSError or StorageFailed.
-    """
-
-    def put(self, key: str, data: bytes | Path) -> None: ...
-
-    def get(self, key: str) -> bytes:
-        """The object's bytes. Raises ObjectNotFound."""
-        ...
-
-    def size(self, key: str) -> int:
-        """The object's size in bytes. Raises ObjectNotFound."""
-        ...
-
-    def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
-        """The bytes from `start` up to, not including, `end`, a chunk at a time."""
-        ...
-
-    def delete(self, *keys: str) -> None:
-        """Delete these objects, as far as they exist."""
-        ...
-
-    def delete_prefix(self, prefix: str) -> None:
-        """Delete every object whose key begins with the folder `prefix`."""
-        ...
-
-    def folders_older_than(self, prefix: str, age: timedelta) -> set[str]:
-        """Names of the folders right under `prefix` in which nothing was written for `age`."""
-        ...
-
-    def delete_unfinished(self) -> None:
-        """Delete what is left of puts whose process was killed half-way."""
-        ...
 
 
 class Folder:
@@ -174,15 +127,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def open_storage(settings: Settings) -> Storage:
-    """The bucket of HUNYUAN_STORAGE_URL, or a folder under the data folder."""
-    if settings.storage_url is not None:
-        from hunyuan_runner.bucket import Bucket  # 4 MB that few need
-
-        return Bucket.open(settings.storage_url)
-    return Folder(settings.data_dir.absolute() / "objects")
-
-
 def prepare_data_folder(settings: Settings) -> Path:
     """The data folder as an absolute path, created if need be and proven writable.
 
@@ -206,46 +150,3 @@ def prepare_data_folder(settings: Settings) -> Path:
             "Free some space, mend its permissions, or set HUNYUAN_DATA_DIR to another folder."
         ) from error
     return folder
-
-
-JOBS_PREFIX = "jobs"
-
-
-def job_prefix(job_id: str) -> str:
-    return f"{JOBS_PREFIX}/{job_id}"
-
-
-def video_key(job_id: str) -> str:
-    return f"{job_prefix(job_id)}/video.mp4"
-
-
-def thumbnail_key(job_id: str) -> str:
-    return f"{job_prefix(job_id)}/thumbnail.jpg"
-
-
-def animation_key(job_id: str) -> str:
-    """An animated preview of the finished clip."""
-    return f"{job_prefix(job_id)}/preview.webp"
-
-
-def spritesheet_key(job_id: str) -> str:
-    return f"{job_prefix(job_id)}/spritesheet.jpg"
-
-
-def preview_key(job_id: str) -> str:
-    """A still of what the clip is becoming, while it is denoised."""
-    return f"{job_prefix(job_id)}/preview.jpg"
-
-
-def draft_key(job_id: str) -> str:
-    """What a job that waits behind some of its steps is expected to become."""
-    return f"{job_prefix(job_id)}/draft.mp4"
-
-
-def manifest_key(job_id: str) -> str:
-    """How the finished clip came about."""
-    return f"{job_prefix(job_id)}/manifest.json"
-
-
-def checkpoint_key(job_id: str) -> str:
-    return f"{job_prefix(job_id)}/checkpoint.safetensors"

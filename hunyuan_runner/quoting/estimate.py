@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 from hunyuan_runner.catalogue import Architecture, Model
-from hunyuan_runner.engine.precision import Precision
+from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
 
 OBSERVATION_WEIGHT = 0.3  # of a new observation against the older ones

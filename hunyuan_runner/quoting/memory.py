@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hunyuan_runner.catalogue import Architecture, Model
-from hunyuan_runner.engine.precision import (
+from hunyuan_runner.machine.precision import (
     BYTES_PER_PARAMETER,
     SMALL_PARAMETERS,
     Precision,

@@ -14,8 +14,6 @@ from typing import Any, get_args
 
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.clip_warning import ClipWarning
-from hunyuan_runner.estimate import Expectation, Range
-from hunyuan_runner.memory import fits, peak_bytes
 from hunyuan_runner.params import (
     FRAME_MULTIPLE,
     MIN_SIDE,
@@ -24,7 +22,9 @@ from hunyuan_runner.params import (
     GenerationRequest,
     PresetName,
 )
-from hunyuan_runner.profile import Profile
+from hunyuan_runner.quoting.estimate import Expectation, Range
+from hunyuan_runner.quoting.memory import fits, peak_bytes
+from hunyuan_runner.quoting.profile import Profile
 
 MAX_ALTERNATIVES = 4
 SHAPE = ("width", "height", "num_frames")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from hunyuan_runner.host import cpp_compiler, cpu_flags, memory_bytes
+from hunyuan_runner.machine.host import cpp_compiler, cpu_flags, memory_bytes
 from hunyuan_runner.settings import WantedPrecision
 
 # What the int8 kernels are written with; AMX on top is used where it is.
