@@ -14,7 +14,7 @@ from hunyuan_runner import __version__
 from hunyuan_runner.cli.clips import download, estimate, generate, reproduce
 from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNAVAILABLE, complain
 from hunyuan_runner.cli.display import EXIT_PIPE_CLOSED
-from hunyuan_runner.cli.queue import cancel, delete, jobs, pause, resume, retry, status
+from hunyuan_runner.cli.jobs import cancel, delete, jobs, pause, resume, retry, status
 from hunyuan_runner.cli.services import check, info, new_key, serve
 from hunyuan_runner.client import DEFAULT_URL
 
