@@ -135,7 +135,7 @@ def _by_workers(jobs: Jobs) -> dict[str, str]:
     """What is done beside requests."""
 
     def claim() -> None:
-        found = Claim.next(jobs.engine, secrets.token_hex(4))
+        found = Claim.next(jobs.database, secrets.token_hex(4))
         assert found is not None
         found.hand_back()
 
@@ -183,11 +183,11 @@ def _fill(jobs: Jobs, waiting: int) -> list[str]:
             | {"state": row["state"], "stage": Stage.QUEUED}
             for row in rows
         ]
-        with jobs.engine.begin() as connection:
+        with jobs.database.begin() as connection:
             connection.execute(sa.insert(database.jobs), rows)
             connection.execute(sa.insert(database.events), told)
-    if jobs.engine.dialect.name == "postgresql":  # which would by itself, within a minute
-        with jobs.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    if jobs.database.dialect.name == "postgresql":  # which would by itself, within a minute
+        with jobs.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(sa.text("VACUUM ANALYZE"))
     return ids
 

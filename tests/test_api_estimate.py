@@ -35,7 +35,7 @@ def front(start_service: StartService, tmp_path_factory: pytest.TempPathFactory)
     )
     settings = Settings(data_dir=service.data_dir, models_dir=models, threads=2)
     jobs = Jobs(settings)
-    lease = Lease(jobs.engine, 3600)
+    lease = Lease(jobs.database, 3600)
     with httpx.Client(base_url=service.url, timeout=30) as client:
         assert "no_worker" in warned_of(client)
         lease.renew(in_bf16(Profile.of_this_machine(settings)))

@@ -279,7 +279,7 @@ def service(start_service: StartService, model_dir: Path) -> Service:
     settings = Settings(data_dir=service.data_dir, models_dir=model_dir.parent)
     jobs = Jobs(settings)
     large = replace(Profile.of_this_machine(settings), memory_bytes=10**12)
-    Lease(jobs.engine, 3600).renew(large)  # what is refused is what fits into no machine
+    Lease(jobs.database, 3600).renew(large)  # what is refused is what fits into no machine
     jobs.close()
     return service
 

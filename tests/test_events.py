@@ -354,7 +354,7 @@ def test_streams_wait_for_a_database_that_is_away(
     jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
     def rename(table: str, to: str) -> None:
-        with jobs.engine.begin() as connection:
+        with jobs.database.begin() as connection:
             connection.execute(sa.text(f"ALTER TABLE {table} RENAME TO {to}"))
 
     async def outlive() -> None:

@@ -157,7 +157,7 @@ class Front:
         backend = await when_it_opens(lambda: Backend.open(self._settings))
         self._at_the_end.callback(backend.jobs.close)
         self._at_the_end.callback(backend.prompts.close)
-        pulse = Pulse(backend.jobs.engine)
+        pulse = Pulse(backend.jobs.database)
         self._at_the_end.callback(pulse.close)
         tail = Tail(backend.jobs, encode)
         _when_told_to_stop(tail.close)

@@ -86,7 +86,7 @@ def render(delivery: Delivery, job: Job, public_url: str | None) -> str:
 def get_webhooks(job_id: JobId, backend: FromBackend) -> WebhookLog:
     """What a job's webhook was told, and what it answered."""
     webhook = backend.jobs.get(job_id).webhook
-    deliveries = Outbox(backend.jobs.engine).of_job(job_id)
+    deliveries = Outbox(backend.jobs.database).of_job(job_id)
     return WebhookLog(
         webhook_url=without_query(webhook.url) if webhook else None,
         webhook_events=list(webhook.events) if webhook else [],
@@ -103,7 +103,7 @@ def get_webhooks(job_id: JobId, backend: FromBackend) -> WebhookLog:
 def resend_webhook(job_id: JobId, delivery_id: DeliveryId, backend: FromBackend) -> DeliveryView:
     """Send a delivery again, at once, even if it arrived or was given up."""
     job = backend.jobs.get(job_id)
-    return DeliveryView.model_validate(Outbox(backend.jobs.engine).resend(job.id, delivery_id))
+    return DeliveryView.model_validate(Outbox(backend.jobs.database).resend(job.id, delivery_id))
 
 
 @router.get("/api/webhooks/secret", operation_id="get_webhook_secret", responses=refusals(503))
@@ -111,4 +111,4 @@ def get_webhook_secret(request: Request, response: Response, backend: FromBacken
     """What the webhooks of your jobs are signed with; other users have another."""
     response.headers["Cache-Control"] = "no-store"
     owner = request.scope["caller"].name
-    return Secret(secret=secret_of(owner, backend.settings, backend.jobs.engine))
+    return Secret(secret=secret_of(owner, backend.settings, backend.jobs.database))

@@ -37,7 +37,7 @@ class ClaimLost(Exception):
 class Claim:
     """The right of the worker `executor_id` to render one run of one job."""
 
-    engine: sa.Engine
+    database: sa.Engine
     job_id: str
     run: int
     executor_id: str
@@ -47,14 +47,14 @@ class Claim:
     draft_after: int | None  # the step behind which a draft is asked for, and not there yet
 
     @classmethod
-    def next(cls, engine: sa.Engine, executor_id: str) -> Self | None:
+    def next(cls, database: sa.Engine, executor_id: str) -> Self | None:
         """The claim of a worker that is idle on the job whose turn it is, if any waits.
 
         A job that is its own by now is one whose end it could not write down: it goes on with it.
         """
-        if not cls.is_due(engine, executor_id):  # idle workers look all the time: without a lock
+        if not cls.is_due(database, executor_id):  # idle workers look all the time: without a lock
             return None
-        with writing(engine) as connection:
+        with writing(database) as connection:
             due = _due(connection, executor_id)
             if due is None:
                 return None
@@ -77,7 +77,7 @@ class Claim:
             row = connection.execute(update).one()
             record(connection, row, Change.STATE)
         return cls(
-            engine=engine,
+            database=database,
             job_id=row.id,
             run=row.run,
             executor_id=executor_id,
@@ -88,9 +88,9 @@ class Claim:
         )
 
     @staticmethod
-    def is_due(engine: sa.Engine, executor_id: str) -> bool:
+    def is_due(database: sa.Engine, executor_id: str) -> bool:
         """Whether there is a job that this worker could claim."""
-        with engine.connect() as connection:
+        with database.connect() as connection:
             return _due(connection, executor_id) is not None
 
     def enter(self, stage: Stage) -> None:
@@ -182,7 +182,7 @@ class Claim:
         deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
         while True:
             try:
-                with writing(self.engine) as connection:
+                with writing(self.database) as connection:
                     row = connection.execute(statement).first()
                     if row is not None and change is not None:
                         record(connection, row, change)

@@ -211,7 +211,7 @@ corrections = sa.Table(
 
 
 def open_database(settings: Settings) -> sa.Engine:
-    """An engine on the job database, its tables created where missing.
+    """The job database, its tables created where missing.
 
     Raises sqlalchemy's DBAPIError if the database does not answer or is none, or OSError if there
     is no folder for it.
@@ -219,40 +219,40 @@ def open_database(settings: Settings) -> sa.Engine:
     url = _database_url(settings)
     if url.get_backend_name() == "sqlite":
         settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, max_overflow=MAX_OVERFLOW, pool_timeout=BUSY_SECONDS)
+        database = sa.create_engine(url, max_overflow=MAX_OVERFLOW, pool_timeout=BUSY_SECONDS)
     else:
         # The URL's own time-out, if it has one, is closer to what this network needs.
         limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
-        engine = sa.create_engine(
+        database = sa.create_engine(
             url,
             pool_pre_ping=True,
             max_overflow=MAX_OVERFLOW,
             pool_timeout=BUSY_SECONDS,
             connect_args=limit,
         )
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _configure_sqlite)
+    if database.dialect.name == "sqlite":
+        sa.event.listen(database, "connect", _configure_sqlite)
     else:
-        sa.event.listen(engine, "connect", _limit_waits(settings.lease_seconds))
-        sa.event.listen(engine, "handle_error", _lost_connection_as_operational_error)
-    _create_tables(engine)
-    return engine
+        sa.event.listen(database, "connect", _limit_waits(settings.lease_seconds))
+        sa.event.listen(database, "handle_error", _lost_connection_as_operational_error)
+    _create_tables(database)
+    return database
 
 
 @contextmanager
-def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+def reading(database: sa.Engine) -> Iterator[sa.Connection]:
     """A connection to which the database looks the same at all that is asked of it."""
-    with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
+    with database.connect() as connection:
+        if database.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN")
         else:
             connection.execution_options(isolation_level="REPEATABLE READ")
         yield connection
 
 
-def clock(engine: sa.Engine) -> sa.ColumnElement[int]:
+def clock(database: sa.Engine) -> sa.ColumnElement[int]:
     """The database's own time, in milliseconds: the one clock that all workers share."""
-    if engine.dialect.name == "sqlite":
+    if database.dialect.name == "sqlite":
         now = (sa.func.julianday("now") - 2440587.5) * 86_400_000
     else:
         now = sa.func.extract("epoch", sa.func.clock_timestamp()) * 1000
@@ -323,13 +323,13 @@ def _lost_connection_as_operational_error(context: sa.ExceptionContext) -> None:
         )
 
 
-def _create_tables(engine: sa.Engine) -> None:
-    with engine.connect() as connection:
+def _create_tables(database: sa.Engine) -> None:
+    with database.connect() as connection:
         if _is_up_to_date(connection):  # as nearly always: then nothing needs a lock, or room
             return
-    with engine.begin() as connection:
+    with database.begin() as connection:
         # Front and runner start together; CREATE TABLE IF NOT EXISTS alone is not safe then.
-        if engine.dialect.name == "sqlite":
+        if database.dialect.name == "sqlite":
             connection.execute(sa.text("BEGIN IMMEDIATE"))
         else:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))

@@ -201,16 +201,16 @@ class _Load:
 class Outbox:
     """The deliveries of all jobs."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: sa.Engine) -> None:
+        self._database = database
         # As a subquery: looked up once, so that an index can be searched for it.
-        self._now = sa.select(clock(engine)).scalar_subquery()
+        self._now = sa.select(clock(database)).scalar_subquery()
         self._due = sa.and_(deliveries.c.next_attempt_at <= self._now, _FIRST_OF_JOB)
 
     def of_job(self, job_id: str) -> list[Delivery]:
         """The job's deliveries, the oldest first."""
         query = sa.select(deliveries).where(deliveries.c.job_id == job_id)
-        with self._engine.connect() as connection:
+        with self._database.connect() as connection:
             rows = connection.execute(query.order_by(deliveries.c.position, deliveries.c.id))
             return [Delivery.of(row) for row in rows]
 
@@ -222,7 +222,7 @@ class Outbox:
             .values(state=DeliveryState.PENDING, in_vain=False, next_attempt_at=self._now)
             .returning(deliveries)
         )
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(update).first()
         if row is None:
             raise DeliveryNotFound(delivery_id)
@@ -232,8 +232,8 @@ class Outbox:
         """Take up to so many of the deliveries that are due, besides those under way already."""
         load = _Load(under_way)
         claimed: list[sa.Row[Any]] = []
-        with self._engine.begin() as connection:
-            if self._engine.dialect.name == "postgresql":
+        with self._database.begin() as connection:
+            if self._database.dialect.name == "postgresql":
                 # No other sender looks while this one takes. On SQLite the update looks again.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CLAIM_LOCK)))
             share = 1  # nobody gets a second while another waits for a first, and so on
@@ -298,7 +298,7 @@ class Outbox:
                 state = DeliveryState.FAILED
             else:
                 next_attempt_at = self._now + pause_ms
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             connection.execute(
                 sa.update(deliveries)
                 # Unless it was claimed or asked for again meanwhile.
@@ -319,7 +319,7 @@ class Outbox:
         """Make due what waits for a time that a clock, since set back, had given it."""
         seen_at = sa.func.coalesce(deliveries.c.last_attempt_at, deliveries.c.created_at)
         later = self._now + CLAIM_MS
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             connection.execute(
                 sa.update(deliveries)
                 .where(deliveries.c.next_attempt_at > later, seen_at > later)

@@ -88,14 +88,14 @@ _LOCK = sa.select(
 
 
 @contextmanager
-def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+def writing(database: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction that changes jobs' rows and records it; one at a time, in all processes.
 
     So numbers become visible in their order, and who has read up to one has missed none below it.
     Taken before any row is, the lock also keeps two that want each other's rows apart.
     """
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
+    with database.begin() as connection:
+        if database.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver would at the first change
         else:
             connection.execute(_LOCK)

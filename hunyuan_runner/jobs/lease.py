@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class Lease:
     """A worker's row in the table of the living, renewed by the database's clock."""
 
-    def __init__(self, engine: sa.Engine, lease_seconds: float) -> None:
-        self._engine = engine
+    def __init__(self, database: sa.Engine, lease_seconds: float) -> None:
+        self._database = database
         self._lease_seconds = lease_seconds
         self._looked_at = monotonic()
         self._silent: dict[tuple[str, int], float] = {}  # seconds, by worker and its last beat
@@ -31,14 +31,14 @@ class Lease:
     def renew(self, profile: Profile) -> None:
         """Be alive, on the machine that `profile` describes."""
         renewed = sa.update(workers).where(workers.c.executor_id == self.executor_id)
-        row = {"beat_at": clock(self._engine), "profile": profile.as_json()}
-        with self._engine.begin() as connection:
+        row = {"beat_at": clock(self._database), "profile": profile.as_json()}
+        with self._database.begin() as connection:
             if connection.execute(renewed.values(row)).rowcount == 0:
                 connection.execute(sa.insert(workers).values(executor_id=self.executor_id, **row))
 
     def release(self) -> None:
         """Let the others take over at once what this worker had begun."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             connection.execute(sa.delete(workers).where(workers.c.executor_id == self.executor_id))
 
     def take_over(self) -> None:
@@ -50,7 +50,7 @@ class Lease:
             .values(HANDED_BACK)
             .returning(jobs)
         )
-        with writing(self._engine) as connection:
+        with writing(self._database) as connection:
             for executor_id, beat_at in dead:  # unless it has just shown itself
                 last_beat = (workers.c.executor_id == executor_id, workers.c.beat_at == beat_at)
                 connection.execute(sa.delete(workers).where(*last_beat))
@@ -72,7 +72,7 @@ class Lease:
             # Who looks is alive, though writing its own beat down may have taken long.
             workers.c.executor_id != self.executor_id
         )
-        with self._engine.connect() as connection:
+        with self._database.connect() as connection:
             beats = [(row.executor_id, row.beat_at) for row in connection.execute(others)]
         self._silent = {
             beat: self._silent[beat] + watched if beat in self._silent else 0.0 for beat in beats

@@ -18,14 +18,14 @@ _FEEL = sa.select(
 class Pulse:
     """The newest event's number, for one event loop: what was seen at a number holds at it."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: sa.Engine) -> None:
+        self._database = database
         self._sqlite: sqlite3.Connection | None = None
-        if engine.dialect.name == "sqlite":
+        if database.dialect.name == "sqlite":
             # SQLAlchemy takes fifteen times as long as SQLite, which never has a reader wait.
-            self._query = str(_FEEL.compile(dialect=engine.dialect))
+            self._query = str(_FEEL.compile(dialect=database.dialect))
             # Where it would have one wait all the same, the event loop does not.
-            path = str(engine.url.database)
+            path = str(database.url.database)
             self._sqlite = sqlite3.connect(path, timeout=0, check_same_thread=False)
 
     async def feel(self, job_id: str) -> int | None:
@@ -39,7 +39,7 @@ class Pulse:
         return int(number) if known else None
 
     def _ask_server(self, job_id: str) -> int | None:
-        with self._engine.connect() as connection:
+        with self._database.connect() as connection:
             number, known = connection.execute(_FEEL, {"job_id": job_id}).one()
         return int(number) if known else None
 

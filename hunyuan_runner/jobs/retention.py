@@ -24,12 +24,12 @@ DOUBTED_SHARE = 0.1  # of the retention, where that is short
 logger = logging.getLogger(__name__)
 
 
-def expiry(engine: sa.Engine, settings: Settings) -> sa.ColumnElement[int]:
+def expiry(database: sa.Engine, settings: Settings) -> sa.ColumnElement[int]:
     """When a job that ends now is to be forgotten, in milliseconds since the epoch.
 
     By the later of the clock and what passed here: the clock may have been set back.
     """
-    now = clock(engine)
+    now = clock(database)
     passed = sa.func.coalesce(sa.select(passage.c.at).scalar_subquery(), now)
     later = sa.case((passed > now, passed), else_=now)
     return later + _milliseconds(timedelta(hours=settings.retention_hours))
@@ -38,9 +38,9 @@ def expiry(engine: sa.Engine, settings: Settings) -> sa.ColumnElement[int]:
 class Passage:
     """The time that has passed, as all processes on this database agree."""
 
-    def __init__(self, engine: sa.Engine, settings: Settings) -> None:
-        self._engine = engine
-        self._now = sa.select(clock(engine))
+    def __init__(self, database: sa.Engine, settings: Settings) -> None:
+        self._database = database
+        self._now = sa.select(clock(database))
         retention = timedelta(hours=settings.retention_hours)
         self._doubt_ms = _milliseconds(min(LONGEST_DOUBT, retention * DOUBTED_SHARE))
         self._looked_at = monotonic()
@@ -52,7 +52,7 @@ class Passage:
         """
         looked_at, self._looked_at = self._looked_at, monotonic()
         elapsed = int((self._looked_at - looked_at) * 1000 / max(watchers, 1))
-        with writing(self._engine) as connection:
+        with writing(self._database) as connection:
             clock_ms = int(connection.execute(self._now).scalar_one())
             known = connection.execute(sa.select(passage)).first()
             if known is None:

@@ -34,9 +34,9 @@ _RENDERED = sa.select(jobs).where(RUNNING)
 class Standing:
     """Describes jobs by their rows and by those around them."""
 
-    def __init__(self, engine: sa.Engine, settings: Settings) -> None:
+    def __init__(self, database: sa.Engine, settings: Settings) -> None:
         self._settings = settings
-        now, lease_ms = clock(engine), int(settings.lease_seconds * 1000)
+        now, lease_ms = clock(database), int(settings.lease_seconds * 1000)
         # One in the future is from before the clock was set back.
         self._alive = workers.c.beat_at.between(now - lease_ms, now + lease_ms)
 

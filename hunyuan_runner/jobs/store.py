@@ -132,9 +132,9 @@ class Jobs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._caller = Caller("", sees_all=True)
-        self.engine = open_database(settings)
-        self._standing = Standing(self.engine, settings)
-        self._passage = Passage(self.engine, settings)
+        self.database = open_database(settings)
+        self._standing = Standing(self.database, settings)
+        self._passage = Passage(self.database, settings)
         self._storage = open_storage(settings)
 
     def seen_by(self, caller: Caller) -> Self:
@@ -184,7 +184,7 @@ class Jobs:
             **asdict(Work.of(params, MODELS[params.model])),
         }
         try:
-            with writing(self.engine) as connection:
+            with writing(self.database) as connection:
                 turn = queue_up(connection, owner, priority)
                 queued = connection.execute(_INSERT, row | {"turn": turn}).one()
                 if submission is not None:
@@ -211,7 +211,7 @@ class Jobs:
 
     def _submitted_before(self, submission: Submission) -> str:
         query = sa.select(submissions).where(submissions.c.key == self._full_key(submission))
-        with self.engine.connect() as connection:
+        with self.database.connect() as connection:
             row = connection.execute(query).one()
         if row.fingerprint not in (submission.fingerprint, submission.former_fingerprint):
             raise KeyReused(submission.key)
@@ -225,14 +225,14 @@ class Jobs:
 
     def get(self, job_id: str) -> Job:
         """Raises JobNotFound."""
-        with reading(self.engine) as connection:
+        with reading(self.database) as connection:
             return self._standing.view(connection, self._row(connection, job_id))
 
     def recall(self, row: Mapping[str, Any]) -> Job:
         """The job as it was when this was its row."""
         # An earlier version knew fewer columns.
         then: Any = SimpleNamespace(**dict.fromkeys(jobs.c.keys()) | dict(row))
-        with reading(self.engine) as connection:
+        with reading(self.database) as connection:
             return self._standing.view(connection, then)
 
     def list(
@@ -253,17 +253,17 @@ class Jobs:
         if state is not None:
             query = query.where(jobs.c.state == state)
         if after is not None:
-            with reading(self.engine) as connection:
+            with reading(self.database) as connection:
                 self._row(connection, after)
             query = query.where(jobs.c.id < after if newest_first else jobs.c.id > after)
-        with reading(self.engine) as connection:
+        with reading(self.database) as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
             views = self._standing.views(connection, rows[:limit])
         return Page(views, has_more=len(rows) > limit)
 
     def latest_event(self, job_id: str) -> JobEvent:
         """How a job is now, as if it were the last thing that happened. Raises JobNotFound."""
-        with reading(self.engine) as connection:
+        with reading(self.database) as connection:
             number = newest_number(connection)  # first: what happens meanwhile comes after it
             row = self._row(connection, job_id)
             job = self._standing.view(connection, row)
@@ -277,7 +277,7 @@ class Jobs:
         Of the progress on a full page only the newest of each job is told; of states all.
         """
         of = self._visible() if job_id is None else self._named(job_id)
-        with reading(self.engine) as connection:
+        with reading(self.database) as connection:
             newest = newest_number(connection)
             if newest <= number:
                 return JournalPage([], newest, has_more=False)
@@ -295,7 +295,7 @@ class Jobs:
 
     def missing(self, job_ids: Collection[str]) -> set[str]:
         """Those of these jobs that are there no more."""
-        with self.engine.connect() as connection:
+        with self.database.connect() as connection:
             found = connection.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(job_ids)))
             return set(job_ids) - set(found.scalars())
 
@@ -304,7 +304,7 @@ class Jobs:
 
         Raises JobNotFound or WrongState.
         """
-        with writing(self.engine) as connection:
+        with writing(self.database) as connection:
             canceled = self._cancel(connection, *self._named(job_id), jobs.c.state.not_in(ENDED))
         if not canceled:
             raise WrongState(self.get(job_id), "only a pending or running job can be canceled")
@@ -319,7 +319,7 @@ class Jobs:
         """
         of = self._visible() if everybody else (jobs.c.owner == self._caller.name,)
         found = sa.select(jobs.c.id).where(jobs.c.state == state, *of).order_by(jobs.c.id.desc())
-        with writing(self.engine) as connection:
+        with writing(self.database) as connection:
             job_ids = connection.execute(found.limit(limit + 1)).scalars().all()
             canceled = self._cancel(connection, jobs.c.id.in_(job_ids[:limit]))
         return len(canceled), len(job_ids) > limit
@@ -334,7 +334,7 @@ class Jobs:
             .values(
                 state=JobState.CANCELED,
                 completed_at=now_ms(),
-                expires_at=expiry(self.engine, self._settings),
+                expires_at=expiry(self.database, self._settings),
             )
         )
         canceled = connection.execute(update.returning(jobs)).all()
@@ -357,7 +357,7 @@ class Jobs:
 
         Raises JobNotFound or WrongState.
         """
-        with writing(self.engine) as connection:
+        with writing(self.database) as connection:
             waiting = connection.execute(
                 sa.update(jobs)
                 .where(*self._named(job_id), WAITING)
@@ -398,7 +398,7 @@ class Jobs:
         self._storage.delete_prefix(job_prefix(job_id))
 
     def _delete_row(self, job_id: str) -> None:
-        with writing(self.engine) as connection:
+        with writing(self.database) as connection:
             deleted = connection.execute(
                 sa.delete(jobs).where(*self._named(job_id), jobs.c.state != JobState.IN_PROGRESS)
             ).rowcount
@@ -407,18 +407,18 @@ class Jobs:
 
     def counts(self) -> dict[str, int]:
         """How many jobs there are in each state; those that are paused are not pending here."""
-        with self.engine.connect() as connection:
+        with self.database.connect() as connection:
             found = {row[0]: row[1] for row in connection.execute(_COUNTS)}
         return {state: found.get(state) or 0 for state in (*JobState, Stage.PAUSED)}
 
     def forecast(self) -> Forecast:
         """How long clips take on the machines there are."""
-        with self.engine.connect() as connection:
+        with self.database.connect() as connection:
             return self._standing.forecast(connection)
 
     def queue_seconds(self, priority: int) -> float:
         """How long a job that the caller queues now waits for its turn."""
-        with reading(self.engine) as connection:
+        with reading(self.database) as connection:
             turn, overtaken = next_turn(connection, self._caller.name, priority)
             place = Place(turn, _new_job_id() if overtaken is None else "")
             forecast = self._standing.forecast(connection)
@@ -427,12 +427,12 @@ class Jobs:
 
     def live_workers(self) -> int:
         """How many workers showed themselves within the lease."""
-        with self.engine.connect() as connection:
+        with self.database.connect() as connection:
             return self._standing.live_workers(connection)
 
     def check(self) -> None:
         """Raises sqlalchemy's OperationalError if the database does not answer."""
-        with self.engine.connect() as connection:
+        with self.database.connect() as connection:
             connection.execute(sa.select(sa.literal(1)))
 
     def delete_expired(self) -> None:
@@ -443,7 +443,7 @@ class Jobs:
             .where(jobs.c.state.in_(ENDED), jobs.c.expires_at <= now)
             .limit(EXPIRED_PER_SWEEP)
         )
-        with self.engine.connect() as connection:
+        with self.database.connect() as connection:
             job_ids = connection.execute(expired).scalars().all()
         for job_id in job_ids:
             # One that was retried or deleted meanwhile is no longer ours to delete.
@@ -453,13 +453,13 @@ class Jobs:
     def delete_orphaned_files(self) -> None:
         """Delete old files that belong to no job: what a worker wrote after a deletion."""
         for job_id in self._storage.folders_older_than(JOBS_PREFIX, ORPHAN_AGE):
-            with self.engine.connect() as connection:
+            with self.database.connect() as connection:
                 known = connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id)).first()
             if known is None:
                 self._storage.delete_prefix(job_prefix(job_id))
 
     def close(self) -> None:
-        self.engine.dispose()
+        self.database.dispose()
 
     def _requeue(self, job_id: str, condition: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
         """Begin a new run of the job, if the condition holds. The row after it."""
@@ -481,7 +481,7 @@ class Jobs:
             )
             .returning(jobs)
         )
-        with writing(self.engine) as connection:
+        with writing(self.database) as connection:
             row = connection.execute(sa.select(jobs).where(*self._named(job_id), condition)).first()
             if row is None:
                 return None
@@ -498,7 +498,7 @@ class Jobs:
 
     def _view(self, row: sa.Row[Any]) -> Job:
         """The job as a change left it, whatever a worker has made of it since."""
-        with reading(self.engine) as connection:
+        with reading(self.database) as connection:
             return self._standing.view(connection, row)
 
     def _row(self, connection: sa.Connection, job_id: str) -> sa.Row[Any]:

@@ -61,7 +61,7 @@ class Sender:
         self._settings = settings
         self._jobs = jobs
         self._render = render
-        self._outbox = Outbox(jobs.engine)
+        self._outbox = Outbox(jobs.database)
         self._stopping = False
         self._catch_up_at = 0.0  # of time.monotonic()
         self._wake = asyncio.Event()  # something ended, or the sender is to stop
@@ -169,7 +169,7 @@ class Sender:
         """The body and its headers, signed for the job's owner."""
         delivery, row = attempt.delivery, attempt.job
         body = self._render(delivery, self._jobs.recall(row), self._settings.public_url)
-        secret = secret_of(row["owner"], self._settings, self._jobs.engine)
+        secret = secret_of(row["owner"], self._settings, self._jobs.database)
         now = datetime.now(UTC)
         return body.encode(), [
             ("Host", urlsplit(row["webhook_url"]).netloc),
@@ -194,25 +194,28 @@ def pause_after(attempts: int, first_pause: float) -> float | None:
     return pauses[-1] * random.uniform(0.8, 1.2)
 
 
-def secret_of(owner: str, settings: Settings, engine: sa.Engine) -> str:
+def secret_of(owner: str, settings: Settings, database: sa.Engine) -> str:
     """What the deliveries to this owner are signed with: nobody else's secret forges them."""
     if settings.webhook_secret is not None:
         root = settings.webhook_secret.get_secret_value()
     else:
-        root = _own_secret(engine)
+        root = _own_secret(database)
     return _as_secret(hmac.digest(_key(root), owner.encode(), "sha256"))
 
 
-def _own_secret(engine: sa.Engine) -> str:
+def _own_secret(database: sa.Engine) -> str:
     """The secret that all processes on this database share, drawn at first need."""
     query = sa.select(shared_secrets.c.value).where(shared_secrets.c.name == OWN_SECRET)
-    with engine.connect() as connection:
+    with database.connect() as connection:
         known = connection.execute(query).scalar()
     if known is None:
         drawn = _as_secret(secrets.token_bytes(OWN_SECRET_BYTES))
-        with suppress(IntegrityError), engine.begin() as connection:  # another may have been faster
+        with (
+            suppress(IntegrityError),
+            database.begin() as connection,
+        ):  # another was faster
             connection.execute(sa.insert(shared_secrets).values(name=OWN_SECRET, value=drawn))
-        with engine.connect() as connection:
+        with database.connect() as connection:
             known = connection.execute(query).scalar_one()
     return str(known)
 

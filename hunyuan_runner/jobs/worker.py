@@ -42,9 +42,9 @@ class Worker:
         self._settings = settings
         self._renderer = renderer
         self._jobs = Jobs(settings)
-        self._engine = self._jobs.engine
+        self._database = self._jobs.database
         self._storage = open_storage(settings)
-        self._lease = Lease(self._engine, settings.lease_seconds)
+        self._lease = Lease(self._database, settings.lease_seconds)
         self._profile = Profile.of_this_machine(settings)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
@@ -86,7 +86,7 @@ class Worker:
         while not self._stopping.is_set():
             self._move(self._settings.stall_seconds)
             try:
-                claim = Claim.next(self._engine, self._lease.executor_id)
+                claim = Claim.next(self._database, self._lease.executor_id)
                 if claim is not None:
                     self._see_through(claim)
                     continue
@@ -120,7 +120,7 @@ class Worker:
 
     def _is_wanted(self) -> bool:
         self._move(self._settings.stall_seconds)
-        return self._stopping.is_set() or Claim.is_due(self._engine, self._lease.executor_id)
+        return self._stopping.is_set() or Claim.is_due(self._database, self._lease.executor_id)
 
     def _see_through(self, claim: Claim) -> None:
         logger.info("job %s begins", claim.job_id)
@@ -139,7 +139,7 @@ class Worker:
                 claim.show_draft()
                 logger.info("job %s has a draft, and waits", claim.job_id)
             else:
-                claim.complete(expiry(self._engine, self._settings))
+                claim.complete(expiry(self._database, self._settings))
                 logger.info("job %s completed", claim.job_id)
         except ClaimLost:
             logger.info("job %s is no longer this worker's", claim.job_id)
@@ -162,7 +162,7 @@ class Worker:
 
     def _patience(self, claim: Claim) -> Patience:
         model_id = claim.params.model
-        with self._engine.connect() as connection:
+        with self._database.connect() as connection:
             expected = Forecast.of(connection, self._profile).expect(claim.work, model_id)
         return Patience(expected, claim.params, MODELS[model_id], self._settings.stall_seconds)
 
@@ -177,7 +177,7 @@ class Worker:
             logger.warning("job %s is done, but not cleaned up", claim.job_id, exc_info=True)
 
     def _fail(self, claim: Claim, error: JobError) -> None:
-        expires_at = expiry(self._engine, self._settings)
+        expires_at = expiry(self._database, self._settings)
         self._let_go(claim, lambda: claim.fail(error, expires_at), f"failed: {error.message}")
 
     def _let_go(self, claim: Claim, write: Callable[[], None], outcome: str) -> None:
@@ -196,7 +196,7 @@ class Worker:
             return
         model_id = claim.params.model
         ability = self._profile.models[model_id]
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             learn(connection, model_id, ability, claim.work, seconds)
 
     def _beat(self) -> None:

@@ -88,16 +88,16 @@ def freeze(process: subprocess.Popen[str], jobs: Jobs) -> None:
     """
     while True:
         process.send_signal(signal.SIGSTOP)
-        if _can_be_written(jobs.engine):
+        if _can_be_written(jobs.database):
             return
         process.send_signal(signal.SIGCONT)
         time.sleep(0.01)
 
 
-def _can_be_written(engine: sa.Engine) -> bool:
-    if engine.dialect.name != "sqlite":
+def _can_be_written(database: sa.Engine) -> bool:
+    if database.dialect.name != "sqlite":
         return True
-    with engine.connect() as connection:
+    with database.connect() as connection:
         connection.detach()  # the timeout is for this connection alone
         try:
             connection.execute(sa.text("PRAGMA busy_timeout=200"))
@@ -134,11 +134,11 @@ def emptied_database(server: sa.URL) -> SecretStr:
     One for all of them: the files of one each, deleted at the end, keep the disk busy for so long
     that whoever else tests something there waits for it.
     """
-    engine = sa.create_engine(server.set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
+    database = sa.create_engine(server.set(drivername="postgresql+psycopg"))
+    with database.begin() as connection:
         connection.execute(sa.text("DROP SCHEMA public CASCADE"))
         connection.execute(sa.text("CREATE SCHEMA public"))
-    engine.dispose()
+    database.dispose()
     return SecretStr(server.render_as_string(hide_password=False))
 
 

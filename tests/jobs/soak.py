@@ -85,7 +85,7 @@ class Soak:
             .group_by(told.job_id, told.run)
             .having(sa.func.count() > 1)
         )
-        with self.jobs.engine.connect() as connection:
+        with self.jobs.database.connect() as connection:
             return list(connection.execute(ends).scalars())
 
     def close(self) -> None:

@@ -125,7 +125,7 @@ def test_what_expired_while_the_service_was_down_is_deleted_an_hour_after_its_st
     time.wall += timedelta(days=8)
     time.counted = timedelta()  # the machine was started anew
     again = Jobs(settings)
-    with again.engine.begin() as connection:
+    with again.database.begin() as connection:
         later = time.milliseconds + timedelta(days=1) // timedelta(milliseconds=1)
         of = database.jobs.c.id == kept
         connection.execute(sa.update(database.jobs).where(of).values(expires_at=later))
@@ -160,11 +160,11 @@ def look(lease: Lease, time: Time, seconds: float) -> None:
 def test_a_dead_worker_s_job_is_taken_over_though_the_clock_was_set(
     store: Jobs, settings: Settings, time: Time, jump: timedelta
 ) -> None:
-    dead, alive = (Lease(store.engine, settings.lease_seconds) for _ in range(2))
+    dead, alive = (Lease(store.database, settings.lease_seconds) for _ in range(2))
     profile = Profile.of_this_machine(settings)
     dead.renew(profile)
     job_id = store.submit(clip()).id
-    Claim.next(store.engine, dead.executor_id)
+    Claim.next(store.database, dead.executor_id)
     time.wall += jump
     look(alive, time, 2 * settings.lease_seconds)
     assert store.get(job_id).state is JobState.PENDING
@@ -174,11 +174,11 @@ def test_a_dead_worker_s_job_is_taken_over_though_the_clock_was_set(
 def test_a_living_worker_keeps_its_job_when_the_clock_is_set(
     store: Jobs, settings: Settings, time: Time, jump: timedelta
 ) -> None:
-    ours, other = (Lease(store.engine, settings.lease_seconds) for _ in range(2))
+    ours, other = (Lease(store.database, settings.lease_seconds) for _ in range(2))
     profile = Profile.of_this_machine(settings)
     ours.renew(profile)
     job_id = store.submit(clip()).id
-    Claim.next(store.engine, ours.executor_id)
+    Claim.next(store.database, ours.executor_id)
     other.take_over()
     time.wall += jump
     for _ in range(5):
@@ -190,10 +190,10 @@ def test_a_living_worker_keeps_its_job_when_the_clock_is_set(
 def test_a_worker_that_stood_still_gives_the_others_time_to_show_themselves(
     store: Jobs, settings: Settings, time: Time
 ) -> None:
-    ours, other = (Lease(store.engine, settings.lease_seconds) for _ in range(2))
+    ours, other = (Lease(store.database, settings.lease_seconds) for _ in range(2))
     ours.renew(Profile.of_this_machine(settings))
     job_id = store.submit(clip()).id
-    Claim.next(store.engine, ours.executor_id)
+    Claim.next(store.database, ours.executor_id)
     other.take_over()
     time.pass_by(timedelta(hours=1))  # as when the database was away for all of them
     other.take_over()
@@ -203,7 +203,7 @@ def test_a_worker_that_stood_still_gives_the_others_time_to_show_themselves(
 def test_a_worker_last_seen_in_the_future_is_not_said_to_be_alive(
     store: Jobs, settings: Settings, time: Time
 ) -> None:
-    lease = Lease(store.engine, settings.lease_seconds)
+    lease = Lease(store.database, settings.lease_seconds)
     lease.renew(Profile.of_this_machine(settings))
     assert store.live_workers() == 1
     time.wall += YEAR

@@ -34,7 +34,7 @@ def test_the_largest_machine_is_gone_by_and_each_worker_by_its_own(
     here = Profile.of_this_machine(settings)
     fast = replace(here.models["demo"].rates, linears=1e15, attention=1e15, convolutions=1e15)
     small = replace(here, memory_bytes=1, models={"demo": replace(here.models["demo"], rates=fast)})
-    leases = [Lease(jobs.engine, settings.lease_seconds) for _ in range(2)]
+    leases = [Lease(jobs.database, settings.lease_seconds) for _ in range(2)]
     for lease, profile in zip(leases, (here, small), strict=True):
         lease.renew(profile)
     forecast = jobs.forecast()
@@ -51,7 +51,7 @@ def test_what_a_job_took_corrects_the_next_ones_and_its_loading_does_not(
     before = jobs.forecast().expect(WORK, "demo")
     took = {stage: 3 * seconds for stage, seconds in before.seconds.items()}
     for _ in range(12):
-        with jobs.engine.begin() as connection:
+        with jobs.database.begin() as connection:
             learn(connection, "demo", ability, WORK, {Stage.LOADING: 9.0, **took})
     after = jobs.forecast().expect(WORK, "demo")
     assert after.total == pytest.approx(3 * before.total, rel=0.05)
@@ -67,16 +67,16 @@ def test_two_workers_learn_of_their_first_clips_at_the_same_moment(
     about_to_write = Event()
 
     def learn_elsewhere() -> None:
-        with other.engine.begin() as connection:
+        with other.database.begin() as connection:
             learn(connection, "demo", ability, WORK, took)
 
     def notice(_: object, __: object, statement: str, *___: object) -> None:
         if statement.startswith("INSERT"):
             about_to_write.set()
 
-    sa.event.listen(other.engine, "before_cursor_execute", notice)
+    sa.event.listen(other.database, "before_cursor_execute", notice)
     with ThreadPoolExecutor(1) as threads:
-        with jobs.engine.begin() as connection:
+        with jobs.database.begin() as connection:
             learn(connection, "demo", ability, WORK, took)
             second = threads.submit(learn_elsewhere)
             about_to_write.wait()  # it has looked, and found nothing learnt yet

@@ -23,14 +23,14 @@ def render(jobs: Jobs, settings: Settings) -> Callable[[Job], None]:
     """Do to a job of three steps, without a model, what a worker does."""
 
     def render(job: Job) -> None:
-        claim = Claim.next(jobs.engine, "a worker")
+        claim = Claim.next(jobs.database, "a worker")
         assert claim is not None
         assert claim.job_id == job.id
         claim.enter(Stage.DENOISING)
         for step in (1, 2, 3):
             claim.finish_step(step)
             claim.show_preview()
-        claim.complete(expiry(jobs.engine, settings))
+        claim.complete(expiry(jobs.database, settings))
 
     return render
 
@@ -75,7 +75,7 @@ def test_events_tell_how_the_job_was_when_they_happened(jobs: Jobs, render: Rend
 def test_progress_moves_with_the_tiles_that_are_decoded(jobs: Jobs) -> None:
     large = {"width": 512, "height": 512, "num_frames": 61}
     job = jobs.submit(clip().model_copy(update=large))
-    claim = Claim.next(jobs.engine, "a worker")
+    claim = Claim.next(jobs.database, "a worker")
     assert claim is not None
     claim.enter(Stage.DECODING)
     for tile in (1, 2, 3, 4):
@@ -142,9 +142,9 @@ def test_page_by_page_no_state_is_missed(jobs: Jobs, render: Render) -> None:
 
 def test_only_the_end_that_a_retry_did_not_undo_is_final(jobs: Jobs, settings: Settings) -> None:
     job = jobs.submit(clip())
-    claim = Claim.next(jobs.engine, "a worker")
+    claim = Claim.next(jobs.database, "a worker")
     assert claim is not None
-    claim.fail(JobError("broken", "it broke"), expiry(jobs.engine, settings))
+    claim.fail(JobError("broken", "it broke"), expiry(jobs.database, settings))
     failed = jobs.events_after(0).events[-1]
     assert (failed.final, failed.job.state) == (True, JobState.FAILED)
     assert failed.job.error == JobError("broken", "it broke")

@@ -17,7 +17,7 @@ from tests.jobs.conftest import clip
 
 @pytest.fixture
 def pulse(jobs: Jobs) -> Iterator[Pulse]:
-    pulse = Pulse(jobs.engine)
+    pulse = Pulse(jobs.database)
     yield pulse
     pulse.close()
 

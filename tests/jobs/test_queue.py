@@ -33,9 +33,9 @@ def statements(jobs: Jobs) -> Iterator[list[str]]:
     def note(_: object, __: object, statement: str, *___: object) -> None:
         seen.append(statement)
 
-    sa.event.listen(jobs.engine, "before_cursor_execute", note)
+    sa.event.listen(jobs.database, "before_cursor_execute", note)
     yield seen
-    sa.event.remove(jobs.engine, "before_cursor_execute", note)
+    sa.event.remove(jobs.database, "before_cursor_execute", note)
 
 
 def every_job(jobs: Jobs) -> list[Job]:
@@ -51,7 +51,7 @@ def counted_out(jobs: Jobs) -> list[str]:
     """The ids of what waits, in order, without any of the sums."""
     turn = jobs_table.c.turn + delay_of(jobs_table)
     query = sa.select(jobs_table.c.id).where(WAITING).order_by(turn, jobs_table.c.id)
-    with jobs.engine.connect() as connection:
+    with jobs.database.connect() as connection:
         return [*connection.execute(query).scalars()]
 
 
@@ -60,7 +60,7 @@ def assert_the_sums_are_right(jobs: Jobs) -> None:
     key = (jobs_table.c.owner, jobs_table.c.priority, stretch, jobs_table.c.model)
     sums = (sa.func.count(), *(sa.func.sum(jobs_table.c[name]) for name in WORK_FIELDS))
     anew = sa.select(*key, *sums).where(WAITING).group_by(sa.text("1, 2, 3, 4"))
-    with jobs.engine.connect() as connection:
+    with jobs.database.connect() as connection:
         expected = {tuple(row[:4]): tuple(row[4:]) for row in connection.execute(anew)}
         kept = {tuple(row[:4]): tuple(row[4:]) for row in connection.execute(sa.select(queue))}
     assert kept.keys() == expected.keys()
@@ -93,7 +93,7 @@ def test_places_are_exact_whatever_is_done_to_the_queue(jobs: Jobs) -> None:
         ids.append(chance.choice(owners).submit(clip(steps=steps), priority=priority).id)
 
     def claim() -> None:
-        if len(claims) < 3 and (found := Claim.next(jobs.engine, f"worker {len(ids)}")):
+        if len(claims) < 3 and (found := Claim.next(jobs.database, f"worker {len(ids)}")):
             claims.append(found)
 
     def let_go() -> None:
@@ -116,10 +116,10 @@ def test_places_are_exact_whatever_is_done_to_the_queue(jobs: Jobs) -> None:
 
 def test_who_overtakes_hundreds_rewrites_none_of_them(jobs: Jobs) -> None:
     waiting = [jobs.submit(clip()).id for _ in range(3 * TURNS)]
-    with jobs.engine.connect() as connection:
+    with jobs.database.connect() as connection:
         before = connection.execute(sa.select(jobs_table).order_by(jobs_table.c.id)).all()
     urgent = [jobs.submit(clip(), priority=priority).id for priority in (1, 10, 1)]
-    with jobs.engine.connect() as connection:
+    with jobs.database.connect() as connection:
         after = connection.execute(
             sa.select(jobs_table).where(jobs_table.c.id.in_(waiting)).order_by(jobs_table.c.id)
         ).all()
@@ -128,7 +128,7 @@ def test_who_overtakes_hundreds_rewrites_none_of_them(jobs: Jobs) -> None:
     assert counted_out(jobs) == order
     assert_places_are_exact(jobs)
     for job_id in order[:5]:
-        claim = Claim.next(jobs.engine, "a worker")
+        claim = Claim.next(jobs.database, "a worker")
         assert claim is not None
         assert claim.job_id == job_id
         claim.complete(expires_at=0)
@@ -137,7 +137,7 @@ def test_who_overtakes_hundreds_rewrites_none_of_them(jobs: Jobs) -> None:
 def test_urgent_jobs_of_one_owner_never_delay_another_s(jobs: Jobs) -> None:
     many, one = (jobs.seen_by(Caller(name)) for name in ("many", "one"))
     many.submit(clip(), priority=-5)
-    claim = Claim.next(jobs.engine, "a worker")  # is rendered all the while
+    claim = Claim.next(jobs.database, "a worker")  # is rendered all the while
     assert claim is not None
     for _ in range(50):
         many.submit(clip(), priority=-5)
@@ -167,7 +167,7 @@ def test_all_that_waits_is_canceled_in_parts_and_nobody_else_s(jobs: Jobs) -> No
     admin = jobs.seen_by(Caller("root", sees_all=True))
     waiting = [ana.submit(clip(), webhook=Webhook("http://a.example", ("canceled",))).id]
     waiting += [ana.submit(clip()).id for _ in range(4)]
-    rendered = Claim.next(jobs.engine, "a worker")
+    rendered = Claim.next(jobs.database, "a worker")
     assert rendered is not None
     ana.pause(waiting[1])
     other = bo.submit(clip()).id
@@ -181,7 +181,7 @@ def test_all_that_waits_is_canceled_in_parts_and_nobody_else_s(jobs: Jobs) -> No
     assert_places_are_exact(jobs)
     ended = [event.job.id for event in ana.events_after(0).events if event.final]
     assert sorted(ended) == sorted(waiting)
-    assert [one.event for one in Outbox(jobs.engine).of_job(waiting[0])] == ["canceled"]
+    assert [one.event for one in Outbox(jobs.database).of_job(waiting[0])] == ["canceled"]
     assert admin.cancel_all(JobState.PENDING, everybody=True) == (1, False)
 
 
@@ -206,7 +206,7 @@ def test_a_queue_of_an_earlier_version_is_summed_up(settings: Settings) -> None:
     ids = [earlier.submit(clip(), priority=p).id for p in (0, 5, 0, -5, 0)]
     earlier.cancel(ids[2])
     order = counted_out(earlier)
-    with earlier.engine.begin() as connection:
+    with earlier.database.begin() as connection:
         turn = jobs_table.c.turn + delay_of(jobs_table)  # they were the whole truth
         connection.execute(sa.update(jobs_table).values(turn=turn))
         if connection.dialect.name == "sqlite":
@@ -225,6 +225,6 @@ def test_a_queue_of_an_earlier_version_is_summed_up(settings: Settings) -> None:
     assert_places_are_exact(now)
     assert now.submit(clip(), priority=10).queue_position == 1
     assert_places_are_exact(now)
-    indexes = {index["name"] for index in sa.inspect(now.engine).get_indexes("hunyuan_jobs")}
+    indexes = {index["name"] for index in sa.inspect(now.database).get_indexes("hunyuan_jobs")}
     assert "hunyuan_jobs_turn" not in indexes
     now.close()

@@ -85,7 +85,7 @@ def test_what_another_process_does_to_a_job_is_seen_at_once(settings: Settings) 
 def test_a_database_of_an_earlier_version_is_brought_up_to_date(settings: Settings) -> None:
     earlier = Jobs(settings)
     job = earlier.submit(clip())
-    with earlier.engine.begin() as connection:
+    with earlier.database.begin() as connection:
         for column in ("remixed_from", "warnings"):
             connection.execute(sa.text(f"ALTER TABLE hunyuan_jobs DROP COLUMN {column}"))
     earlier.close()
@@ -96,7 +96,7 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date(settings: Settin
 
 
 def test_what_was_warned_of_stays_with_the_job(jobs: Jobs, settings: Settings) -> None:
-    Lease(jobs.engine, settings.lease_seconds).renew(Profile.of_this_machine(settings))
+    Lease(jobs.database, settings.lease_seconds).renew(Profile.of_this_machine(settings))
     warnings = (ClipWarning("unknown_words", "«dog» is unknown"),)
     job = jobs.submit(clip(), warnings=warnings)
     assert job.warnings == jobs.get(job.id).warnings == warnings
@@ -107,7 +107,7 @@ def test_what_was_warned_of_stays_with_the_job(jobs: Jobs, settings: Settings) -
 
 def test_who_waits_is_warned_while_no_worker_is_there(jobs: Jobs, settings: Settings) -> None:
     rendered, paused, canceled, waiting = (jobs.submit(clip()).id for _ in range(4))
-    assert Claim.next(jobs.engine, "a worker that just died") is not None
+    assert Claim.next(jobs.database, "a worker that just died") is not None
     jobs.pause(paused)
     jobs.cancel(canceled)
 
@@ -117,7 +117,7 @@ def test_who_waits_is_warned_while_no_worker_is_there(jobs: Jobs, settings: Sett
         return {job_id for job_id, codes in found.items() if codes == ["no_worker"]}
 
     assert warned() == {waiting}
-    lease = Lease(jobs.engine, settings.lease_seconds)
+    lease = Lease(jobs.database, settings.lease_seconds)
     lease.renew(Profile.of_this_machine(settings))
     assert warned() == set()
     lease.release()
@@ -201,10 +201,10 @@ def test_what_was_done_to_a_job_is_told_though_a_worker_takes_it_at_once(
     job_id = jobs.submit(clip()).id
 
     @contextmanager
-    def writing_with_a_worker_at_the_ready(engine: sa.Engine) -> Iterator[sa.Connection]:
-        with writing(engine) as connection:
+    def writing_with_a_worker_at_the_ready(database: sa.Engine) -> Iterator[sa.Connection]:
+        with writing(database) as connection:
             yield connection
-        Claim.next(engine, "a worker")
+        Claim.next(database, "a worker")
 
     monkeypatch.setattr("hunyuan_runner.jobs.store.writing", writing_with_a_worker_at_the_ready)
     jobs.cancel(job_id)
@@ -257,7 +257,7 @@ def test_an_expired_job_and_its_files_are_swept_away(jobs: Jobs, settings: Setti
     for job in (expired, kept):
         jobs.cancel(job.id)
         storage.put(checkpoint_key(job.id), b"latents")
-    with jobs.engine.begin() as connection:
+    with jobs.database.begin() as connection:
         table = database.jobs
         connection.execute(
             sa.update(table).where(table.c.id == expired.id).values(expires_at=database.now_ms())
@@ -293,7 +293,7 @@ def test_workers_and_callers_who_move_the_same_jobs_at_once_do_not_block_each_ot
     def hurry(number: int) -> None:
         if number % 2:
             jobs.submit(clip(), priority=number)  # all that wait move back
-        elif (claim := Claim.next(jobs.engine, f"worker {number}")) is not None:
+        elif (claim := Claim.next(jobs.database, f"worker {number}")) is not None:
             claim.hand_back()
 
     with ThreadPoolExecutor(8) as threads:
@@ -310,7 +310,7 @@ def test_a_host_that_falls_silent_in_its_write_holds_up_nobody(
     jobs: Jobs, settings: Settings
 ) -> None:
     silent = Jobs(settings)
-    write = writing(silent.engine)
+    write = writing(silent.database)
     write.__enter__()
     assert jobs.submit(clip()).state is JobState.PENDING
     with pytest.raises(sa.exc.OperationalError):
@@ -320,7 +320,7 @@ def test_a_host_that_falls_silent_in_its_write_holds_up_nobody(
 
 @where_hosts_share_a_database
 def test_a_reader_on_a_busy_host_may_be_silent_for_longer(jobs: Jobs) -> None:
-    with reading(jobs.engine) as connection:
+    with reading(jobs.database) as connection:
         connection.execute(sa.text("SELECT 1"))
         time.sleep(1.5 * LEASE_SECONDS)
         assert connection.execute(sa.text("SELECT 1")).scalar() == 1
@@ -331,7 +331,7 @@ def test_a_worker_that_fell_silent_in_its_write_writes_again(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = jobs.submit(clip()).id
-    claim = Claim.next(jobs.engine, "a worker")
+    claim = Claim.next(jobs.database, "a worker")
     assert claim is not None
     pauses = [1.5 * LEASE_SECONDS]
 
@@ -363,7 +363,7 @@ def test_a_data_folder_that_cannot_be_written_is_said_so(tmp_path: Path) -> None
 
 def test_sqlite_answers_a_submit_only_when_it_is_on_the_disk(tmp_path: Path) -> None:
     jobs = Jobs(Settings(data_dir=tmp_path))
-    with jobs.engine.connect() as connection:
+    with jobs.database.connect() as connection:
         assert connection.execute(sa.text("PRAGMA synchronous")).scalar_one() == 2  # FULL
     assert sqlite3.connect(tmp_path / "jobs.sqlite").execute("PRAGMA journal_mode").fetchone() == (
         "wal",
@@ -431,7 +431,7 @@ def test_a_writer_gives_up_after_a_while_and_a_reader_does_not_notice(
     monkeypatch.setattr(database, "BUSY_SECONDS", 1)
     ours, other = Jobs(settings), Jobs(settings)
     job = ours.submit(clip())
-    with writing(other.engine) as connection:
+    with writing(other.database) as connection:
         connection.execute(sa.update(database.jobs).values(attempts=7))
         with pytest.raises(sa.exc.OperationalError):
             ours.submit(clip())

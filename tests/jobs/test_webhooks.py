@@ -53,7 +53,7 @@ StartWorker = Callable[[], subprocess.Popen[str]]
 
 @pytest.fixture
 def outbox(jobs: Jobs) -> Outbox:
-    return Outbox(jobs.engine)
+    return Outbox(jobs.database)
 
 
 def webhook(url: str = "https://example.com/hook", *events: WebhookEvent) -> Webhook:
@@ -81,7 +81,7 @@ def the_attempt(outbox: Outbox) -> Attempt:
 
 def change(outbox: Outbox, **values: Any) -> None:
     """Change every delivery."""
-    with outbox._engine.begin() as connection:
+    with outbox._database.begin() as connection:
         connection.execute(sa.update(database.deliveries).values(**values))
 
 
@@ -101,18 +101,18 @@ def test_a_job_owes_its_start_and_each_of_its_ends_once(
 ) -> None:
     job = jobs.submit(clip(), webhook=webhook())
     assert owed(outbox, job.id) == []
-    Claim.next(jobs.engine, "a worker that dies")
-    Lease(jobs.engine, settings.lease_seconds).take_over()
-    second = Claim.next(jobs.engine, "the one that takes over")
+    Claim.next(jobs.database, "a worker that dies")
+    Lease(jobs.database, settings.lease_seconds).take_over()
+    second = Claim.next(jobs.database, "the one that takes over")
     assert second is not None
     second.enter(Stage.DENOISING)
     assert owed(outbox, job.id) == ["started"]
-    second.fail(JobError("broken", "it broke"), expiry(jobs.engine, settings))
+    second.fail(JobError("broken", "it broke"), expiry(jobs.database, settings))
     assert owed(outbox, job.id) == ["started", "failed"]
     jobs.retry(job.id)
-    third = Claim.next(jobs.engine, "another")
+    third = Claim.next(jobs.database, "another")
     assert third is not None
-    third.complete(expiry(jobs.engine, settings))
+    third.complete(expiry(jobs.database, settings))
     assert owed(outbox, job.id) == ["started", "failed", "completed"]
 
 
@@ -121,15 +121,15 @@ def test_a_pause_is_not_told_of(jobs: Jobs, outbox: Outbox, settings: Settings) 
     jobs.pause(job.id)
     jobs.resume(job.id)
     assert owed(outbox, job.id) == []
-    claim = Claim.next(jobs.engine, "a worker")
+    claim = Claim.next(jobs.database, "a worker")
     assert claim is not None
     jobs.pause(job.id)
     claim.pause()
     jobs.resume(job.id)
-    claim = Claim.next(jobs.engine, "another")
+    claim = Claim.next(jobs.database, "another")
     assert claim is not None
     assert owed(outbox, job.id) == ["started"]
-    claim.complete(expiry(jobs.engine, settings))
+    claim.complete(expiry(jobs.database, settings))
     assert owed(outbox, job.id) == ["started", "completed"]
 
 
@@ -145,7 +145,7 @@ def test_what_nobody_asked_to_hear_is_not_owed(jobs: Jobs, outbox: Outbox) -> No
 
 def test_no_state_is_reached_without_its_delivery(jobs: Jobs) -> None:
     job = jobs.submit(clip(), webhook=webhook())
-    with jobs.engine.begin() as connection:
+    with jobs.database.begin() as connection:
         connection.execute(sa.text("DROP TABLE hunyuan_deliveries"))
     with pytest.raises(DBAPIError):
         jobs.cancel(job.id)
@@ -266,7 +266,7 @@ def test_a_clock_that_was_wrong_loses_no_delivery_and_holds_none_up(
 def started_and_canceled(jobs: Jobs, url: str = "https://example.com/hook") -> str:
     """The id of a job whose webhook is owed a `started` and a `canceled`."""
     job = jobs.submit(clip(), webhook=webhook(url))
-    assert Claim.next(jobs.engine, f"the worker of {job.id}")
+    assert Claim.next(jobs.database, f"the worker of {job.id}")
     return jobs.cancel(job.id).id
 
 
@@ -306,7 +306,7 @@ def test_what_failed_is_superseded_by_a_later_event(jobs: Jobs, outbox: Outbox) 
 
 def test_a_failing_event_is_retried_until_another_comes(jobs: Jobs, outbox: Outbox) -> None:
     job = jobs.submit(clip(), webhook=webhook())
-    assert Claim.next(jobs.engine, "a worker")
+    assert Claim.next(jobs.database, "a worker")
     for _ in range(3):
         outbox.settle(the_attempt(outbox), Outcome(status=500), pause_ms=0)
     again = the_attempt(outbox)
@@ -413,7 +413,7 @@ def test_a_job_that_is_gone_is_told_of_no_more(jobs: Jobs, outbox: Outbox, way: 
     if way == "deleted":
         jobs.delete(job_id)
     else:
-        with jobs.engine.begin() as connection:
+        with jobs.database.begin() as connection:
             connection.execute(sa.update(database.jobs).values(expires_at=1))
         jobs.delete_expired()
     outbox.settle(attempt, Outcome(status=500), pause_ms=0)
@@ -425,12 +425,12 @@ def test_all_processes_share_one_secret_and_no_two_owners_do(
     jobs: Jobs, settings: Settings
 ) -> None:
     with ThreadPoolExecutor(8) as threads:
-        drawn = set(threads.map(lambda _: secret_of("ana", settings, jobs.engine), range(8)))
+        drawn = set(threads.map(lambda _: secret_of("ana", settings, jobs.database), range(8)))
     assert len(drawn) == 1
     given = settings.model_copy(update={"webhook_secret": SecretStr("whsec_" + "A" * 32)})
-    secrets = {secret_of(owner, given, jobs.engine) for owner in ("", "ana", "bo")}
+    secrets = {secret_of(owner, given, jobs.database) for owner in ("", "ana", "bo")}
     assert len(secrets | drawn) == 4
-    assert secret_of("ana", given, jobs.engine) == secret_of("ana", given, jobs.engine)
+    assert secret_of("ana", given, jobs.database) == secret_of("ana", given, jobs.database)
 
 
 def test_a_failed_and_a_completed_job_are_told_of(
@@ -445,7 +445,7 @@ def test_a_failed_and_a_completed_job_are_told_of(
             ended.append(wait_for_end(jobs, job.id))
         wait_until(lambda: len(receiver.accepted()) == 4)
         wait_until(lambda: all_delivered(outbox, ended))
-        secret = secret_of("ana", settings, jobs.engine)
+        secret = secret_of("ana", settings, jobs.database)
         told = {post.id: post.verified(secret) for post in receiver.accepted()}
         assert len(told) == 4
         assert len(receiver.posts) == 4
@@ -456,7 +456,7 @@ def test_a_failed_and_a_completed_job_are_told_of(
     for job in ended:
         assert news[job.id, "job.started"]["status"] == "in_progress"
     with pytest.raises(WebhookVerificationError):
-        receiver.posts[0].verified(secret_of("bo", settings, jobs.engine))
+        receiver.posts[0].verified(secret_of("bo", settings, jobs.database))
 
 
 def all_delivered(outbox: Outbox, ended: list[Job]) -> bool:

@@ -63,7 +63,7 @@ def test_the_journal_tells_a_job_s_way_in_order(jobs: Jobs, start_worker: StartW
     start_worker()
     wait_for_end(jobs, canceled.id)
     query = sa.select(database.events).order_by(database.events.c.number)
-    with jobs.engine.connect() as connection:
+    with jobs.database.connect() as connection:
         told = [(row.run, row.state, row.stage, row.step) for row in connection.execute(query)]
     assert told[:3] == [
         (1, "pending", "queued", 0),
@@ -380,7 +380,7 @@ def test_a_bucket_that_holds_up_deleting_does_not_stop_the_heart(
 
 
 def beat_of_the_only_worker(jobs: Jobs) -> int:
-    with jobs.engine.connect() as connection:
+    with jobs.database.connect() as connection:
         return int(connection.execute(sa.select(database.workers.c.beat_at)).scalar_one())
 
 
@@ -429,13 +429,13 @@ def test_nothing_that_follows_its_completion_fails_a_job(
 def test_a_worker_goes_on_with_what_it_could_not_write_the_end_of(jobs: Jobs) -> None:
     stranded, other = (jobs.submit(clip()).id for _ in range(2))
     for attempt in (1, 2):
-        claim = Claim.next(jobs.engine, "this worker")
+        claim = Claim.next(jobs.database, "this worker")
         assert claim is not None
         assert (claim.job_id, claim.failed_starts) == (stranded, attempt)
-    claim = Claim.next(jobs.engine, "another")
+    claim = Claim.next(jobs.database, "another")
     assert claim is not None
     assert claim.job_id == other
-    assert Claim.next(jobs.engine, "a third") is None
+    assert Claim.next(jobs.database, "a third") is None
 
 
 def test_a_job_that_takes_every_worker_with_it_is_given_up(
@@ -443,8 +443,8 @@ def test_a_job_that_takes_every_worker_with_it_is_given_up(
 ) -> None:
     job_id = jobs.submit(clip()).id
     for _ in range(settings.max_attempts):
-        assert Claim.next(jobs.engine, "killed by its job") is not None
-        Lease(jobs.engine, settings.lease_seconds).take_over()
+        assert Claim.next(jobs.database, "killed by its job") is not None
+        Lease(jobs.database, settings.lease_seconds).take_over()
     start_worker()
     job = wait_for_end(jobs, job_id)
     assert job.error is not None
@@ -454,10 +454,10 @@ def test_a_job_that_takes_every_worker_with_it_is_given_up(
 def test_a_worker_is_dead_to_the_others_before_it_is_to_itself(
     jobs: Jobs, settings: Settings
 ) -> None:
-    ours, theirs = (Lease(jobs.engine, settings.lease_seconds) for _ in range(2))
+    ours, theirs = (Lease(jobs.database, settings.lease_seconds) for _ in range(2))
     ours.renew(Profile.of_this_machine(settings))
     job_id = jobs.submit(clip()).id
-    Claim.next(jobs.engine, ours.executor_id)
+    Claim.next(jobs.database, ours.executor_id)
     until = time.monotonic() + 2 * settings.lease_seconds
     while time.monotonic() < until:  # its beat takes longer than a lease to commit
         ours.take_over()
@@ -472,9 +472,9 @@ def test_a_job_that_shall_pause_does_so_when_its_worker_dies(
     jobs: Jobs, settings: Settings
 ) -> None:
     job_id = jobs.submit(clip()).id
-    Claim.next(jobs.engine, "killed")
+    Claim.next(jobs.database, "killed")
     jobs.pause(job_id)
-    Lease(jobs.engine, settings.lease_seconds).take_over()
+    Lease(jobs.database, settings.lease_seconds).take_over()
     job = jobs.get(job_id)
     assert (job.stage, job.pausing) == (Stage.PAUSED, False)
 
