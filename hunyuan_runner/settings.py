@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BUNDLED_MODELS = Path(__file__).parent.parent / "models"
@@ -111,7 +111,9 @@ Origin = Annotated[str, AfterValidator(_valid_origin)]
 class Settings(BaseSettings):
     """Read from variables with the prefix HUNYUAN_, as in HUNYUAN_DATA_DIR."""
 
-    model_config = SettingsConfigDict(env_prefix="HUNYUAN_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="HUNYUAN_", frozen=True, hide_input_in_errors=True, validate_by_name=True
+    )
 
     data_dir: Path = Field(Path("data"), description="Where all state lives.")
     models_dir: Path = Field(
@@ -143,8 +145,13 @@ class Settings(BaseSettings):
     cost_per_hour: float | None = Field(
         None, gt=0, description="What an hour of rendering costs, in any currency, for estimates."
     )
-    max_attempts: int = Field(
-        3, ge=1, description="Failed starts in a row without a new step before a job is given up."
+    max_failed_starts: int = Field(
+        3,
+        ge=1,
+        # Versions before 2026-12 knew it as HUNYUAN_MAX_ATTEMPTS.
+        validation_alias=AliasChoices("HUNYUAN_MAX_FAILED_STARTS", "HUNYUAN_MAX_ATTEMPTS"),
+        description="Failed starts in a row without a new step before a job is given up. "
+        "Its former name HUNYUAN_MAX_ATTEMPTS still works.",
     )
     cancel_grace_seconds: float = Field(
         5, ge=0, description="How long a canceled render may take to stop before it is killed."

@@ -22,7 +22,7 @@ CLIP = {"prompt": "A cat walks on grass", "width": 96, "height": 64, "num_frames
     "num_inference_steps": 12
 }
 # Dead workers are found out sooner than by default, so that the test does not only wait.
-ENVIRONMENT = {"HUNYUAN_LEASE_SECONDS": "2", "HUNYUAN_MAX_ATTEMPTS": "50"} | {
+ENVIRONMENT = {"HUNYUAN_LEASE_SECONDS": "2", "HUNYUAN_MAX_FAILED_STARTS": "50"} | {
     "HUNYUAN_STALL_SECONDS": "10"
 }
 

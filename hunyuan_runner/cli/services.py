@@ -126,7 +126,8 @@ def serve(
         data_dir = prepare_data_folder(settings)
     except ValidationError as error:
         for problem in error.errors():
-            complain(f"HUNYUAN_{str(problem['loc'][0]).upper()}: {problem['msg']}")
+            name = str(problem["loc"][0]).upper().removeprefix("HUNYUAN_")
+            complain(f"HUNYUAN_{name}: {problem['msg']}")
         raise typer.Exit(EXIT_REFUSED) from error
     except (DataFolderUnusable, CannotListen) as error:
         complain(error)

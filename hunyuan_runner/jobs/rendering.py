@@ -100,7 +100,7 @@ class Rendering:
         self._storage = storage
         self._is_stopping = is_stopping
         self._grace_seconds = settings.cancel_grace_seconds
-        self._max_failed_starts = settings.max_attempts
+        self._max_failed_starts = settings.max_failed_starts
         self._publish_patience = settings.publish_patience_seconds
         self._model_dir = settings.model_dir(claim.params.model)
         self._claim_checked_at = time.monotonic()

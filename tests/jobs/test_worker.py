@@ -442,7 +442,7 @@ def test_a_job_that_takes_every_worker_with_it_is_given_up(
     jobs: Jobs, start_worker: StartWorker, settings: Settings
 ) -> None:
     job_id = jobs.submit(clip()).id
-    for _ in range(settings.max_attempts):
+    for _ in range(settings.max_failed_starts):
         assert Claim.next(jobs.database, "killed by its job") is not None
         Lease(jobs.database, settings.lease_seconds).take_over()
     start_worker()
