@@ -27,8 +27,8 @@ from diffusers.models.transformers.transformer_hunyuan_video import (
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
-from hunyuan_runner.engine.calibrate import Bench
 from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, PackedHeads, load_kernels
+from hunyuan_runner.engine.measure import Bench
 from hunyuan_runner.engine.quantize import modulation_names, pack_linear, quantized_blocks
 from hunyuan_runner.machine.host import cpp_compiler, usable_cores
 

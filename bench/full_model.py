@@ -30,9 +30,9 @@ from diffusers import (
 from safetensors.torch import save_file
 
 from hunyuan_runner.catalogue import MODELS, QUANTIZED_TRANSFORMER, TRANSFORMER
-from hunyuan_runner.engine.calibrate import measure as measure_rates
 from hunyuan_runner.engine.checkpoint import Checkpoint, fingerprint
-from hunyuan_runner.engine.events import Event, Preview, StageStarted, StepFinished
+from hunyuan_runner.engine.measure import measure as measure_rates
+from hunyuan_runner.engine.messages import Event, Preview, StageStarted, StepFinished
 from hunyuan_runner.engine.process import EngineProcess
 from hunyuan_runner.machine.host import usable_cores
 from hunyuan_runner.machine.precision import Precision

@@ -36,8 +36,8 @@ from demo_model.evaluate import (
 )
 from demo_model.scenes import Array, Scene
 from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.messages import Generate
-from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.machine.host import usable_cores
 from hunyuan_runner.machine.precision import Precision
@@ -114,8 +114,8 @@ def render(variant: Variant, asked: Sequence[Prompt], steps: int) -> list[Frames
     clips = []
     with tempfile.TemporaryDirectory() as folder:
         kernels, kept = Path(folder) / "kernels", Path(folder) / "prompts"
-        parts = Parts(MODEL_DIR, variant.precision, usable_cores(), kernels)
-        pipeline = VideoPipeline(parts, kept)
+        components = Components(MODEL_DIR, variant.precision, usable_cores(), kernels)
+        pipeline = VideoPipeline(components, kept)
         for number, prompt in enumerate(asked, 1):
             start = time.monotonic()
             params = prompt.params(variant.step_cache, steps)

@@ -25,10 +25,9 @@ from hunyuan_runner.engine.checkpoint import (
     model_fingerprint,
 )
 from hunyuan_runner.engine.child import describe_failure
+from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.encoding import encode, load_encoders
-from hunyuan_runner.engine.events import Resumed, StepFinished
-from hunyuan_runner.engine.messages import Generate
-from hunyuan_runner.engine.parts import Parts
+from hunyuan_runner.engine.messages import Generate, Resumed, StepFinished
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.prompts import PromptCache
 from hunyuan_runner.engine.sealed import seal, unseal
@@ -161,7 +160,7 @@ def test_a_model_whose_prompt_is_cut_in_the_wrong_place_is_refused(
     double.write_llama_tokenizer(folder / "tokenizer", tokenizer)
     reason = "tokens of the text before the prompt"
     with pytest.raises(tokens.TokenizerUnusable, match=reason) as refused:
-        Parts(folder, Precision.FP32, threads=1, kernels=tmp_path).encoding(lambda: None)
+        Components(folder, Precision.FP32, threads=1, kernels=tmp_path).encoding(lambda: None)
     for what in ("--verify", "--quantise=int8"):
         command = ["download_models.py", "hunyuanvideo", what, "--models-dir", str(tmp_path)]
         command = [sys.executable, *command]
@@ -242,8 +241,8 @@ def test_a_checkpoint_of_an_earlier_version_is_used_if_its_prompt_was_read_right
     folder = tmp_path / "model"
     save(folder)
     params = tiny.params(num_frames=5, prompt="a cat")
-    parts = Parts(folder, Precision.FP32, threads=1, kernels=tmp_path)
-    video = VideoPipeline(parts, tmp_path / "prompts")
+    components = Components(folder, Precision.FP32, threads=1, kernels=tmp_path)
+    video = VideoPipeline(components, tmp_path / "prompts")
     request = Generate(1, params, folder, Precision.FP32, None, None, 0, tmp_path / "frames.npy")
     events: list[object] = []
     video.generate(request, events.append)

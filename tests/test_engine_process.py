@@ -29,16 +29,16 @@ from PIL import Image
 
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder, dtype_here
-from hunyuan_runner.engine.events import (
+from hunyuan_runner.engine.exhaustion import is_out_of_memory
+from hunyuan_runner.engine.frames import crop_frames
+from hunyuan_runner.engine.messages import (
     Event,
-    PartFinished,
     Preview,
     Resumed,
     StageStarted,
     StepFinished,
+    TileFinished,
 )
-from hunyuan_runner.engine.exhaustion import is_out_of_memory
-from hunyuan_runner.engine.frames import crop_frames
 from hunyuan_runner.engine.process import (
     EngineDied,
     EngineProcess,
@@ -242,7 +242,7 @@ def test_events_come_in_the_order_of_the_work(engine: EngineProcess) -> None:
         StageStarted(Stage.DENOISING),
         *[1, 2, 3, 4],
         StageStarted(Stage.DECODING),
-        PartFinished(1, 1),
+        TileFinished(1, 1),
     ]
 
 

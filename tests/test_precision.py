@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hunyuan_runner.engine.events import Event, StepFinished
+from hunyuan_runner.engine.messages import Event, StepFinished
 from hunyuan_runner.engine.process import EngineProcess
 from hunyuan_runner.engine.quantize import quantize
 from hunyuan_runner.machine.precision import BF16_FLAGS, INT8_FLAGS, Cpu, Precision, choose

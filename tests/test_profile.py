@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.engine import calibrate as benchmark
-from hunyuan_runner.jobs import calibration
+from hunyuan_runner.engine import measure as benchmark
+from hunyuan_runner.jobs import measuring
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.quoting.estimate import GUESS_SPREAD, MEASURED_SPREAD, Rates
 from hunyuan_runner.quoting.profile import MEASURED_FILE, Profile, keep_measured, load_measured
@@ -60,19 +60,19 @@ def test_a_damaged_file_is_no_obstacle(settings: Settings, text: str) -> None:
 
 
 def test_the_machine_is_measured_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "TIMEOUT_SECONDS", 600)  # others may want the cores
-    calibration.calibrate(settings, lambda: False)
+    monkeypatch.setattr(measuring, "TIMEOUT_SECONDS", 600)  # others may want the cores
+    measuring.measure_machine(settings, lambda: False)
     (rates,) = load_measured(settings).values()
     assert min(rates.linears, rates.attention, rates.convolutions) > 1e6
     written = (settings.data_dir / MEASURED_FILE).stat().st_mtime_ns
-    calibration.calibrate(settings, lambda: False)
+    measuring.measure_machine(settings, lambda: False)
     assert (settings.data_dir / MEASURED_FILE).stat().st_mtime_ns == written
 
 
 def test_a_worker_that_has_something_better_to_do_measures_no_longer(settings: Settings) -> None:
     asked, others = count(), psutil.Process().children()
-    with pytest.raises(calibration.Interrupted):
-        calibration.calibrate(settings, lambda: next(asked) > 2)
+    with pytest.raises(measuring.Interrupted):
+        measuring.measure_machine(settings, lambda: next(asked) > 2)
     assert psutil.Process().children() == others
     assert load_measured(settings) == {}
 
@@ -81,7 +81,7 @@ def test_a_benchmark_that_fails_leaves_the_guesses(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    calibration.calibrate(settings, lambda: False)
+    measuring.measure_machine(settings, lambda: False)
     assert "could not be measured" in caplog.text
     assert Profile.of_this_machine(settings).models["demo"].rates.spread == GUESS_SPREAD
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from hunyuan_runner.engine.checkpoint import Conditioning
+from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.messages import Generate
-from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.prompts import PromptCache
 from hunyuan_runner.machine.precision import Precision
@@ -28,15 +28,15 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def parts(model_dir: Path) -> Parts:
-    return Parts(model_dir, Precision.FP32, threads=1, kernels=model_dir)
+def components(model_dir: Path) -> Components:
+    return Components(model_dir, Precision.FP32, threads=1, kernels=model_dir)
 
 
 @pytest.fixture
-def encoded(parts: Parts) -> Iterator[list[object]]:
+def encoded(components: Components) -> Iterator[list[object]]:
     """Something for each run of the text encoder."""
     runs: list[object] = []
-    encoder = parts.encoding(lambda: None).text_encoder
+    encoder = components.encoding(lambda: None).text_encoder
     hook = encoder.register_forward_hook(lambda *_: runs.append(None))
     yield runs
     hook.remove()
@@ -46,14 +46,14 @@ Render = Callable[[Path], npt.NDArray[np.uint8]]
 
 
 @pytest.fixture
-def render(model_dir: Path, parts: Parts, tmp_path: Path) -> Render:
+def render(model_dir: Path, components: Components, tmp_path: Path) -> Render:
     """Renders a clip with a negative prompt, keeping what was encoded in a folder."""
     params = tiny.params(negative_prompt="a dog", true_cfg_scale=3.0, num_frames=5)
 
     def render(prompts: Path) -> npt.NDArray[np.uint8]:
         frames = tmp_path / "frames.npy"
         request = Generate(1, params, model_dir, Precision.FP32, None, None, 0, frames)
-        VideoPipeline(parts, prompts).generate(request, lambda event: None)
+        VideoPipeline(components, prompts).generate(request, lambda event: None)
         clip: npt.NDArray[np.uint8] = np.load(frames)
         return clip
 

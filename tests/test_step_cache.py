@@ -11,9 +11,8 @@ import safetensors.torch
 import torch
 
 from hunyuan_runner.engine.checkpoint import Checkpoint
-from hunyuan_runner.engine.events import Event, StepFinished
-from hunyuan_runner.engine.messages import Generate
-from hunyuan_runner.engine.parts import Parts
+from hunyuan_runner.engine.components import Components
+from hunyuan_runner.engine.messages import Event, Generate, StepFinished
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.engine.step_cache import Predictor, Velocities, predicting
@@ -38,8 +37,8 @@ def params(step_cache: str = "balanced", **changes: object) -> GenerationParams:
 def test_the_blocks_run_at_the_computed_steps_alone(
     model_dir: Path, tmp_path: Path, step_cache: str, guidance: dict[str, object], passes: int
 ) -> None:
-    parts = Parts(model_dir, Precision.FP32, threads=1, kernels=tmp_path)
-    transformer = parts.denoising(lambda: None).transformer
+    components = Components(model_dir, Precision.FP32, threads=1, kernels=tmp_path)
+    transformer = components.denoising(lambda: None).transformer
     evaluations, steps = 0, []
 
     def count(*_: object) -> None:
@@ -54,7 +53,7 @@ def test_the_blocks_run_at_the_computed_steps_alone(
     clip = params(step_cache, true_cfg_scale=3.0 if guidance else 1.0, **guidance)
     frames = tmp_path / "frames.npy"
     request = Generate(1, clip, model_dir, Precision.FP32, None, None, 0, frames)
-    VideoPipeline(parts, tmp_path / "prompts").generate(request, report)
+    VideoPipeline(components, tmp_path / "prompts").generate(request, report)
 
     computed = clip.computed_steps
     assert steps == [(n, passes * sum(at <= n for at in computed)) for n in range(12)]

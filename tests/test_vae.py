@@ -124,17 +124,17 @@ def psnr(pixels: torch.Tensor, expected: torch.Tensor) -> float:
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "parts",
+    "counts",
     [(1, 2, 3), (2, 1, 1), (2, 2, 2)],
-    ids=lambda parts: "x".join(map(str, parts)),
+    ids=lambda counts: "x".join(map(str, counts)),
 )
 def test_nobody_sees_where_tiles_meet(
-    parts: tuple[int, int, int],
+    counts: tuple[int, int, int],
     demo: AutoencoderKLHunyuanVideo,
     latents: torch.Tensor,
     whole: torch.Tensor,
 ) -> None:
-    tiled = vae.decode_tiles(Decoder(demo), latents, Tiling.of(latents.shape[1:], parts))
+    tiled = vae.decode_tiles(Decoder(demo), latents, Tiling.of(latents.shape[1:], counts))
     assert psnr(tiled, whole) >= 44
     for axis in (1, 2, 3):
         other_axes = [other for other in range(4) if other != axis]
@@ -212,4 +212,4 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(blank: Blank) -> None:
 def test_every_attempt_takes_smaller_tiles(blank: Blank, attempt: int, tiles: int) -> None:
     reports: list[tuple[int, int]] = []
     vae.decode(blank, LATENTS, attempt, lambda *done: reports.append(done))
-    assert reports == [(part, tiles) for part in range(1, tiles + 1)]
+    assert reports == [(tile, tiles) for tile in range(1, tiles + 1)]

@@ -6,7 +6,7 @@ import queue
 import threading
 from multiprocessing.connection import Connection
 
-from hunyuan_runner.engine.messages import Generate, Report, Stop
+from hunyuan_runner.engine.messages import Generate, Halt, Report
 
 
 class Closed(Exception):
@@ -22,14 +22,14 @@ class Channel:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._outbox: queue.SimpleQueue[Generate | Stop | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Generate | Halt | None] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[Report | Closed] = queue.SimpleQueue()
         self._wanted = threading.Semaphore(0)
         self._is_reading = False
         for work in (self._write, self._read):
             threading.Thread(target=work, name="engine-channel", daemon=True).start()
 
-    def send(self, message: Generate | Stop) -> None:
+    def send(self, message: Generate | Halt) -> None:
         self._outbox.put(message)
 
     def receive(self, timeout: float) -> Report | None:

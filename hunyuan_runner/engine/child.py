@@ -13,15 +13,22 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hunyuan_runner.catalogue import download_command
 from hunyuan_runner.engine import exhaustion
-from hunyuan_runner.engine.events import Event, Failed, StageStarted
-from hunyuan_runner.engine.messages import Generate, Halted, Report, Stop
+from hunyuan_runner.engine.messages import (
+    Event,
+    Failed,
+    Generate,
+    Halt,
+    Halted,
+    OnEvent,
+    Report,
+    StageStarted,
+)
 from hunyuan_runner.logs import configure_logging
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.machine.precision import Precision
@@ -38,8 +45,8 @@ NICENESS = 10
 MAX_MESSAGE_LENGTH = 300
 
 
-class Halt(Exception):
-    """The parent asked to leave the generation at hand."""
+class HaltRequested(Exception):
+    """The parent asked to leave the current generation."""
 
 
 class Child:
@@ -55,7 +62,7 @@ class Child:
         self._verified = verified
         self._pipeline: VideoPipeline | None = None
         self._requests: queue.SimpleQueue[Generate] = queue.SimpleQueue()
-        self._stopped_number = 0
+        self._halted_number = 0
 
     def run(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
@@ -66,7 +73,7 @@ class Child:
         """Hear the parent, also while a step is being computed, and end when it is gone."""
         while True:
             try:
-                message: Generate | Stop = self._connection.recv()
+                message: Generate | Halt = self._connection.recv()
             except (EOFError, OSError):
                 os._exit(0)
             except MemoryError:
@@ -74,18 +81,18 @@ class Child:
             match message:
                 case Generate():
                     self._requests.put(message)
-                case Stop(number):
-                    self._stopped_number = number
+                case Halt(number):
+                    self._halted_number = number
 
     def _serve(self, request: Generate) -> None:
         def report(event: Event) -> None:
             self._connection.send(Report(request.number, event))
-            if self._stopped_number == request.number:
-                raise Halt
+            if self._halted_number == request.number:
+                raise HaltRequested
 
         try:
             self._load(request, report).generate(request, report)
-        except Halt:
+        except HaltRequested:
             self._connection.send(Report(request.number, Halted()))
         except Exception as error:
             try:
@@ -96,23 +103,25 @@ class Child:
                     os._exit(exhaustion.EXIT_CODE)
             self._connection.send(Report(request.number, describe_failure(error, request)))
 
-    def _load(self, request: Generate, report: Callable[[Event], None]) -> VideoPipeline:
+    def _load(self, request: Generate, report: OnEvent) -> VideoPipeline:
         """The pipeline of the request's model: the one at hand, or loaded in its place."""
         if self._pipeline is None or self._pipeline.model_dir != request.model_dir:
             self._pipeline = None  # its memory is needed for the next
             gc.collect()  # diffusers' hooks and its modules refer to each other
             report(StageStarted(Stage.LOADING))
-            from hunyuan_runner.engine.parts import Parts
+            from hunyuan_runner.engine.components import Components
             from hunyuan_runner.engine.pipeline import VideoPipeline
 
             self._verify(request)
-            parts = Parts(request.model_dir, request.precision, self._threads, self._kernels)
-            self._pipeline = VideoPipeline(parts, self._prompts)
+            components = Components(
+                request.model_dir, request.precision, self._threads, self._kernels
+            )
+            self._pipeline = VideoPipeline(components, self._prompts)
         return self._pipeline
 
     def _verify(self, request: Generate) -> None:
         """Raises WeightsAltered, or ModelIncomplete."""
-        from hunyuan_runner.engine.parts import reading
+        from hunyuan_runner.engine.components import reading
 
         quantized = request.precision is Precision.INT8
         with reading():
@@ -121,7 +130,7 @@ class Child:
 
 def describe_failure(error: Exception, request: Generate) -> Failed:
     """What the client is told; the traceback is in the log."""
-    from hunyuan_runner.engine.parts import ModelIncomplete
+    from hunyuan_runner.engine.components import ModelIncomplete
     from hunyuan_runner.prompts.tokens import TokenizerUnusable
 
     if isinstance(error, ModelIncomplete):

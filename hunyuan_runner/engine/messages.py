@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hunyuan_runner.engine.events import Event
 from hunyuan_runner.machine.precision import Precision
-from hunyuan_runner.params import GenerationParams
+from hunyuan_runner.params import GenerationParams, Stage
 
 
 @dataclass(frozen=True)
 class Generate:
-    """Parent to child: render a clip into `frames`, going on from `checkpoint` if there is one.
+    """Parent to child: render a clip into the file `frames`, from `checkpoint` if there is one.
 
-    With `draft_after`, stop behind that step, and render what the clip is then expected to become.
-    `decode_attempt` counts the children that died decoding this checkpoint, but for the first: each
-    one more asks for smaller tiles.
+    With `draft_after`, stop after that step and render what the clip is expected to become.
+    `decode_attempt` is how many times smaller tiles are needed than the first try would use.
     """
 
     number: int
@@ -30,15 +29,10 @@ class Generate:
 
 
 @dataclass(frozen=True)
-class Stop:
+class Halt:
     """Parent to child: leave generation `number` at the end of its current step."""
 
     number: int
-
-
-@dataclass(frozen=True)
-class Halted:
-    """The generation was left because of a `Stop`; the child is ready for another."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +41,69 @@ class Report:
 
     number: int
     event: Event | Halted
+
+
+@dataclass(frozen=True)
+class Halted:
+    """The child obeyed a `Halt` and is ready for another generation."""
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """The job entered `stage`."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The checkpoint is usable: generation continues after `step`."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class StepFinished:
+    """`step` of num_inference_steps is done; generation can continue from `checkpoint`."""
+
+    step: int
+    checkpoint: bytes
+
+
+@dataclass(frozen=True)
+class TileFinished:
+    """While decoding, `tile` of `tiles` equal ones is done."""
+
+    tile: int
+    tiles: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A JPEG of what the clip is becoming."""
+
+    image: bytes
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The frames are in the .npy file `frames` (THWC, uint8).
+
+    Their last bits depend on the `precision` and the number of `threads` they were computed with.
+    """
+
+    frames: Path
+    precision: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job failed, and would fail again."""
+
+    code: str
+    message: str
+
+
+Event = StageStarted | Resumed | StepFinished | TileFinished | Preview | Finished | Failed
+OnEvent = Callable[[Event], None]

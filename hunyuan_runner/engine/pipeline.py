@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,19 @@ from hunyuan_runner.engine.checkpoint import (
     fingerprint,
     model_fingerprint,
 )
+from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.encoding import encode, was_encoded_so_before
-from hunyuan_runner.engine.events import (
-    Event,
+from hunyuan_runner.engine.frames import reserve_frames, write_frames
+from hunyuan_runner.engine.messages import (
     Finished,
-    PartFinished,
+    Generate,
+    OnEvent,
     Preview,
     Resumed,
     StageStarted,
     StepFinished,
+    TileFinished,
 )
-from hunyuan_runner.engine.frames import reserve_frames, write_frames
-from hunyuan_runner.engine.messages import Generate
-from hunyuan_runner.engine.parts import Parts
 from hunyuan_runner.engine.preview import Previews, expected_latents
 from hunyuan_runner.engine.prompts import PromptCache
 from hunyuan_runner.engine.step_cache import Predictor, predicting
@@ -39,17 +38,15 @@ from hunyuan_runner.params import GenerationParams, Stage
 
 logger = logging.getLogger(__name__)
 
-Report = Callable[[Event], None]
-
 
 class VideoPipeline:
     """HunyuanVideo, loaded. The same request on the same machine with as many threads gives the
     same frames, whether it ran through or was resumed."""
 
-    def __init__(self, parts: Parts, prompts: Path) -> None:
+    def __init__(self, components: Components, prompts: Path) -> None:
         """In the folder `prompts` is kept what the text encoders make of prompts."""
-        self.model_dir = parts.model_dir
-        self._parts = parts
+        self.model_dir = components.model_dir
+        self._components = components
         self._prompts = PromptCache(prompts, self.model_dir)
         self._fingerprint = fingerprint(self.model_dir)
         self._usable = {self._fingerprint}  # of checkpoints to go on from
@@ -57,38 +54,38 @@ class VideoPipeline:
             self._usable.add(model_fingerprint(self.model_dir))
 
     @torch.no_grad()
-    def generate(self, request: Generate, report: Report) -> None:
+    def generate(self, request: Generate, on_event: OnEvent) -> None:
         """Render the clip, or the draft asked for, into `request.frames`.
 
-        What `report` raises ends the generation. Raises ModelIncomplete.
+        What `on_event` raises ends the generation. Raises ModelIncomplete.
         """
         params = request.params
         if state := self._recover(request):
-            report(Resumed(state.step))
+            on_event(Resumed(state.step))
         else:
-            report(StageStarted(Stage.ENCODING))
-            conditioning = self._encode(params, report)
+            on_event(StageStarted(Stage.ENCODING))
+            conditioning = self._encode(params, on_event)
             state = Checkpoint(0, self._noise(params), conditioning)
         last_step = request.draft_after or params.num_inference_steps
         if state.step < last_step:
-            pipeline = self._parts.denoising(lambda: report(StageStarted(Stage.LOADING)))
-            report(StageStarted(Stage.DENOISING))
-            state = self._denoise(pipeline, state, params, last_step, report)
-        report(StageStarted(Stage.DECODING))
+            pipeline = self._components.denoising(lambda: on_event(StageStarted(Stage.LOADING)))
+            on_event(StageStarted(Stage.DENOISING))
+            state = self._denoise(pipeline, state, params, last_step, on_event)
+        on_event(StageStarted(Stage.DECODING))
         reserve_frames(request.frames, params.num_frames, params.width, params.height)
         latents = state.latents
         if request.draft_after is not None:
             assert state.expected is not None
             latents = state.expected
-        self._parts.make_room_for_decoding(vae.MOST_BYTES)
+        self._components.make_room_for_decoding(vae.MOST_BYTES)
         pixels = vae.decode(
-            self._parts.decoder,
+            self._components.decoder,
             latents,
             request.decode_attempt,
-            lambda part, parts: report(PartFinished(part, parts)),
+            lambda tile, tiles: on_event(TileFinished(tile, tiles)),
         )
         write_frames(request.frames, pixels, params.width, params.height)
-        report(Finished(request.frames, self._parts.precision, torch.get_num_threads()))
+        on_event(Finished(request.frames, self._components.precision, torch.get_num_threads()))
 
     def _recover(self, request: Generate) -> Checkpoint | None:
         if request.checkpoint is None:
@@ -101,7 +98,7 @@ class VideoPipeline:
 
     def _noise(self, params: GenerationParams) -> torch.Tensor:
         """The latents (NCTHW) of pure noise that the seed stands for."""
-        config = self._parts.decoder.config
+        config = self._components.decoder.config
         shape = (
             1,
             config.latent_channels,
@@ -111,9 +108,9 @@ class VideoPipeline:
         )
         return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(params.seed))
 
-    def _encode(self, params: GenerationParams, report: Report) -> Conditioning:
+    def _encode(self, params: GenerationParams, on_event: OnEvent) -> Conditioning:
         def load_and_encode(prompt: str) -> Conditioning:
-            pipeline = self._parts.encoding(lambda: report(StageStarted(Stage.LOADING)))
+            pipeline = self._components.encoding(lambda: on_event(StageStarted(Stage.LOADING)))
             return encode(pipeline, prompt)
 
         conditioning = self._prompts.conditioning(params.prompt, load_and_encode)
@@ -128,11 +125,11 @@ class VideoPipeline:
         start: Checkpoint,
         params: GenerationParams,
         last_step: int,
-        report: Report,
+        on_event: OnEvent,
     ) -> Checkpoint:
         state = start
         predictor = Predictor(params)
-        previews = Previews(self._parts.decoder, start.latents, params.width, params.height)
+        previews = Previews(self._components.decoder, start.latents, params.width, params.height)
         scheduler = pipeline.scheduler
         scheduler.set_shift(params.flow_shift)
         _compute_modulation_ahead(pipeline, params, start.conditioning)
@@ -152,9 +149,9 @@ class VideoPipeline:
                 expected = expected_latents(state.latents, latents, sigma, next_sigma)
                 pipeline._interrupt = True  # as diffusers' own guide says: its steps end here
             state = Checkpoint(step, latents, start.conditioning, velocities, expected)
-            report(StepFinished(step, state.to_bytes(params, self._fingerprint)))
+            on_event(StepFinished(step, state.to_bytes(params, self._fingerprint)))
             if step < last_step and (image := previews.after_step(latents, sigma, next_sigma)):
-                report(Preview(image))
+                on_event(Preview(image))
             return {"latents": latents}
 
         with predicting(

@@ -18,8 +18,17 @@ from pathlib import Path
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine import exhaustion
 from hunyuan_runner.engine.channel import Channel, Closed
-from hunyuan_runner.engine.events import Event, Failed, Finished, StageStarted, StepFinished
-from hunyuan_runner.engine.messages import Generate, Halted, Stop
+from hunyuan_runner.engine.messages import (
+    Event,
+    Failed,
+    Finished,
+    Generate,
+    Halt,
+    Halted,
+    OnEvent,
+    StageStarted,
+    StepFinished,
+)
 from hunyuan_runner.machine.host import usable_cores
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.machine.scratch import Scratch
@@ -146,7 +155,7 @@ class EngineProcess:
         self,
         params: GenerationParams,
         checkpoint: bytes | None,
-        on_event: Callable[[Event], None],
+        on_event: OnEvent,
         seconds_to_stop: Callable[[], float | None],
         draft_after: int | None = None,
         patience: Callable[[], float] = _endless,
@@ -210,7 +219,7 @@ class EngineProcess:
     def _render(
         self,
         request: Generate,
-        on_event: Callable[[Event], None],
+        on_event: OnEvent,
         seconds_to_stop: Callable[[], float | None],
         patience: Callable[[], float],
     ) -> Finished:
@@ -224,7 +233,7 @@ class EngineProcess:
                     deadline = min(deadline, time.monotonic() + seconds)
                     if not stopping:
                         stopping = True
-                        child.channel.send(Stop(request.number))
+                        child.channel.send(Halt(request.number))
                 if time.monotonic() > deadline:
                     child.process.kill()
                 if time.monotonic() > deadline + KILL_SECONDS or silence.seconds > patience():

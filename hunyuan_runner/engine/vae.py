@@ -25,7 +25,7 @@ SHORTEST = (4, 10, 10)  # tiles along T, H and W, in latents
 PIXEL_BYTES = 3 * 4
 
 
-def _nothing(part: int, parts: int) -> None:
+def _nothing(tile: int, tiles: int) -> None:
     pass
 
 
@@ -33,19 +33,19 @@ def _nothing(part: int, parts: int) -> None:
 class Tiling:
     """How many tiles there are along T, H and W of the latents, and how large each of them is."""
 
-    parts: tuple[int, int, int]
+    counts: tuple[int, int, int]
     size: tuple[int, int, int]
 
     @classmethod
-    def of(cls, shape: torch.Size, parts: tuple[int, int, int]) -> Self:
-        """Latents (THW) cut into so many parts along each axis."""
-        frames, height, width = map(_size, shape, parts, OVERLAPS)
-        return cls(parts, (frames, height, width))
+    def of(cls, shape: torch.Size, counts: tuple[int, int, int]) -> Self:
+        """Latents (THW) cut into so many tiles along each axis."""
+        frames, height, width = map(_size, shape, counts, OVERLAPS)
+        return cls(counts, (frames, height, width))
 
     @property
     def decoded(self) -> int:
         """Latent positions to decode, those where tiles overlap once for each."""
-        return math.prod(self.parts) * math.prod(self.size)
+        return math.prod(self.counts) * math.prod(self.size)
 
 
 @torch.no_grad()
@@ -98,7 +98,7 @@ def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
     """
     tilings = [
         Tiling.of(shape, (t, h, w))
-        for t, h, w in itertools.product(*map(_possible_parts, shape, SHORTEST, OVERLAPS))
+        for t, h, w in itertools.product(*map(_possible_counts, shape, SHORTEST, OVERLAPS))
     ]
     size = {tiling: tile_bytes(decoder, tiling) for tiling in tilings}
     fitting = [tiling for tiling in tilings if size[tiling] <= budget]
@@ -129,15 +129,15 @@ def _scales(decoder: Decoder) -> tuple[tuple[int, int], ...]:
     return (frames, frames - 1), (side, 0), (side, 0)
 
 
-def _possible_parts(length: int, shortest: int, overlap: int) -> list[int]:
+def _possible_counts(length: int, shortest: int, overlap: int) -> list[int]:
     """In how many tiles an axis can be cut."""
     several = range(2, length)
-    return [1, *(parts for parts in several if _size(length, parts, overlap) >= shortest)]
+    return [1, *(count for count in several if _size(length, count, overlap) >= shortest)]
 
 
-def _size(length: int, parts: int, overlap: int) -> int:
+def _size(length: int, count: int, overlap: int) -> int:
     """Of tiles that cover an axis and overlap their neighbours so far."""
-    return math.ceil((length + (parts - 1) * overlap) / parts)
+    return math.ceil((length + (count - 1) * overlap) / count)
 
 
 def decode_tiles(
@@ -153,12 +153,12 @@ def decode_tiles(
         for length, (scale, lost) in zip(latents.shape[1:], scales, strict=True)
     ]
     pixels = torch.zeros(decoder.config.out_channels, *size)
-    axes = map(_segments, latents.shape[1:], tiling.parts, tiling.size, scales)
+    axes = map(_segments, latents.shape[1:], tiling.counts, tiling.size, scales)
     for done, (t, h, w) in enumerate(itertools.product(*axes), start=1):
         tile = decoder(latents[:, t.latents, h.latents, w.latents]).float()
         tile *= t.weights[:, None, None] * h.weights[:, None] * w.weights
         pixels[:, t.pixels, h.pixels, w.pixels] += tile
-        report(done, math.prod(tiling.parts))
+        report(done, math.prod(tiling.counts))
     return pixels
 
 
@@ -171,14 +171,14 @@ class _Segment:
     weights: torch.Tensor
 
 
-def _segments(length: int, parts: int, size: int, scales: tuple[int, int]) -> list[_Segment]:
+def _segments(length: int, count: int, size: int, scales: tuple[int, int]) -> list[_Segment]:
     """Tiles spread evenly over an axis of `length` latents.
 
     A tile counts the less the closer it comes to an edge inside the clip, where it lacks what lies
     beyond, and not at all in its outermost latent there; at each pixel all of them add up to 1.
     """
     scale, lost = scales
-    starts = [(length - size) * i // max(parts - 1, 1) for i in range(parts)]
+    starts = [(length - size) * i // max(count - 1, 1) for i in range(count)]
     spans = [slice(scale * start, scale * (start + size) - lost) for start in starts]
     end, outermost = spans[-1].stop, scale - lost
     places = torch.arange(end)

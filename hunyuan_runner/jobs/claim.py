@@ -105,8 +105,8 @@ class Claim:
     def finish_step(self, step: int) -> None:
         self._write(Change.PROGRESS, step=step, failed_starts=0, progressed_at=now_ms())
 
-    def finish_part(self, part: int, parts: int) -> None:
-        self._write(Change.PROGRESS, part=part, parts=parts, progressed_at=now_ms())
+    def finish_tile(self, tile: int, tiles: int) -> None:
+        self._write(Change.PROGRESS, part=tile, parts=tiles, progressed_at=now_ms())
 
     def count_failed_start(self) -> int:
         """How often in a row a start has now ended before its next step."""
@@ -130,7 +130,7 @@ class Claim:
         """Leave the job where it is until somebody resumes it."""
         self._pause(has_draft=jobs.c.has_draft)
 
-    def show_draft(self) -> None:
+    def pause_with_draft(self) -> None:
         """Leave the job where it is until somebody has looked at its draft and resumes it."""
         self._pause(has_draft=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hunyuan_runner.catalogue import Model
-from hunyuan_runner.engine.events import Event, PartFinished, StageStarted
+from hunyuan_runner.engine.messages import Event, StageStarted, TileFinished
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting.estimate import Expectation
 
@@ -22,7 +22,7 @@ class Patience:
         self._expectation = expectation
         self._least_seconds = least_seconds
         self._stage: Stage | None = None
-        self._parts = {Stage.DENOISING: len(params.computed_steps)}
+        self._reports = {Stage.DENOISING: len(params.computed_steps)}
         architecture = model.architecture
         weights = model.parameters * BYTES_PER_PARAMETER
         weights += architecture.text_encoder_bytes + architecture.vae_bytes
@@ -39,8 +39,8 @@ class Patience:
         match event:
             case StageStarted(stage):
                 self._stage = stage
-            case PartFinished(parts=parts):
-                self._parts[Stage.DECODING] = parts
+            case TileFinished(tiles=tiles):
+                self._reports[Stage.DECODING] = tiles
 
     def publish(self) -> None:
         """The engine is done, and the worker's own work begins."""
@@ -58,7 +58,7 @@ class Patience:
     def seconds(self) -> float:
         """Until the next report, at most."""
         stage = self._stage or Stage.LOADING
-        expected = self._expectation.seconds.get(stage, 0.0) / self._parts.get(stage, 1)
+        expected = self._expectation.seconds.get(stage, 0.0) / self._reports.get(stage, 1)
         expected *= 1 + self._expectation.spread
         reading = self._read_bytes.get(stage, 0.0) / SLOW_DISK_BYTES_PER_SECOND
         return self._factor * (self._least_seconds + GENEROSITY * expected + reading)

@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar
 
 from hunyuan_runner import media
-from hunyuan_runner.engine.events import (
+from hunyuan_runner.engine.messages import (
     Event,
     Finished,
-    PartFinished,
     Preview,
     Resumed,
     StageStarted,
     StepFinished,
+    TileFinished,
 )
 from hunyuan_runner.engine.process import (
     EngineDied,
@@ -214,7 +214,7 @@ class Rendering:
         self._patience.heed(event)
         job_id = self._claim.job_id
         match event:
-            case StageStarted(Stage.DECODING) | PartFinished() if self._claim.draft_after:
+            case StageStarted(Stage.DECODING) | TileFinished() if self._claim.draft_after:
                 pass  # of the draft: the clip itself is still being denoised
             case StageStarted(stage):
                 self._enter(stage)
@@ -226,8 +226,8 @@ class Rendering:
                 self._keep(checkpoint_key(job_id), checkpoint)
                 self._claim.finish_step(step)
                 self._stopwatch.finish_step(step)
-            case PartFinished(part, parts):
-                self._claim.finish_part(part, parts)
+            case TileFinished(tile, tiles):
+                self._claim.finish_tile(tile, tiles)
             case Preview(image):
                 self._keep(preview_key(job_id), image)
                 self._claim.show_preview()

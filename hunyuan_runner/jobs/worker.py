@@ -11,11 +11,11 @@ from sqlalchemy.exc import OperationalError
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.process import GenerationFailed, Stopped
-from hunyuan_runner.jobs.calibration import Interrupted, calibrate
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.forecast import Forecast, learn
 from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.lease import Lease
+from hunyuan_runner.jobs.measuring import Interrupted, measure_machine
 from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
@@ -104,7 +104,7 @@ class Worker:
     def _measure(self) -> bool:
         """Measure this machine unless a job comes: it goes first. Whether that is done."""
         try:
-            calibrate(self._settings, self._is_wanted)
+            measure_machine(self._settings, self._is_wanted)
         except Interrupted:
             return False
         self._profile = Profile.of_this_machine(self._settings)
@@ -136,7 +136,7 @@ class Worker:
         try:
             rendering.run()
             if claim.draft_after is not None:
-                claim.show_draft()
+                claim.pause_with_draft()
                 logger.info("job %s has a draft, and waits", claim.job_id)
             else:
                 claim.complete(expiry(self._database, self._settings))

@@ -17,7 +17,7 @@ from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.quoting.estimate import Rates, guess
 from hunyuan_runner.settings import Settings
 
-# Of engine/calibrate.py and what it times: what an earlier one measured is not comparable.
+# Of engine/measure.py and what it times: what an earlier one measured is not comparable.
 BENCHMARK_VERSION = 2
 MEASURED_FILE = "calibration.json"
 

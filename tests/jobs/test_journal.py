@@ -79,7 +79,7 @@ def test_progress_moves_with_the_tiles_that_are_decoded(jobs: Jobs) -> None:
     assert claim is not None
     claim.enter(Stage.DECODING)
     for tile in (1, 2, 3, 4):
-        claim.finish_part(tile, 4)
+        claim.finish_tile(tile, 4)
     claim.enter(Stage.PUBLISHING)
     page = jobs.events_after(0, job.id)
     *_, entered, first, second, third, fourth, left = (event.job.progress for event in page.events)

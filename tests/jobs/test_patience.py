@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.engine.events import PartFinished, StageStarted
+from hunyuan_runner.engine.messages import StageStarted, TileFinished
 from hunyuan_runner.jobs.patience import GENEROSITY, Patience
 from hunyuan_runner.params import GenerationParams, GenerationRequest, Stage
 from hunyuan_runner.quoting.estimate import Expectation
@@ -36,7 +36,7 @@ def test_a_tile_may_take_less_once_it_is_known_how_many_there_are() -> None:
     demo = patience("demo")
     demo.heed(StageStarted(Stage.DECODING))
     whole = demo.seconds
-    demo.heed(PartFinished(1, 10))
+    demo.heed(TileFinished(1, 10))
     assert LEAST < demo.seconds < whole / 5
 
 

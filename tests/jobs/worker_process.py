@@ -20,7 +20,7 @@ from tempfile import mkdtemp
 import numpy as np
 
 from hunyuan_runner.engine import exhaustion
-from hunyuan_runner.engine.events import Event, Finished, Resumed, StageStarted, StepFinished
+from hunyuan_runner.engine.messages import Event, Finished, Resumed, StageStarted, StepFinished
 from hunyuan_runner.engine.process import (
     EngineDied,
     EngineStalled,

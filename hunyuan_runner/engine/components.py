@@ -1,4 +1,4 @@
-"""The parts of a model: in memory while they are needed, and after that as long as there is room.
+"""The components of a model: loaded when needed, and kept as long as there is room.
 
 Text encoders, transformer and VAE work one after the other, and with the 13B models they are 16, 10
 and half a GB. A machine that holds all of them keeps all of them; on a smaller one whatever is
@@ -41,7 +41,7 @@ class ModelIncomplete(Exception):
     """The model's folder lacks files, or holds some that are broken."""
 
 
-class Parts:
+class Components:
     """What renders clips with the model in `model_dir`."""
 
     def __init__(self, model_dir: Path, precision: Precision, threads: int, kernels: Path) -> None:
@@ -115,7 +115,7 @@ class Parts:
         self._release_until(needed + WORKING_BYTES)
 
     def _release_until(self, wanted: float) -> None:
-        """Let parts go until so much memory is there; small ones would not bring it."""
+        """Release components until so much memory is free; small ones would not help."""
         sizes = {"_encoding": self._encoders_bytes(), "_denoising": self._transformer_bytes()}
         for part, size in sizes.items():
             if getattr(self, part) is None or size < NOTICED_BYTES:

@@ -1,6 +1,6 @@
 """A short benchmark: what this machine computes per second of each kind of work of a model.
 
-    python -m hunyuan_runner.engine.calibrate THREADS KERNELS MODEL:PRECISION:FOLDER …
+    python -m hunyuan_runner.engine.measure THREADS KERNELS MODEL:PRECISION:FOLDER …
 
 prints estimate.Rates by MODEL:PRECISION, as JSON. What is timed are the engine's own parts, one of
 each and with no weights to load: a transformer block, attention, and the VAE's decoder. KERNELS is

@@ -28,7 +28,7 @@ class Interrupted(Exception):
     """There is something better to do than to measure."""
 
 
-def calibrate(settings: Settings, is_wanted: Callable[[], bool]) -> None:
+def measure_machine(settings: Settings, is_wanted: Callable[[], bool]) -> None:
     """Measure what is not known yet of this machine, and keep it in the data folder.
 
     Where that fails the log has why, and times stay guesses. Raises Interrupted as soon as
@@ -60,7 +60,7 @@ def _measure(settings: Settings, subject: str, is_wanted: Callable[[], bool]) ->
         f"{subject}:{settings.model_dir(subject.partition(':')[0])}",
     ]
     with subprocess.Popen(
-        [sys.executable, "-m", "hunyuan_runner.engine.calibrate", *arguments],
+        [sys.executable, "-m", "hunyuan_runner.engine.measure", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

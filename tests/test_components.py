@@ -1,0 +1,80 @@
+"""What of a model is in memory when: with plenty of it, and with little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hunyuan_runner.engine import components as module
+from hunyuan_runner.engine.components import Components, ModelIncomplete
+from hunyuan_runner.machine.precision import Precision
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny.save_model(folder)
+    return folder
+
+
+class Loadings:
+    """Counts the waits that were told of."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+def components_of(model_dir: Path) -> Components:
+    return Components(model_dir, Precision.FP32, threads=1, kernels=model_dir)
+
+
+def let_memory_be(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
+    monkeypatch.setattr(module, "available_memory_bytes", lambda: size)
+
+
+def test_with_room_for_all_components_they_stay(model_dir: Path) -> None:
+    components, loadings = components_of(model_dir), Loadings()
+    encoding, denoising = components.encoding(loadings), components.denoising(loadings)
+    components.make_room_for_decoding(5e9)
+    assert components.encoding(loadings) is encoding
+    assert components.denoising(loadings) is denoising
+    assert loadings.count == 0
+
+
+def test_small_components_stay_however_little_memory_there_is(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_memory_be(monkeypatch, 0)
+    components, loadings = components_of(model_dir), Loadings()
+    encoding, denoising = components.encoding(loadings), components.denoising(loadings)
+    components.make_room_for_decoding(5e9)
+    assert components.encoding(loadings) is encoding
+    assert components.denoising(loadings) is denoising
+
+
+def test_with_little_memory_what_is_needed_displaces_what_is_not(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NOTICED_BYTES", 0)  # as if these were large
+    let_memory_be(monkeypatch, 0)
+    components, loadings = components_of(model_dir), Loadings()
+    encoding = components.encoding(loadings)
+    denoising = components.denoising(loadings)
+    assert loadings.count == 2
+    assert components.encoding(loadings) is not encoding
+    assert components.denoising(loadings) is not denoising
+    components.make_room_for_decoding(5e9)
+    assert components.denoising(loadings) is not denoising
+    assert loadings.count == 5
+
+
+def test_a_model_that_lacks_a_component_is_incomplete(model_dir: Path, tmp_path: Path) -> None:
+    tiny.save_model(tmp_path)
+    (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(ModelIncomplete):
+        components_of(tmp_path)
