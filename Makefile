@@ -39,7 +39,7 @@ bench: .venv/dev  ## measure, and write docs/performance.md
 bento: .venv/dev build/requirements.txt  ## package the service as a bento, ready for a container
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
 
-docs: .venv/dev  ## write the tables of docs/api.md anew
+docs: .venv/dev  ## rewrite the generated tables of the docs
 	$(BIN)/python -m docs.tables
 
 demo-model: .venv/dev  ## train the demo model anew (hours)

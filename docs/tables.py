@@ -1,4 +1,4 @@
-"""`make docs`: write the tables of docs/api.md anew, from the code and its OpenAPI document.
+"""`make docs`: rewrite the tables of the pages from the code and its OpenAPI document.
 
 A table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 """
@@ -16,32 +16,45 @@ from hunyuan_runner.api.rest import create_app
 from hunyuan_runner.params import MAX_PIXEL_FRAMES
 from hunyuan_runner.settings import Settings
 
-PAGE = Path(__file__).with_name("api.md")
+API = Path(__file__).with_name("api.md")
+SETTINGS = Path(__file__).with_name("settings.md")
+PAGES = (API, SETTINGS)
 TABLE = re.compile(r"(<!-- begin (\w+) -->\n)(.*?)(<!-- end \w+ -->)", re.DOTALL)
 
-MAX_NAMES = 3  # of an object's fields that are shown in a cell
+MAX_NAMES = 3  # an object with more fields than this is shown as "object"
+
+# The first setting of each group, and the group's heading.
+SETTING_GROUPS = {
+    "data_dir": "Data, models and machines",
+    "threads": "Rendering",
+    "lease_seconds": "Workers and event streams",
+    "api_keys": "Access",
+    "max_connections": "Connections",
+    "webhook_secret": "Webhooks",
+    "log_level": "Logs",
+}
 
 Schema = dict[str, Any]
 
 
 def openapi() -> Schema:
-    """The document that /openapi.json answers."""
+    """The document served at /openapi.json."""
     return create_app().openapi()
 
 
 def with_tables(page: str, document: Schema) -> str:
-    """The page with every table as it is by this OpenAPI document."""
+    """The page with each of its tables rewritten from this OpenAPI document."""
     return TABLE.sub(lambda match: match[1] + TABLES[match[2]](document) + match[4], page)
 
 
 def routes(document: Schema) -> str:
-    """A table for each tag. What every route that needs a key may refuse is told elsewhere."""
+    """A table for each tag, without the refusals that all routes with a key share."""
     by_tag: dict[str, list[list[str]]] = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             statuses = [status for status in _statuses(operation) if status not in GUARDED]
-            told = ", ".join(map(str, statuses))
-            row = [f"`{method.upper()} {path}`", _first_line(operation["description"]), told]
+            answers = ", ".join(map(str, statuses))
+            row = [f"`{method.upper()} {path}`", _first_line(operation["description"]), answers]
             by_tag.setdefault(operation["tags"][0], []).append(row)
     return "\n".join(
         f"**{tag}**\n\n{_table(('route', '', 'answers'), rows)}" for tag, rows in by_tag.items()
@@ -49,7 +62,7 @@ def routes(document: Schema) -> str:
 
 
 def fields(document: Schema) -> str:
-    """Of a request."""
+    """The fields of a request."""
     schema = document["components"]["schemas"]["GenerationRequest"]
     rows = [
         [f"`{name}`", _kinds(document, field)[0], field.get("description", "")]
@@ -75,7 +88,7 @@ def errors(_: Schema) -> str:
 
 
 def kinds(document: Schema) -> str:
-    """Of events."""
+    """The kinds of events."""
     stream = document["paths"]["/api/jobs/{job_id}/events"]["get"]["responses"]["200"]
     rows = []
     for event in stream["content"]["text/event-stream"]["itemSchema"]["oneOf"]:
@@ -91,35 +104,61 @@ def limits(document: Schema) -> str:
     names = ("max_queued", "retention_hours", "max_head_bytes", "max_url_bytes")
     queued, hours, head, url = (Settings.model_fields[name].default for name in names)
     rows = [
-        ("the body of a request", f"{kibibytes} KiB", "413 `body_too_large`"),
-        ("the time it may take", f"{seconds} s", "408 `timeout`"),
+        ("body of a request", f"{kibibytes} KiB", "413 `body_too_large`"),
+        ("the time to send it", f"{seconds} s", "408 `timeout`"),
         (
-            "the head of a request",
+            "URL and headers of a request",
             f"`HUNYUAN_MAX_HEAD_BYTES`; default: {head:,}",
             "431 `head_too_large`",
         ),
-        ("its URL", f"`HUNYUAN_MAX_URL_BYTES`; default: {url:,}", "414 `url_too_long`"),
+        ("URL of a request", f"`HUNYUAN_MAX_URL_BYTES`; default: {url:,}", "414 `url_too_long`"),
         ("connections", "`HUNYUAN_MAX_CONNECTIONS`", "503 `too_many_connections`"),
         ("width x height x num_frames", f"{MAX_PIXEL_FRAMES:,}", "422 `too_large`"),
-        ("requests, per key", "`HUNYUAN_RATE_LIMIT`; default: any", "429 `rate_limited`"),
+        ("requests, per key", "`HUNYUAN_RATE_LIMIT`; default: no limit", "429 `rate_limited`"),
         (
-            "jobs that wait, per key",
+            "waiting jobs, per key",
             f"`HUNYUAN_MAX_QUEUED`; default: {queued:,}",
             "429 `queue_full`",
         ),
         ("open event streams, per key", f"{events.MAX_STREAMS}", "429 `too_many_streams`"),
         (
-            "how long ended jobs are kept",
-            f"`HUNYUAN_RETENTION_HOURS`; default: {hours}",
+            "time that ended jobs are kept",
+            f"`HUNYUAN_RETENTION_HOURS`; default: {hours} h",
             "404 `not_found`",
         ),
     ]
-    return _table(("", "at most", "beyond it"), rows)
+    return _table(("", "limit", "beyond it"), rows)
+
+
+def settings(_: Schema) -> str:
+    """A table for each group."""
+    groups: dict[str, list[list[str]]] = {}
+    heading = ""
+    for name, field in Settings.model_fields.items():
+        heading = SETTING_GROUPS.get(name, heading)
+        row = [f"`HUNYUAN_{name.upper()}`", _default(field.default), field.description or ""]
+        groups.setdefault(heading, []).append(row)
+    return "\n".join(
+        f"**{heading}**\n\n{_table(('variable', 'default', ''), rows)}"
+        for heading, rows in groups.items()
+    )
 
 
 TABLES: Mapping[str, Callable[[Schema], str]] = {
-    table.__name__: table for table in (routes, fields, estimate, job, errors, kinds, limits)
+    table.__name__: table
+    for table in (routes, fields, estimate, job, errors, kinds, limits, settings)
 }
+
+
+def _default(default: object) -> str:
+    match default:
+        case None | ():
+            return ""
+        case bool():
+            return f"`{str(default).lower()}`"
+        case Path():
+            return f"`./{default.name}`"
+    return f"`{default}`"
 
 
 def _view(document: Schema, name: str) -> str:
@@ -137,7 +176,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _statuses(operation: Schema) -> list[int]:
-    """Those it answers; not the one that FastAPI adds wherever there is a parameter."""
+    """Its statuses, without the one that FastAPI adds to every route with a parameter."""
     return sorted(
         int(status)
         for status, response in operation["responses"].items()
@@ -150,7 +189,7 @@ def _first_line(text: str) -> str:
 
 
 def _kinds(document: Schema, schema: Schema) -> list[str]:
-    """What values a field has, each kind in a few words."""
+    """The kinds of values a field takes, each in a few words."""
     if "anyOf" in schema:
         return [kind for option in schema["anyOf"] for kind in _kinds(document, option)]
     if "$ref" in schema:
@@ -195,7 +234,9 @@ def _bounds(schema: Schema) -> str:
 
 
 def main() -> None:
-    PAGE.write_text(with_tables(PAGE.read_text(), openapi()))
+    document = openapi()
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text(), document))
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 BUNDLED_MODELS = Path(__file__).parent.parent / "models"
 LogFormat = Literal["text", "json"]
 WantedPrecision = Literal["auto", "fp32", "bf16", "int8"]
-SECRET_PREFIX = "whsec_"  # as Standard Webhooks writes secrets: behind it comes base64
+SECRET_PREFIX = "whsec_"  # as in Standard Webhooks; base64 follows
 SECRET_BYTES = 24
-MIN_CONNECTIONS, MAX_CONNECTIONS = 16, 2000  # unless a number is set
-SPARE_FILES = 64  # of the front, for all but connections and the files of clips
+MIN_CONNECTIONS, MAX_CONNECTIONS = 16, 2000  # bounds of the default
+SPARE_FILES = 64  # file descriptors that the front needs for other things
 
 POSTGRES_URL = re.compile(r"postgres(ql)?(\+psycopg)?://")
-# Of a URL's path: no empty part, none that leads upwards, nothing that has to be escaped.
+# The path of a URL without empty parts, ".." and characters that need escaping.
 PATH_PREFIX = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*"
 PUBLIC_URL = re.compile(
     rf"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d{{1,5}})?{PATH_PREFIX}", re.I
@@ -33,15 +33,15 @@ API_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})(:admin)?")
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key by its SHA-256, in hexadecimal; the key itself is known to its user alone."""
+    """The SHA-256 of a key, in hexadecimal. Only its user knows the key itself."""
 
-    name: str  # whose it is; several keys may have the same, while one replaces the other
+    name: str  # of its user; may have several keys, so that a new one can replace an old one
     sha256: str
-    admin: bool  # sees everybody's jobs
+    admin: bool  # may see every user's jobs
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From name:sha256 or name:sha256:admin. Raises ValueError."""
+        """Read name:sha256 or name:sha256:admin. Raises ValueError."""
         match = API_KEY.fullmatch(text)
         if match is None:
             raise ValueError(
@@ -71,7 +71,7 @@ def _valid_origin(origin: str) -> str:
 
 def _valid_rate_limit(limit: str | None) -> str | None:
     if limit is not None:
-        from limits import parse_many  # where there is a limit only: it costs 0.15 s
+        from limits import parse_many  # imported only if needed: it takes 0.15 s
 
         parse_many(limit)
     return limit
@@ -86,7 +86,7 @@ def _valid_webhook_secret(secret: SecretStr | None) -> SecretStr | None:
             key = b""
         if not text.startswith(SECRET_PREFIX) or len(key) < SECRET_BYTES:
             raise ValueError(
-                f"must be {SECRET_PREFIX} and {SECRET_BYTES} random bytes or more in base64"
+                f"must be {SECRET_PREFIX} and, in base64, {SECRET_BYTES} bytes or more"
             )
     return secret
 
@@ -112,46 +112,51 @@ class Settings(BaseSettings):
     """Read from variables with the prefix HUNYUAN_, as in HUNYUAN_DATA_DIR."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HUNYUAN_", frozen=True, hide_input_in_errors=True, validate_by_name=True
+        env_prefix="HUNYUAN_",
+        env_prefix_target="all",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
-    data_dir: Path = Field(Path("data"), description="Where all state lives.")
+    data_dir: Path = Field(Path("data"), description="The folder for all state.")
     models_dir: Path = Field(
-        BUNDLED_MODELS, description="Where downloaded models are; the demo model is found anyway."
+        BUNDLED_MODELS,
+        description="The folder for downloaded models. The demo model is always found.",
     )
-    model: str = Field("demo", description="The model used where a request names none.")
+    model: str = Field("demo", description="The model for requests that name none.")
     database_url: Annotated[SecretStr | None, AfterValidator(_valid_database_url)] = Field(
-        None, description="postgresql://… to share the queue; default: SQLite in the data folder."
+        None,
+        description="postgresql://… to share the queue between machines; "
+        "default: SQLite in the data folder.",
     )
     storage_url: str | None = Field(
-        None, description="s3://bucket/prefix to share the files; default: the data folder."
+        None,
+        description="s3://bucket/prefix to share files between machines; default: the data folder.",
     )
-    local_runner: bool = Field(
-        True, description="Whether the front starts a runner beside it on this machine."
-    )
+    local_runner: bool = Field(True, description="Start a runner next to the front.")
     retention_hours: float = Field(
-        168, gt=0, description="How long ended jobs and their files are kept."
+        168, gt=0, description="Delete jobs and their files this long after they end."
     )
     threads: int | None = Field(
         None, ge=1, description="Threads of the engine; default: every core this process may use."
     )
     precision: WantedPrecision = Field(
         "auto",
-        description="What transformers compute in: fp32, bf16, int8; auto: by CPU and memory.",
+        description="Precision of transformers: fp32, bf16 or int8; auto chooses by CPU and "
+        "memory.",
     )
     calibrate: bool = Field(
-        True, description="Whether a runner measures its machine, once, while no job waits."
+        True, description="Let a runner measure its machine once, while no job is waiting."
     )
     cost_per_hour: float | None = Field(
-        None, gt=0, description="What an hour of rendering costs, in any currency, for estimates."
+        None, gt=0, description="Price of one hour of rendering, in any currency, for estimates."
     )
     max_failed_starts: int = Field(
         3,
         ge=1,
-        # Versions before 2026-12 knew it as HUNYUAN_MAX_ATTEMPTS.
-        validation_alias=AliasChoices("HUNYUAN_MAX_FAILED_STARTS", "HUNYUAN_MAX_ATTEMPTS"),
-        description="Failed starts in a row without a new step before a job is given up. "
-        "Its former name HUNYUAN_MAX_ATTEMPTS still works.",
+        # The second is the name it had in version 0.1.
+        validation_alias=AliasChoices("max_failed_starts", "max_attempts"),
+        description="A job fails after this many starts in a row without a new step.",
     )
     cancel_grace_seconds: float = Field(
         5, ge=0, description="How long a canceled render may take to stop before it is killed."
@@ -159,91 +164,108 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         600,
         gt=0,
-        description="An engine that reports nothing for so long, and ten times what is expected, "
-        "is ended; its job goes on.",
+        description="Restart an engine that reports nothing for this long plus ten times the "
+        "expected time. Its job continues.",
     )
     publish_patience_seconds: float = Field(
         900,
         ge=0,
-        description="How long a job waits for a full disk, or for storage that fails, before it "
-        "does.",
+        description="How long a job waits for a full disk or failing storage before it fails.",
     )
     lease_seconds: float = Field(
-        10, ge=1, description="A worker silent for so long is taken for dead; its job moves on."
+        10,
+        ge=1,
+        description="After this long without a sign of life a worker loses its job to another.",
     )
     poll_seconds: float = Field(
         0.2, gt=0, description="How often an idle worker looks for the next job."
     )
     ping_seconds: float = Field(
-        15, gt=0, description="How often a silent event stream says that it is alive."
+        15, gt=0, description="Send a comment on an event stream after this long without an event."
     )
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_parse_keys)] = Field(
-        (), description="name:sha256,… of who may use the service; hunyuan keys new makes one."
+        (), description="name:sha256,… of the accepted keys. `hunyuan keys new` makes one."
     )
     allow_anonymous: bool = Field(
-        False, description="Whether anybody may use the service from elsewhere, without a key."
+        False, description="Allow requests from other machines without a key."
     )
-    public_metrics: bool = Field(False, description="Whether /metrics can be read without a key.")
+    public_metrics: bool = Field(False, description="Allow reading /metrics without a key.")
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="https://…,… whose pages may use the service; * allows all."
+    )
     rate_limit: Annotated[str | None, AfterValidator(_valid_rate_limit)] = Field(
-        None, description="Requests per key, such as 120/minute; more are answered 429."
+        None, description="Requests per key, such as 120/minute. More are refused with 429."
     )
     max_queued: int = Field(
-        10_000, ge=1, description="Jobs that may wait per key; more are answered 429."
+        10_000, ge=1, description="Waiting jobs per key. More are refused with 429."
     )
     public_url: Annotated[str | None, AfterValidator(_valid_public_url)] = Field(
         None,
-        description="Address of the service as users see it, path included; default: links are "
+        description="URL under which users reach the service, with its path; default: links are "
         "paths.",
     )
     max_connections: int | None = Field(
-        None, ge=1, description="Connections in all; default: as file descriptors allow, to 2,000."
+        None,
+        ge=1,
+        description=f"Open connections; default: by the limit of open files, at most "
+        f"{MAX_CONNECTIONS:,}.",
     )
     max_connections_per_address: int | None = Field(
         None,
         ge=1,
-        description="From one address; default: a quarter, from private ones (proxies) all.",
+        description="Open connections from one address; default: a quarter of all, or all for a "
+        "private address, which may be a proxy.",
     )
     max_head_bytes: int = Field(
-        32_768, ge=1024, description="A request's URL and headers; larger ones are answered 431."
+        32_768,
+        ge=1024,
+        description="Bytes of a request's URL and headers. Larger ones are refused with 431.",
     )
-    max_headers: int = Field(100, ge=10, description="Headers of a request; more: 431.")
-    max_url_bytes: int = Field(8192, ge=256, description="A request's URL; longer ones: 414.")
+    max_headers: int = Field(
+        100, ge=10, description="Headers of a request. More are refused with 431."
+    )
+    max_url_bytes: int = Field(
+        8192, ge=256, description="Bytes of a request's URL. Longer ones are refused with 414."
+    )
     head_seconds: float = Field(
-        10, gt=0, description="How long a request's head may take to arrive; slower ones: 408."
+        10,
+        gt=0,
+        description="How long a request's headers may take to arrive. Slower ones are refused "
+        "with 408.",
     )
-    idle_seconds: float = Field(
-        75, gt=0, description="How long a connection is kept that nothing is asked on."
-    )
+    idle_seconds: float = Field(75, gt=0, description="Close a connection idle for this long.")
     stalled_seconds: float = Field(
         60,
         gt=0,
-        description="How long a client may take over a megabyte of an answer, or be cut off.",
-    )
-    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)] = Field(
-        (), description="https://…,… whose pages may use the service; * for all."
+        description="Close a connection whose client takes this long to read one megabyte of an "
+        "answer.",
     )
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_valid_webhook_secret)] = Field(
-        None, description="whsec_… that each user's signing secret comes from; default: its own."
+        None,
+        description="Root secret (whsec_…) from which each user's signing secret is derived; "
+        "generated if unset.",
     )
     webhook_retry_seconds: float = Field(
-        5, gt=0, description="Pause before a webhook's second attempt; it doubles, over a day."
+        5,
+        gt=0,
+        description="Pause before the second attempt of a webhook. It doubles after each attempt.",
     )
     webhook_allow_private: bool = Field(
-        False, description="Whether webhooks may be on private and loopback addresses."
+        False, description="Allow webhooks to private and loopback addresses."
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    log_format: LogFormat = Field("text", description="text, or json: an object per line.")
-    log_prompts: bool = Field(False, description="Whether prompts may appear in logs.")
+    log_format: LogFormat = Field("text", description="text, or json for one object per line.")
+    log_prompts: bool = Field(False, description="Allow prompts in logs.")
 
     @property
     def connection_limit(self) -> int:
-        """How many connections the front holds at once."""
+        """How many connections the front keeps open at once."""
         if self.max_connections is not None:
             return self.max_connections
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files == resource.RLIM_INFINITY:
             return MAX_CONNECTIONS
-        # Each may be for a file that is read.
+        # A connection may need a second descriptor, for the file it serves.
         return min(max((files - SPARE_FILES) // 2, MIN_CONNECTIONS), MAX_CONNECTIONS)
 
     def has_model(self, model_id: str) -> bool:
@@ -252,7 +274,7 @@ class Settings(BaseSettings):
 
     @property
     def sqlite_path(self) -> Path:
-        """Where the job database is, without a `database_url`."""
+        """The job database if there is no `database_url`."""
         return self.data_dir.absolute() / "jobs.sqlite"
 
     @property
@@ -267,16 +289,16 @@ class Settings(BaseSettings):
 
     @property
     def prompts_dir(self) -> Path:
-        """Where the engine keeps what text encoders made of prompts."""
+        """Where the engine caches encoded prompts."""
         return self.data_dir.absolute() / "prompts"
 
     @property
     def verified_weights(self) -> Path:
-        """The file that remembers which weights the engine has compared with their digests."""
+        """The file that lists the weights whose digests the engine has verified."""
         return self.data_dir.absolute() / "verified-weights.json"
 
     def model_dir(self, model_id: str) -> Path:
-        """The folder of a model: below `models_dir`, or where it came with this project."""
+        """The folder of a model: in `models_dir`, or the one bundled with this project."""
         folder = self.models_dir / model_id
         return folder if folder.exists() else BUNDLED_MODELS / model_id
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from docs.tables import SETTINGS
 from hunyuan_runner.catalogue import MODELS, download_command
 from hunyuan_runner.params import GenerationRequest
 from hunyuan_runner.settings import Settings
@@ -33,24 +34,15 @@ def table_rows(first_cell: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in cells if row[0].startswith(f"`{first_cell}")}
 
 
-def test_every_setting_is_listed_with_its_default_and_meaning() -> None:
-    listed = table_rows("HUNYUAN_")
-    assert set(listed) == {f"`HUNYUAN_{name.upper()}`" for name in Settings.model_fields}
+def test_every_setting_is_listed_with_its_meaning() -> None:
+    listed = SETTINGS.read_text()
     for name, field in Settings.model_fields.items():
-        default, meaning = listed[f"`HUNYUAN_{name.upper()}`"]
-        assert meaning == field.description
-        assert default == shown(field.default)
-
-
-def shown(default: object) -> str:
-    match default:
-        case None | ():
-            return ""
-        case bool():
-            return f"`{str(default).lower()}`"
-        case Path():
-            return f"`./{default.name}`"
-    return f"`{default}`"
+        assert field.description
+        assert re.search(
+            rf"^\| `HUNYUAN_{name.upper()}` \| .*{re.escape(field.description)}",
+            listed,
+            re.MULTILINE,
+        )
 
 
 def test_every_model_is_listed() -> None:

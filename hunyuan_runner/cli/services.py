@@ -126,8 +126,7 @@ def serve(
         data_dir = prepare_data_folder(settings)
     except ValidationError as error:
         for problem in error.errors():
-            name = str(problem["loc"][0]).upper().removeprefix("HUNYUAN_")
-            complain(f"HUNYUAN_{name}: {problem['msg']}")
+            complain(f"HUNYUAN_{str(problem['loc'][0]).upper()}: {problem['msg']}")
         raise typer.Exit(EXIT_REFUSED) from error
     except (DataFolderUnusable, CannotListen) as error:
         complain(error)
