@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hunyuan_runner.api import bodies, events
-from hunyuan_runner.api.errors import CODES, GUARDED
-from hunyuan_runner.api.rest import create_app
+from hunyuan_runner.api import bodies
+from hunyuan_runner.api.app import create_app
+from hunyuan_runner.api.document import GUARDED
+from hunyuan_runner.api.errors import CODES
+from hunyuan_runner.api.routes import events
 from hunyuan_runner.params import MAX_PIXEL_FRAMES
 from hunyuan_runner.settings import Settings
 

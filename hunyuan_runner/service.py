@@ -155,7 +155,7 @@ class HunyuanVideo:
     @bentoml.task(input_spec=GenerationRequest, batchable=False)
     def generate(self, **params: Any) -> Annotated[Path, ContentType("video/mp4")]:
         """Text to video."""
-        raise NotImplementedError("api/tasks.py answers this task's routes")
+        raise NotImplementedError("api/routes/tasks.py answers this task's routes")
 
 
 def _start_worker() -> Worker:

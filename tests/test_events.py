@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from hunyuan_runner.api import tail as tail_module
-from hunyuan_runner.api.events import MAX_STREAMS, encode
+from hunyuan_runner.api.routes.events import MAX_STREAMS, encode
 from hunyuan_runner.api.tail import Subscription, Tail
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs.job import Caller

@@ -25,12 +25,6 @@ OPEN_FOLDER = "/static/"
 METRICS = "/metrics"
 LOCAL_NAMES = ("localhost", "localhost.")
 
-# How a key may be sent, for the OpenAPI document.
-KEY_SCHEMES = {
-    "Bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
-    "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-}
-
 
 class Guard:
     """Admits requests or refuses them, before anything else looks at them."""

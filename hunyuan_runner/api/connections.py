@@ -26,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from hunyuan_runner.api.bodies import MAX_BODY_BYTES
 from hunyuan_runner.api.errors import RETRY_AFTER_SECONDS, ApiError, error_response
 from hunyuan_runner.api.front import SECURITY_HEADERS
-from hunyuan_runner.api.metrics import REQUESTS
+from hunyuan_runner.api.routes.metrics import REQUESTS
 from hunyuan_runner.network import is_public, literal_address
 from hunyuan_runner.settings import Settings
 

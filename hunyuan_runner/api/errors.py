@@ -15,8 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from hunyuan_runner.api.document import reference, schema_of
-from hunyuan_runner.api.views import AlternativeView, RangeView
+from hunyuan_runner.api.views import AlternativeView
 from hunyuan_runner.jobs.deliveries import DeliveryNotFound
 from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
 from hunyuan_runner.quoting.quotes import Alternative
@@ -43,12 +42,6 @@ class ErrorBody(BaseModel):
     alternatives: list[AlternativeView] = Field(
         default=[], description="With does_not_fit alone: what would fit, the nearest first."
     )
-
-
-ERROR_SCHEMAS = {
-    model.__name__: schema_of(model)
-    for model in (ErrorDetail, ErrorBody, AlternativeView, RangeView)
-}
 
 
 class ApiError(Exception):
@@ -121,21 +114,6 @@ KNOWN_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
-_EXAMPLES = (
-    ApiError(400, "malformed_json", "The body is not JSON: Expecting value at 12."),
-    ApiError(401, "unauthorized", "This API key is not known here."),
-    ApiError(403, "foreign_page", "A page of another site may not do this."),
-    ApiError(404, "not_found", "There is no job '18d4'; it may have been deleted or have expired"),
-    ApiError(409, "wrong_state", "Job 18d4 is in_progress; cancel it before deleting it"),
-    ApiError(413, "body_too_large", "The body is larger than 262144 bytes."),
-    ApiError(415, "not_json", "Send JSON, with the header Content-Type: application/json."),
-    ApiError(416, "range_not_satisfiable", "The file has 183211 bytes.", param="Range"),
-    ApiError(422, "invalid_value", "num_frames must be 4k+1, such as 49 or 53", param="num_frames"),
-    ApiError(429, "rate_limited", "More than 120 requests in 60 seconds."),
-    ApiError(503, "unavailable", "The job database does not answer; nothing was changed."),
-)
-
-
 # Every code there is: with which statuses, and what it means.
 CODES: Mapping[str, tuple[Sequence[int], str]] = {
     "malformed_json": ((400,), "The body is not JSON in UTF-8."),
@@ -179,27 +157,6 @@ CODES: Mapping[str, tuple[Sequence[int], str]] = {
         "The database is away or locked, or the disk full; see `Retry-After`.",
     ),
 }
-
-GUARDED = (401, 403, 429)  # how any request that needs a key may be refused
-
-
-def refusals(*statuses: int, open_to_all: bool = False) -> dict[int | str, dict[str, Any]]:
-    """How a route may refuse, for the OpenAPI document, which has to have ERROR_SCHEMAS."""
-    statuses = statuses if open_to_all else (*statuses, *GUARDED)
-    # Not as a model, of which FastAPI would make a field to read it by, for every route and status.
-    return {
-        example.status: {
-            "description": example.code.replace("_", " ").capitalize(),
-            "content": {
-                "application/json": {
-                    "schema": reference(ErrorBody),
-                    "example": example.body(),
-                }
-            },
-        }
-        for example in _EXAMPLES
-        if example.status in statuses
-    }
 
 
 def as_api_error(error: Exception) -> ApiError:

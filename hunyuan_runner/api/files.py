@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -74,16 +73,6 @@ def file_response(request: Request, storage: Storage, job: Job, file: ClipFile) 
 def policy_for(media_type: str) -> str:
     """The Content-Security-Policy of a file of this type."""
     return POLICIES[media_type.partition("/")[0]]
-
-
-def answers_with(*files: ClipFile) -> dict[int | str, dict[str, Any]]:
-    """That a route answers with one of these, for the OpenAPI document."""
-    content: dict[str, Any] = {file.media_type: {} for file in files}
-    return {
-        200: {"content": content, "description": "The file."},
-        206: {"content": content, "description": "The range asked for."},
-        304: {"description": "The file is the one of If-None-Match."},
-    }
 
 
 def _wanted_range(headers: Mapping[str, str], etag: str, size: int) -> tuple[int, int] | None:

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hunyuan_runner import logs
+from hunyuan_runner.api.app import create_app
 from hunyuan_runner.api.auth import Guard
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.bodies import MAX_VALUES, overfull, with_body_read
@@ -31,13 +32,12 @@ from hunyuan_runner.api.errors import (
     error_response,
     unavailable,
 )
-from hunyuan_runner.api.events import encode
 from hunyuan_runner.api.links import PREFIX_HEADER, base_of
-from hunyuan_runner.api.metrics import LATENCY, REQUESTS
 from hunyuan_runner.api.polls import Polls
-from hunyuan_runner.api.rest import create_app
+from hunyuan_runner.api.routes.events import encode
+from hunyuan_runner.api.routes.metrics import LATENCY, REQUESTS
+from hunyuan_runner.api.routes.webhooks import render
 from hunyuan_runner.api.tail import Tail
-from hunyuan_runner.api.webhooks import render
 from hunyuan_runner.jobs.database import BUSY_SECONDS
 from hunyuan_runner.jobs.opening import when_it_opens
 from hunyuan_runner.jobs.pulse import Pulse

@@ -19,7 +19,6 @@ from hunyuan_runner.params import ALIASES, GenerationRequest
 
 OTHERS_MODELS = re.compile(r"sora-.*")  # named by code written for OpenAI: the default is meant
 FORMS = (MULTIPART, URLENCODED)
-EXAMPLE = {"prompt": "A cat walks on grass", "size": "128x96", "seconds": 1}
 MAX_FIELDS = 100  # each that is not known is looked up
 
 
@@ -72,25 +71,6 @@ async def read_video_request(request: Request) -> VideoRequest:
     if isinstance(fields, dict):
         _refuse_misspelt(fields)
     return VideoRequest.model_validate(fields)
-
-
-def request_body() -> dict[str, Any]:
-    """For the OpenAPI document."""
-    schema = VideoRequest.model_json_schema()
-    fields = {name: _of_form(field) for name, field in schema["properties"].items()}
-    form = schema | {"properties": fields}
-    schemas = {"application/json": schema} | dict.fromkeys(FORMS, form)
-    content = {kind: {"schema": each, "example": EXAMPLE} for kind, each in schemas.items()}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _of_form(field: dict[str, Any]) -> dict[str, Any]:
-    """What a form says is never null; and Swagger UI fills it in from `example` alone."""
-    told = field | ({"example": field["examples"][0]} if "examples" in field else {})
-    if "anyOf" in field:
-        told["anyOf"] = [kind for kind in field["anyOf"] if kind["type"] != "null"]
-        del told["default"]
-    return told
 
 
 def _refuse_misspelt(fields: dict[str, Any]) -> None:

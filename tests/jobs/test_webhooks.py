@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 from standardwebhooks import WebhookVerificationError
 
-from hunyuan_runner.api.webhooks import render
+from hunyuan_runner.api.routes.webhooks import render
 from hunyuan_runner.jobs import database, deliveries, webhooks
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.deliveries import (

@@ -13,9 +13,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from hunyuan_runner.api.backend import FromBackend
-from hunyuan_runner.api.document import CLIP_EXAMPLE, example
+from hunyuan_runner.api.document import CLIP_EXAMPLE, answers_with, example
 from hunyuan_runner.api.errors import TASK_ROUTE, ApiError
-from hunyuan_runner.api.files import VIDEO, answers_with, file_response
+from hunyuan_runner.api.files import VIDEO, file_response
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, require_json
 from hunyuan_runner.api.views import RangeView, WarningView
 from hunyuan_runner.jobs.job import Job, JobState

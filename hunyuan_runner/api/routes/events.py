@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
@@ -13,8 +13,14 @@ from starlette.types import Send
 
 from hunyuan_runner.api.auth import too_many
 from hunyuan_runner.api.backend import Backend, FromBackend
-from hunyuan_runner.api.document import reference, schema_of
-from hunyuan_runner.api.errors import NOT_OPEN, refusals, unavailable
+from hunyuan_runner.api.document import (
+    answers_with_events,
+    event_schema,
+    reference,
+    refusals,
+    schema_of,
+)
+from hunyuan_runner.api.errors import NOT_OPEN, unavailable
 from hunyuan_runner.api.requests import JobId
 from hunyuan_runner.api.tail import Subscription, Tail
 from hunyuan_runner.api.views import JobView, PreviewView, ProgressView
@@ -119,35 +125,15 @@ async def _tail_of(request: Request) -> Tail:
 FromTail = Annotated[Tail, Depends(_tail_of)]
 
 
-def _event_schema(name: str, description: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Of the events of this name, whose data, in JSON, is of the schema `data`."""
-    encoded = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
-    properties = {"event": {"const": name}, "id": {"type": "string"}, "data": encoded}
-    return {
-        "type": "object",
-        "description": description,
-        "properties": properties,
-        "required": ["event", "id", "data"],
-    }
-
-
 JOB = reference(JobView)
-EVENTS = [
-    _event_schema("state", "The job is in another state, or how it is as a stream begins.", JOB),
-    _event_schema(
+STREAM = answers_with_events(
+    event_schema("state", "The job is in another state, or how it is as a stream begins.", JOB),
+    event_schema(
         "progress", "It is at another stage, or a step or a tile further.", schema_of(ProgressView)
     ),
-    _event_schema("preview", "There is a new picture of it.", schema_of(PreviewView)),
-    _event_schema("final", "It ended; the last event of its stream.", JOB),
-]
-STREAM: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The stream; a silent one is pinged by comments.",
-        "content": {
-            "text/event-stream": {"itemSchema": {"oneOf": EVENTS}},
-        },
-    }
-}
+    event_schema("preview", "There is a new picture of it.", schema_of(PreviewView)),
+    event_schema("final", "It ended; the last event of its stream.", JOB),
+)
 
 
 @router.get(

@@ -15,13 +15,12 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from hunyuan_runner.api.backend import Backend, FromBackend
-from hunyuan_runner.api.document import example
-from hunyuan_runner.api.errors import ApiError, refusals
+from hunyuan_runner.api.document import answers_with, example, json_or_form, refusals
+from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.api.files import (
     SPRITESHEET,
     THUMBNAIL,
     VIDEO,
-    answers_with,
     file_response,
 )
 from hunyuan_runner.api.requests import (
@@ -32,10 +31,10 @@ from hunyuan_runner.api.requests import (
     require_json,
 )
 from hunyuan_runner.api.video_request import (
+    FORMS,
     VideoRequest,
     own_model,
     read_video_request,
-    request_body,
 )
 from hunyuan_runner.api.views import JobErrorView, WarningView
 from hunyuan_runner.catalogue import MODELS, Model
@@ -45,6 +44,7 @@ from hunyuan_runner.params import ALIASES, GenerationRequest, Prompt
 
 POLL_MS = 500, 10_000  # the least and the most a client is asked to wait between two looks
 STAYS = {*GenerationRequest.model_fields, *ALIASES} - {"prompt", "model"}  # in a remix
+EXAMPLE = {"prompt": "A cat walks on grass", "size": "128x96", "seconds": 1}
 FILES = {"video": VIDEO, "thumbnail": THUMBNAIL, "spritesheet": SPRITESHEET}
 
 
@@ -160,7 +160,7 @@ models = APIRouter(prefix="/v1/models", tags=TAGS)
 @router.post(
     "",
     operation_id="create_video",
-    openapi_extra=request_body(),
+    openapi_extra=json_or_form(VideoRequest, FORMS, EXAMPLE),
     responses=refusals(400, 403, 409, 413, 415, 422, 503),
 )
 def create_video(

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from hunyuan_runner.api.backend import FromBackend
-from hunyuan_runner.api.errors import refusals
+from hunyuan_runner.api.document import refusals
 from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.jobs.store import Jobs
 

@@ -12,8 +12,8 @@ from starlette.staticfiles import StaticFiles
 
 from hunyuan_runner.api.links import forwarded_prefix
 
-API = Path(__file__).parent
-STUDIO = Path(__file__).parent.parent / "studio"
+API = Path(__file__).parent.parent
+STUDIO = API.parent / "studio"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

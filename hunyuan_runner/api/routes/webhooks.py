@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from hunyuan_runner.api.backend import FromBackend
-from hunyuan_runner.api.errors import refusals
+from hunyuan_runner.api.document import refusals
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, JobId
 from hunyuan_runner.api.views import JobView, without_query
 from hunyuan_runner.jobs.deliveries import Delivery, DeliveryState, Outbox
@@ -66,11 +66,11 @@ class Secret(BaseModel):
 
 
 router = APIRouter(tags=["webhooks"])
-told = APIRouter()
+sent = APIRouter()
 
 
-@told.post("job", operation_id="webhook")
-def tell(notice: Notice) -> None:
+@sent.post("job", operation_id="webhook")
+def webhook(notice: Notice) -> None:
     """Sent to a job's `webhook_url`. Any 2xx is a receipt, 410 ends it; all else is tried again."""
 
 

@@ -1,0 +1,42 @@
+"""Whether the service runs, takes jobs and renders them. These routes need no key."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from hunyuan_runner.api.backend import FromBackend
+from hunyuan_runner.api.document import refusals
+from hunyuan_runner.api.views import Health, QueueView, Ready
+from hunyuan_runner.jobs.job import JobState
+from hunyuan_runner.params import Stage
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health", operation_id="get_health", responses=refusals(503, open_to_all=True))
+def get_health(backend: FromBackend) -> Health:
+    """Whether jobs are taken and rendered."""
+    counts = backend.jobs.counts()
+    workers = backend.jobs.live_workers()
+    return Health(
+        status="ok" if workers else "no_worker",
+        workers=workers,
+        queue=QueueView(
+            pending=counts[JobState.PENDING],
+            in_progress=counts[JobState.IN_PROGRESS],
+            paused=counts[Stage.PAUSED],
+        ),
+    )
+
+
+@router.get("/livez", operation_id="get_livez")
+async def get_livez() -> Ready:
+    """Whether this process runs: the platform's health check."""
+    return Ready()
+
+
+@router.get("/readyz", operation_id="get_readyz", responses=refusals(503, open_to_all=True))
+def get_readyz(backend: FromBackend) -> Ready:
+    """Whether jobs are taken. They are before a worker is up; /health tells about workers."""
+    backend.jobs.check()
+    return Ready()

@@ -1,0 +1,152 @@
+"""Jobs: submit a clip, estimate it, follow it, stop it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from hunyuan_runner.api.backend import FromBackend
+from hunyuan_runner.api.document import CLIP_EXAMPLE, example, refusals
+from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, JobId, require_json
+from hunyuan_runner.api.views import Canceled, EstimateView, JobList, JobView
+from hunyuan_runner.jobs.job import JobState
+from hunyuan_runner.params import EstimateRequest, GenerationRequest
+
+router = APIRouter(tags=["jobs"])
+
+
+class JobsQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    status: JobState | None = Field(None, description="Only jobs in this state.")
+    limit: int = Field(20, ge=1, le=100, description="Jobs per page.")
+    after: str | None = Field(
+        None, pattern=JOB_ID_PATTERN, description="A job id: the page begins behind it."
+    )
+
+
+class CancelQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal[JobState.PENDING, JobState.IN_PROGRESS] = Field(
+        JobState.PENDING, description="Those that wait, or those that are rendered."
+    )
+    all_users: bool = Field(
+        False, description="With an admin's key, everybody's; otherwise your own all the same."
+    )
+
+
+@router.post(
+    "/api/generate",
+    operation_id="submit_job",
+    status_code=202,
+    dependencies=[Depends(require_json)],
+    openapi_extra=example(CLIP_EXAMPLE),
+    responses=refusals(400, 409, 413, 415, 422, 503),
+)
+def submit_job(
+    wanted: GenerationRequest,
+    backend: FromBackend,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> JobView:
+    """Queue a clip. Poll the path in `Location` until it is completed."""
+    job = backend.submit(wanted, idempotency_key=idempotency_key)
+    response.headers["Location"] = f"{backend.base}/api/status/{job.id}"
+    return JobView.of(job, backend.base)
+
+
+@router.post(
+    "/api/estimate",
+    operation_id="estimate",
+    dependencies=[Depends(require_json)],
+    openapi_extra=example(CLIP_EXAMPLE | {"deadline_seconds": 600}),
+    responses=refusals(400, 413, 415, 422, 503),
+)
+def estimate(wanted: EstimateRequest, backend: FromBackend) -> EstimateView:
+    """What a clip would take: seconds, memory, money; and what to ask for if that is too much."""
+    return EstimateView.of(backend.estimate(wanted), wanted.deadline_seconds)
+
+
+@router.get(
+    "/api/status/{job_id}",
+    operation_id="get_job",
+    response_model=JobView,
+    responses=refusals(404, 503),
+)
+def get_job(job_id: JobId, backend: FromBackend) -> Response:
+    """One job: its state, how far it is, and where its files are."""
+    # As a Response: FastAPI would check the view again, in a thread, and many ask this often.
+    view = JobView.of(backend.jobs.get(job_id), backend.base)
+    return Response(view.model_dump_json(), media_type="application/json")
+
+
+@router.get("/api/jobs", operation_id="list_jobs", responses=refusals(404, 422, 503))
+def list_jobs(query: Annotated[JobsQuery, Query()], backend: FromBackend) -> JobList:
+    """Jobs, the newest first, a page at a time."""
+    page = backend.jobs.list(state=query.status, limit=query.limit, after=query.after)
+    return JobList.of(page, backend.base)
+
+
+@router.post(
+    "/api/jobs/cancel",
+    operation_id="cancel_jobs",
+    responses=refusals(422, 503),
+)
+def cancel_jobs(query: Annotated[CancelQuery, Query()], backend: FromBackend) -> Canceled:
+    """End all of your jobs that wait, up to 500 at once: while `has_more`, ask again."""
+    canceled, has_more = backend.jobs.cancel_all(query.status, everybody=query.all_users)
+    return Canceled(canceled=canceled, has_more=has_more)
+
+
+@router.post(
+    "/api/jobs/{job_id}/cancel",
+    operation_id="cancel_job",
+    responses=refusals(404, 409, 503),
+)
+def cancel_job(job_id: JobId, backend: FromBackend) -> JobView:
+    """End a job that is queued or rendered. Its checkpoint stays, for a retry."""
+    return JobView.of(backend.jobs.cancel(job_id), backend.base)
+
+
+@router.post(
+    "/api/jobs/{job_id}/retry",
+    operation_id="retry_job",
+    responses=refusals(404, 409, 503),
+)
+def retry_job(job_id: JobId, backend: FromBackend) -> JobView:
+    """Queue a failed or canceled job again; it goes on from its checkpoint."""
+    return JobView.of(backend.jobs.retry(job_id), backend.base)
+
+
+@router.post(
+    "/api/jobs/{job_id}/pause",
+    operation_id="pause_job",
+    responses=refusals(404, 409, 503),
+)
+def pause_job(job_id: JobId, backend: FromBackend) -> JobView:
+    """Have a job wait: at once if it is queued, else behind the step under way."""
+    return JobView.of(backend.jobs.pause(job_id), backend.base)
+
+
+@router.post(
+    "/api/jobs/{job_id}/resume",
+    operation_id="resume_job",
+    responses=refusals(404, 409, 503),
+)
+def resume_job(job_id: JobId, backend: FromBackend) -> JobView:
+    """Queue a paused job again; it goes on from exactly where it is, its draft approved."""
+    return JobView.of(backend.jobs.resume(job_id), backend.base)
+
+
+@router.delete(
+    "/api/jobs/{job_id}",
+    operation_id="delete_job",
+    status_code=204,
+    responses=refusals(404, 409, 503),
+)
+def delete_job(job_id: JobId, backend: FromBackend) -> None:
+    """Forget a job and its files. Cancel it first if it is being rendered."""
+    backend.jobs.delete(job_id)

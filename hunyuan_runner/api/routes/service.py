@@ -1,0 +1,65 @@
+"""What this service is: its models, its bounds and the machines it runs on."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from hunyuan_runner.api.backend import Backend, FromBackend
+from hunyuan_runner.api.document import refusals
+from hunyuan_runner.api.views import HostView, Info, ModelList, ModelView, PresetView, RunnerView
+from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.machine.host import cpu_name, memory_bytes, package_versions, usable_cores
+from hunyuan_runner.params import MAX_PIXEL_FRAMES, GenerationRequest
+
+BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength")
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/api/models", operation_id="list_models", responses=refusals())
+def list_models(backend: FromBackend) -> ModelList:
+    """The models this service knows, and which of them are installed."""
+    return ModelList(models=[_model_view(backend, model) for model in MODELS.values()])
+
+
+@router.get("/api/info", operation_id="get_info", responses=refusals(503))
+def get_info(backend: FromBackend) -> Info:
+    """What this service is, what it can do and where it runs."""
+    settings = backend.settings
+    return Info(
+        name="hunyuan-runner",
+        versions=package_versions(),
+        models=list_models(backend).models,
+        bounds=_bounds(),
+        max_pixel_frames=MAX_PIXEL_FRAMES,
+        retention_hours=settings.retention_hours,
+        host=HostView(
+            cpu=cpu_name(),
+            cores=usable_cores(),
+            threads=settings.threads or usable_cores(),
+            memory_bytes=memory_bytes(),
+        ),
+        runners=[RunnerView.of(machine) for machine in backend.jobs.forecast().machines.values()],
+    )
+
+
+def _model_view(backend: Backend, model: Model) -> ModelView:
+    return ModelView(
+        id=model.id,
+        title=model.title,
+        licence=model.licence,
+        parameters=model.parameters,
+        installed=backend.is_installed(model),
+        default=model.id == backend.settings.model,
+        presets={name: PresetView.model_validate(preset) for name, preset in model.presets.items()},
+    )
+
+
+def _bounds() -> dict[str, dict[str, float]]:
+    fields = GenerationRequest.model_json_schema()["properties"]
+    rules = {name: field.get("anyOf", [field])[0] for name, field in fields.items()}
+    return {
+        name: found
+        for name, rule in rules.items()
+        if (found := {key: rule[key] for key in BOUNDS if key in rule})
+    }
