@@ -168,7 +168,7 @@ def _install(model: Model, folder: Path, accept_licence: bool) -> None:
         out.print(f"{model.id} is installed: {folder}")
         return
     if model.repo is None:
-        _fail(f"{model.id} is not downloaded: it comes with this project, in models/{model.id}")
+        _fail(f"{model.id} is not downloaded: it comes with this project")
     if model.licence == HUNYUAN_LICENCE and not accept_licence:
         out.print(TERMS.format(title=model.title, licence_url=LICENCE_URL), soft_wrap=True)
         raise typer.Exit(1)

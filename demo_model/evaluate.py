@@ -29,8 +29,9 @@ from PIL import Image
 from demo_model.captions import COLOUR_WORDS, USUAL_COLOUR, caption
 from demo_model.scenes import DIRECTIONS, NONE, PALETTE, Array, Scene, all_shape_scenes
 from hunyuan_runner.machine.host import cpu_name
+from hunyuan_runner.settings import BUNDLED_MODELS
 
-MODEL_DIR = Path(__file__).parent.parent / "models" / "demo"
+MODEL_DIR = BUNDLED_MODELS / "demo"
 
 WIDTH, HEIGHT, NUM_FRAMES, STEPS = 192, 128, 33, 12  # the demo model's own preset
 SHAPE_FACTORS = ("colour", "background", "motion", "shape")

@@ -2,9 +2,10 @@
 
     python -m demo_model.train
 
-Works in `build/demo_model/`, where finished parts are kept, and writes `models/demo/` and the log.
-First come the linear map that defines the latents and the drawn clips; then two processes train
-side by side, one the text encoders and the transformer, the other the autoencoder.
+Works in `build/demo_model/`, where finished parts are kept, and writes the log and the model that
+comes with the package. First come the linear map that defines the latents and the drawn clips; then
+two processes train side by side, one the text encoders and the transformer, the other the
+autoencoder.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import torch
 from diffusers import HunyuanVideoTransformer3DModel
 
 from demo_model import autoencoder, denoiser
-from demo_model.evaluate import score_shapes, shape_prompts
+from demo_model.evaluate import MODEL_DIR, score_shapes, shape_prompts
 from demo_model.latents import Basis, fit_basis
 from demo_model.package import write_package
 from demo_model.pool import Pool, Size, draw_pool
@@ -122,7 +123,7 @@ def begin_process(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo model.")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "demo_model")
-    parser.add_argument("--out", type=Path, default=ROOT / "models" / "demo")
+    parser.add_argument("--out", type=Path, default=MODEL_DIR)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     folder, seed = options.work, options.seed

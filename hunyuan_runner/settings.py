@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-BUNDLED_MODELS = Path(__file__).parent.parent / "models"
+BUNDLED_MODELS = Path(__file__).parent / "bundled"  # comes with the package: the demo model
 LogFormat = Literal["text", "json"]
 WantedPrecision = Literal["auto", "fp32", "bf16", "int8"]
 SECRET_PREFIX = "whsec_"  # as in Standard Webhooks; base64 follows
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path("data"), description="The folder for all state.")
     models_dir: Path = Field(
-        BUNDLED_MODELS,
+        Path("models"),
         description="The folder for downloaded models. The demo model is always found.",
     )
     model: str = Field("demo", description="The model for requests that name none.")
@@ -298,7 +298,11 @@ class Settings(BaseSettings):
         return self.data_dir.absolute() / "verified-weights.json"
 
     def model_dir(self, model_id: str) -> Path:
+<<<<<<< HEAD
         """The folder of a model: in `models_dir`, or the one bundled with this project."""
+=======
+        """The folder of a model: in `models_dir`, or in the package if it came with it."""
+>>>>>>> 5926de8 (Keep the demo model inside the package and serve from any folder)
         folder = self.models_dir / model_id
         return folder if folder.exists() else BUNDLED_MODELS / model_id
 

@@ -24,8 +24,8 @@ def bento(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_the_service_and_the_demo_model_and_nothing_else(bento: Path) -> None:
     source = bento / "src"
     expected = {"service.py", "download_models.py", "LICENSE", "bentofile.yaml"}
-    assert {path.name for path in source.iterdir()} == expected | {"hunyuan_runner", "models"}
-    assert (source / "models" / "demo" / "model_index.json").exists()
+    assert {path.name for path in source.iterdir()} == expected | {"hunyuan_runner"}
+    assert (source / "hunyuan_runner" / "bundled" / "demo" / "model_index.json").exists()
     assert not list(source.glob("**/__pycache__"))
 
 

@@ -22,10 +22,10 @@ from demo_model.scenes import (
     random_scene,
 )
 from demo_model.text import POINTS, SLOTS, Code, Encoded
-from tests.conftest import ROOT
+from hunyuan_runner.settings import BUNDLED_MODELS
 
 SIZE = evaluate.WIDTH, evaluate.HEIGHT, evaluate.NUM_FRAMES
-MODEL = ROOT / "models" / "demo"
+MODEL = BUNDLED_MODELS / "demo"
 
 
 def drawn(scene: Scene, seed: int) -> np.ndarray:

@@ -146,14 +146,20 @@ def serve(
     err.print(
         f"  curl -s {route}{key} -H 'Content-Type: application/json' -d '{prompt}'", soft_wrap=True
     )
-    ours = {
+    defaults = {
         "BENTOML_HOME": str(data_dir / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
+        "PYTHONSAFEPATH": "1",  # a file queue.py in the current folder is not the module `queue`
     }
-    command = [sys.executable, "-m", "bentoml", "serve", "service:HunyuanVideo"]
+    # The service's processes work in the folder that holds the package.
+    folders = {
+        "HUNYUAN_DATA_DIR": str(data_dir),
+        "HUNYUAN_MODELS_DIR": str(settings.models_dir.absolute()),
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", "hunyuan_runner.service:HunyuanVideo"]
     command += ["--working-dir", str(Path(__file__).parent.parent.parent), "--host", address]
     command += ["--port", str(port), "--timeout-graceful-shutdown", str(STOP_SECONDS)]
-    os.execve(sys.executable, command, ours | os.environ | {"HUNYUAN_DATA_DIR": str(data_dir)})
+    os.execve(sys.executable, command, defaults | os.environ | folders)
 
 
 def new_key(
