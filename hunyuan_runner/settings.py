@@ -298,11 +298,7 @@ class Settings(BaseSettings):
         return self.data_dir.absolute() / "verified-weights.json"
 
     def model_dir(self, model_id: str) -> Path:
-<<<<<<< HEAD
         """The folder of a model: in `models_dir`, or the one bundled with this project."""
-=======
-        """The folder of a model: in `models_dir`, or in the package if it came with it."""
->>>>>>> 5926de8 (Keep the demo model inside the package and serve from any folder)
         folder = self.models_dir / model_id
         return folder if folder.exists() else BUNDLED_MODELS / model_id
 
