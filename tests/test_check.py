@@ -148,7 +148,7 @@ def test_of_a_service_with_keys_it_checks_that_others_are_refused(guarded: Servi
 
     report = examined(guarded.url)
     assert named(report, "failed") == ["health", "access"]
-    assert "HUNYUAN_API_KEY names your key" in of(report, "access").advice
+    assert "set your key with --api-key" in of(report, "access").advice
     assert {"models", "submit", "delete"} < set(named(report, "skipped"))
     assert of(report, "submit").got == "needs access"
 
@@ -290,7 +290,10 @@ def test_without_a_worker_no_clip_is_waited_for(guarded: Service) -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (lambda request: reply(request, b"<h1>It works</h1>", Content_Type="text/html"), "is it"),
+        (
+            lambda request: reply(request, b"<h1>It works</h1>", Content_Type="text/html"),
+            "check that it is",
+        ),
         (
             lambda request: reply(request, b"", 308, Location="https://video.example/"),
             "check https://video.example/ instead",

@@ -291,7 +291,7 @@ def test_a_clip_is_reproduced_from_its_file(
 ) -> None:
     (tmp_path / "clip.mp4").write_bytes(client.get(clip["video_url"]).content)
     shown = done("reproduce", "clip.mp4", "-o", "again.mp4")
-    assert "The same as clip.mp4, frame for frame." in shown
+    assert "All frames are identical to those of clip.mp4." in shown
     assert (tmp_path / "again.mp4").read_bytes() == (tmp_path / "clip.mp4").read_bytes()
 
 
@@ -305,7 +305,10 @@ def test_a_clip_that_comes_out_different_is_said_to(
     subprocess.run([get_ffmpeg_exe(), "-loglevel", "error", *encode], check=True)
     result = hunyuan("reproduce", "altered.mp4", "-o", "again.mp4")
     assert result.returncode == 1
-    assert "0 of 5 frames are the same as in altered.mp4. Was the file changed?" in result.stderr
+    assert (
+        "0 of 5 frames are identical to those of altered.mp4. Was the file changed?"
+        in result.stderr
+    )
 
 
 def test_a_clip_of_another_size_than_is_made_now_is_said_to_be(
@@ -318,14 +321,14 @@ def test_a_clip_of_another_size_than_is_made_now_is_said_to_be(
     subprocess.run([get_ffmpeg_exe(), "-loglevel", "error", *encode], check=True)
     result = hunyuan("reproduce", "odd.mp4", "-o", "again.mp4")
     assert result.returncode == 1
-    assert "This time it was 64x64, not 63x63." in result.stderr
+    assert "This render used 64x64, not 63x63." in result.stderr
 
 
 def test_a_file_that_tells_nothing_cannot_be_reproduced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no video")
     result = hunyuan("reproduce", "notes.txt")
     assert result.returncode == 2
-    assert "does not tell how it was made" in " ".join(result.stderr.replace("│", "").split())
+    assert "contains no recipe" in " ".join(result.stderr.replace("│", "").split())
 
 
 def test_jobs_are_listed_with_what_matters(clip: dict[str, Any], waiting_job: str) -> None:
@@ -392,7 +395,7 @@ def test_generating_ends_at_the_draft_which_is_fetched_and_then_finished(tmp_pat
     assert list(tmp_path.iterdir()) == []
     job_id = result.stderr.split()[1]
     url = os.environ["HUNYUAN_URL"]
-    assert "Paused behind step 1 of 2" in result.stderr
+    assert "Paused after step 1 of 2" in result.stderr
     assert f"{url}/api/jobs/{job_id}/draft" in result.stderr
     for command in ("download --draft", "resume --follow", "cancel"):
         assert f"hunyuan {command} {job_id} --url {url}" in result.stderr
@@ -495,7 +498,7 @@ def test_where_no_service_answers_one_line_says_what_to_do(arguments: list[str])
 
 def test_the_help_tells_the_exit_codes() -> None:
     help_text = " ".join(done("--help").split())
-    for code in ("0 done", "1 refused", "2 wrong usage", "69 no service", "130 interrupted"):
+    for code in ("0 success", "1 request", "2 wrong usage", "69 service", "130 interrupted"):
         assert code in help_text
 
 

@@ -339,10 +339,10 @@ def test_a_number_that_is_none_is_refused_by_its_option(stub: Stub, option: str)
     [
         (0, 2400, 60, "no: takes about 40 min"),
         (0, 40, 61, "yes"),
-        (0, 40, 50, "perhaps: there in 27–60 s"),
-        (50, 40, 85, "perhaps: there in 77–110 s"),
+        (0, 40, 50, "perhaps: finished in 27–60 s"),
+        (50, 40, 85, "perhaps: finished in 77–110 s"),
         (50, 40, 60, "no: takes about 90 s"),
-        (600, 1, 60, "no: it waits about 10 min for its turn"),
+        (600, 1, 60, "no: waits about 10 min in the queue"),
     ],
 )
 def test_whether_a_clip_is_there_in_time_is_yes_perhaps_or_no(
@@ -357,7 +357,7 @@ def test_whether_a_clip_is_there_in_time_is_yes_perhaps_or_no(
 
 def test_where_nothing_is_proposed_the_reason_is_given() -> None:
     queue = Estimate.model_validate(estimate(wait=600, in_time=False))
-    assert "the wait alone" in nothing_instead(queue, 60)
+    assert "the wait in the queue alone" in nothing_instead(queue, 60)
     large = Estimate.model_validate(estimate(fits=False))
     assert "No smaller clip" in nothing_instead(large, None)
 

@@ -1,4 +1,4 @@
-"""The `hunyuan` command: submit a clip, follow it, fetch it."""
+"""The `hunyuan` command: submit a clip, follow it, download it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from hunyuan_runner.client import DEFAULT_URL
 PLAIN = {"…": "...", "–": "-", "·": "|", "━": "-", "—": "-", "’": "'"}
 
 commands = typer.Typer(
-    help="Text-to-video by a hunyuan-runner service.",
-    epilog=f"Exit codes: 0 done; {EXIT_REFUSED} refused, or the job failed; 2 wrong usage; "
-    f"{EXIT_UNAVAILABLE} no service answers; {EXIT_INTERRUPTED} interrupted; "
-    f"{EXIT_PIPE_CLOSED} nobody reads the output.",
+    help="Render clips from text with a hunyuan-runner service.",
+    epilog=f"Exit codes: 0 success; {EXIT_REFUSED} request refused or job failed; 2 wrong usage; "
+    f"{EXIT_UNAVAILABLE} service unreachable; {EXIT_INTERRUPTED} interrupted; "
+    f"{EXIT_PIPE_CLOSED} output pipe closed.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-keys = typer.Typer(help="API keys, which say whose a job is.", no_args_is_help=True)
+keys = typer.Typer(help="Manage API keys.", no_args_is_help=True)
 commands.add_typer(keys, name="keys")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(generate, estimate, download, reproduce),
@@ -49,35 +49,35 @@ def _show_version(asked: bool) -> None:
 @commands.callback()
 def _options(
     url: Annotated[
-        str, typer.Option(envvar="HUNYUAN_URL", help="Where the service is.")
+        str, typer.Option(envvar="HUNYUAN_URL", help="URL of the service.")
     ] = DEFAULT_URL,
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="HUNYUAN_API_KEY", help="Your key, where the service asks for one."),
+        typer.Option(envvar="HUNYUAN_API_KEY", help="Your API key, if the service requires one."),
     ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
     ] = False,
 ) -> None:
-    """Options that every command takes, too."""
+    """Take --url and --api-key before the command too."""
 
 
 def app() -> None:
-    """Run the command that the arguments name, and leave with its exit code."""
+    """Run the command named by the arguments and exit with its code."""
     codecs.register_error("plain", _in_plain_letters)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not where it is closed
+        if isinstance(stream, io.TextIOWrapper):  # None or another type if it is closed
             stream.reconfigure(errors="plain")
     try:
         commands()
-    except OSError as error:  # of the terminal, or of the file the output goes to
+    except OSError as error:  # from the terminal, or the file that receives the output
         complain(error)
         raise SystemExit(EXIT_REFUSED) from error
 
 
 def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
-    """What is printed of letters that the terminal's encoding lacks."""
+    """Replace characters that the terminal's encoding lacks."""
     assert isinstance(error, UnicodeEncodeError)
     lacking = error.object[error.start : error.end]
     return "".join(PLAIN.get(letter, "?") for letter in lacking), error.end

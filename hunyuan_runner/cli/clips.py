@@ -1,4 +1,4 @@
-"""Clips: render one, tell what it would take, fetch it, render it once more."""
+"""The commands about clips: generate, estimate, download, reproduce."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def generate(
     output: Output = None,
     force: Force = False,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Submit, print the id, leave.")
+        bool, typer.Option("--no-wait", help="Submit the job, print its id and exit.")
     ] = False,
     url: Url = "",
     api_key: ApiKey = None,
@@ -68,7 +68,9 @@ def generate(
             show_json(job.job.model_dump(mode="json"))
         else:
             out.print(job.id, soft_wrap=True)
-            come_back(client, job, "download", "Queued. To wait for it and fetch it:", destination)
+            come_back(
+                client, job, "download", "Queued. To wait for it and download it:", destination
+            )
 
 
 @takes_a_clip
@@ -78,14 +80,14 @@ def estimate(
     ] = None,
     deadline: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="From now: alternatives are there in time."),
+        typer.Option(metavar="SECONDS", help="Propose alternatives that finish within this time."),
     ] = None,
     url: Url = "",
     api_key: ApiKey = None,
     as_json: Json = False,
     **clip: Any,
 ) -> None:
-    """Tell what a clip would take, and what to ask for if that is too much."""
+    """Estimate time, memory and cost of a clip, and propose alternatives."""
     fields = _chosen(clip | {"deadline_seconds": deadline})
     with connected(url, api_key) as client:
         estimated = client.estimate(prompt and readable(prompt), **fields)
@@ -102,12 +104,12 @@ def estimate(
 
 
 def _chosen(clip: dict[str, Any]) -> dict[str, Any]:
-    """The fields that options were given for, as they go to the service."""
+    """The fields set by options, as they are sent to the service."""
     return {name: _sendable(name, value) for name, value in clip.items() if value is not None}
 
 
 def _sendable(name: str, value: Any) -> Any:
-    """Raises BadParameter for a number that JSON does not have."""
+    """Raises BadParameter for a number that JSON cannot express."""
     match value:
         case str():
             return readable(value)
@@ -124,13 +126,13 @@ def download(
     output: Output = None,
     force: Force = False,
     draft: Annotated[
-        bool, typer.Option("--draft", help="What it is expected to become, while it is paused.")
+        bool, typer.Option("--draft", help="Download the draft of a paused job.")
     ] = False,
     url: Url = "",
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch a job's video, waiting for it if need be."""
+    """Download the video of a job. Waits until it is finished."""
     destination = Destination.checked(output, force)
     with connected(url, api_key) as client:
         handle = client.job(job_id)
@@ -146,15 +148,15 @@ def download(
 
 def reproduce(
     file: Annotated[
-        Path, typer.Argument(help="A clip's MP4.", exists=True, dir_okay=False, readable=True)
+        Path, typer.Argument(help="The MP4 of a clip.", exists=True, dir_okay=False, readable=True)
     ],
     output: Output = None,
     force: Force = False,
     url: Url = "",
     api_key: ApiKey = None,
 ) -> None:
-    """Render the clip of an MP4 once more, from what the file tells of itself, and compare."""
-    from hunyuan_runner.media import frame_hashes, probe  # only here: it brings numpy along
+    """Re-render a clip from the recipe stored in its MP4 and compare frame by frame."""
+    from hunyuan_runner.media import frame_hashes, probe  # imports numpy
 
     destination = Destination.checked(output, force)
     manifest, before = _manifest_in(file), frame_hashes(file)
@@ -165,14 +167,14 @@ def reproduce(
         changed = ", ".join(manifest.differences(job.manifest()))
     after = frame_hashes(again)
     if before == after:
-        out.print(f"The same as {file}, frame for frame.", style="green", soft_wrap=True)
+        out.print(f"All frames are identical to those of {file}.", style="green", soft_wrap=True)
         return
     sizes = [f"{info.width}x{info.height}" for info in (probe(again), probe(file))]
-    if sizes[0] != sizes[1]:  # earlier versions made odd sizes
+    if sizes[0] != sizes[1]:  # early versions produced odd sizes
         changed = ", ".join(filter(None, [f"{sizes[0]}, not {sizes[1]}", changed]))
     same = sum(a == b for a, b in zip(before, after, strict=False))
-    reason = f"This time it was {changed}." if changed else "Was the file changed?"
-    complain(f"{same} of {len(before)} frames are the same as in {file}. {reason}")
+    reason = f"This render used {changed}." if changed else "Was the file changed?"
+    complain(f"{same} of {len(before)} frames are identical to those of {file}. {reason}")
     raise typer.Exit(EXIT_REFUSED)
 
 
@@ -182,5 +184,5 @@ def _manifest_in(file: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(read_tags(file).get(TAG, ""))
     except (MediaError, ValidationError) as error:
-        problem = f"{file} does not tell how it was made; finished clips of this service do"
+        problem = f"{file} contains no recipe. Use a finished clip of this service."
         raise typer.BadParameter(problem, param_hint="FILE") from error

@@ -1,4 +1,4 @@
-"""The service a command talks to, and what is said when that fails."""
+"""The connection of a command to its service, and the messages printed if it fails."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ EXIT_INTERRUPTED = 130
 
 @contextmanager
 def connected(url: str, api_key: str | None) -> Iterator[HunyuanClient]:
-    """A client whose errors end the command, with one line and the right exit code."""
+    """Yield a client. Its errors end the command with one line and the right exit code."""
     try:
-        # Somebody sits there: what fails is told at once, but while a job is followed.
+        # A person is waiting: report errors at once instead of retrying.
         with HunyuanClient(url, api_key=api_key, retries=0, on_retry=_still_trying) as client:
             yield client
     except ServiceUnavailable as error:
@@ -29,7 +29,7 @@ def connected(url: str, api_key: str | None) -> Iterator[HunyuanClient]:
     except (HunyuanError, OSError) as error:
         hint = ""
         if isinstance(error, ApiError) and error.status == 401:
-            hint = " --api-key or HUNYUAN_API_KEY names it."
+            hint = " Set it with --api-key or HUNYUAN_API_KEY."
         complain(f"{error}{hint}")
         raise typer.Exit(EXIT_REFUSED) from error
 
@@ -44,5 +44,5 @@ def complain(problem: object) -> None:
 
 
 def complain_of_no_service(error: ServiceUnavailable) -> None:
-    hint = ". `make run` starts a service; --url or HUNYUAN_URL names another."
+    hint = ". Start a service with `make run`, or name another with --url or HUNYUAN_URL."
     complain(f"{error}{hint if error.temporary else ''}")

@@ -1,4 +1,4 @@
-"""What people see of jobs in a terminal: progress, tables, and times in round numbers."""
+"""How jobs are shown in a terminal: progress, tables, and times in round numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hunyuan_runner.client.address import followed
 from hunyuan_runner.params import Stage
 
 SHORTEST_BAR, LONGEST_BAR = 5, 30  # columns
-BESIDE_BAR = 62  # columns of the rest of its line
+BESIDE_BAR = 62  # columns that the rest of its line takes
 
 STATUS_STYLES: dict[str, str] = {
     "pending": "yellow",
@@ -41,12 +41,12 @@ STATUS_STYLES: dict[str, str] = {
 
 OUTCOME_STYLES = {"ok": "green", "failed": "red", "skipped": "dim"}
 
-EXIT_PIPE_CLOSED = 141  # as a shell writes an end by SIGPIPE
+EXIT_PIPE_CLOSED = 141  # the exit code that shells report for SIGPIPE
 
 
 class _Output(Console):
     def on_broken_pipe(self) -> None:
-        """End as head ends what it reads from: without a word, at exit neither."""
+        """Exit silently, as a program does that is ended by SIGPIPE."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_PIPE_CLOSED)
 
@@ -56,13 +56,13 @@ err = Console(markup=False, highlight=False, stderr=True)
 
 
 def show(table: Listing | Facts) -> None:
-    """Print a table as a terminal has room for it; for a program, whole and a line a row."""
+    """Print a table: fitted to a terminal, or for a program in full, one line a row."""
     for line in table.lines(out.width if out.file.isatty() else None):
         out.print(line, soft_wrap=True)
 
 
 def show_json(answer: Any) -> None:
-    """Print what pydantic made of an answer; escaped, where the output could not hold it."""
+    """Print an answer as JSON, escaped if the encoding of the output lacks a character."""
     text = json.dumps(answer, indent=2, ensure_ascii=False)
     try:
         text.encode(out.encoding)
@@ -73,7 +73,7 @@ def show_json(answer: Any) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[Job], None]]:
-    """What shows a job while it is followed: a bar on a terminal, else a line for each change."""
+    """Yield a function that shows a job: as a bar on a terminal, else a line for each change."""
     if not err.is_terminal:
         yield _show_changes()
         return
@@ -86,7 +86,7 @@ def progress() -> Iterator[Callable[[Job], None]]:
 
 
 def _bar_columns(room: int) -> list[ProgressColumn]:
-    """A bar as long as there is room for, between what a job does and the details of that."""
+    """The stage of a job, a bar as long as the room allows, and details."""
     if room < SHORTEST_BAR:
         line = "{task.description} {task.percentage:.0f}% {task.fields[detail]}"
         return [TextColumn(line, markup=False)]
@@ -118,7 +118,7 @@ def _doing(job: Job) -> str:
 
 
 def _detail(job: Job) -> list[str]:
-    """What there is to tell of a job under way."""
+    """Details of a job that has not ended."""
     detail = []
     if job.queue_position is not None:
         detail.append(f"{_ordinal(job.queue_position)} in the queue")
@@ -131,25 +131,25 @@ def _detail(job: Job) -> list[str]:
     if job.attempts > 1:
         detail.append(f"attempt {job.attempts}")
     if job.pausing:
-        detail.append("about to pause")
+        detail.append("pausing")
     return detail
 
 
 def did(job: Job) -> str:
-    """How a job ended that brought no video, as in `job 42 …`."""
+    """How a job without a video ended, as in `job 42 was canceled`."""
     return "was canceled" if job.status == "canceled" else job.status
 
 
 def result(job: Job, path: Path) -> Text:
-    """The line about a file that has been written."""
-    told = [_size(job), f"{job.params.num_frames} frames at {job.params.fps:g} fps"]
-    told.append(f"seed {job.params.seed}")
-    told += [f"rendered in {took}"] if (took := _took(job)) else []
-    return Text.assemble((str(path), "bold green"), "  ", (" · ".join(told), "dim"))
+    """The line about a file that has been saved."""
+    facts = [_size(job), f"{job.params.num_frames} frames at {job.params.fps:g} fps"]
+    facts.append(f"seed {job.params.seed}")
+    facts += [f"rendered in {took}"] if (took := _took(job)) else []
+    return Text.assemble((str(path), "bold green"), "  ", (" · ".join(facts), "dim"))
 
 
 def job_table(jobs: Sequence[Job]) -> Listing:
-    """A line for each job."""
+    """A row for each job."""
     table = Listing(
         *("job", "status", "", "size", "frames", "age", "took", "prompt"),
         text="cut",
@@ -170,7 +170,7 @@ def job_table(jobs: Sequence[Job]) -> Listing:
 
 
 def outcome_table(report: Report) -> Listing:
-    """A line for each check of a service, more where one failed."""
+    """A row for each check of a service; several lines if it failed."""
     table = Listing("check", "", "ms", "", text="wrapped")
     for outcome in report.outcomes:
         status = Text(outcome.status, OUTCOME_STYLES[outcome.status])
@@ -180,53 +180,53 @@ def outcome_table(report: Report) -> Listing:
 
 
 def _why(outcome: Outcome) -> str:
-    """What was expected and what came, line by line; of a check that is ok, nothing."""
+    """Of a failed check, what was expected, what came and what to do, a line each."""
     if outcome.status != "failed":
         return outcome.got
-    told = {"expected": outcome.expected, "got": outcome.got, "to do": outcome.advice}
-    return "\n".join(f"{name}: {one_line(text)}" for name, text in told.items() if text)
+    why = {"expected": outcome.expected, "got": outcome.got, "to do": outcome.advice}
+    return "\n".join(f"{name}: {one_line(text)}" for name, text in why.items() if text)
 
 
 def quote(estimate: Estimate) -> str:
-    """In a line, what a clip takes; its wait, too, where it has to wait."""
-    told = [f"takes {_between(estimate.seconds)}"]
+    """In one line, how long a clip takes, its wait in the queue, its memory and cost."""
+    facts = [f"takes {_between(estimate.seconds)}"]
     if estimate.queue_seconds >= 1:
-        told.append(f"after {rounded(estimate.queue_seconds)} in the queue")
-    return " · ".join([*told, *_means(estimate)])
+        facts.append(f"after {rounded(estimate.queue_seconds)} in the queue")
+    return " · ".join([*facts, *_means(estimate)])
 
 
 def estimate_facts(estimate: Estimate, deadline: float | None) -> Facts:
-    """What a clip takes, and whether that will do."""
+    """Time, memory and cost of a clip, and whether it fits and is in time."""
     params = estimate.params
     facts = Facts()
     size = f"{params.width}x{params.height}, {params.num_frames} frames at {params.fps:g} fps"
     facts.add("clip", f"{size}, {params.num_inference_steps} steps of {params.model}")
     facts.add("takes", _between(estimate.seconds))
     if estimate.queue_seconds >= 1:
-        facts.add("waits", f"{rounded(estimate.queue_seconds)} in the queue before")
+        facts.add("waits", f"{rounded(estimate.queue_seconds)} in the queue first")
     facts.add("memory", _gigabytes(estimate.peak_memory_bytes))
     if estimate.cost is not None:
         facts.add("costs", _money(estimate.cost))
     if not estimate.fits:
-        facts.add("fits", Text("no: no machine of the service has so much memory", "red"))
+        facts.add("fits", Text("no: no machine of the service has that much memory", "red"))
     if deadline is not None:
         facts.add(f"in {rounded(deadline)}", _verdict(estimate, deadline))
     if estimate.warnings:
-        facts.add("warning", _told(estimate.warnings))
+        facts.add("warning", _messages(estimate.warnings))
     return facts
 
 
 def _verdict(estimate: Estimate, deadline: float) -> Text:
-    """Whether the clip is there in time: yes, perhaps or no, by the range it should fall in."""
+    """Whether the clip is finished in time: yes, perhaps or no, by its expected range."""
     wait, seconds = estimate.queue_seconds, estimate.seconds
     if estimate.in_time and _lacks_worker(estimate.warnings):
         return Text("only once a worker is running", "yellow")
     if estimate.in_time:
         return Text("yes", "green")
     if wait + seconds.low <= deadline:
-        return Text(f"perhaps: there in {_between(_later(seconds, wait))}", "yellow")
+        return Text(f"perhaps: finished in {_between(_later(seconds, wait))}", "yellow")
     if wait >= deadline:
-        return Text(f"no: it waits about {rounded(wait)} for its turn", "red")
+        return Text(f"no: waits about {rounded(wait)} in the queue", "red")
     return Text(f"no: takes about {rounded(wait + seconds.expected)}", "red")
 
 
@@ -235,7 +235,7 @@ def _later(seconds: Eta, wait: float) -> Eta:
 
 
 def alternative_table(alternatives: Sequence[Alternative]) -> Listing:
-    """A line for each."""
+    """A row for each."""
     table = Listing("instead", "takes", "memory", "costs")
     for one in alternatives:
         cost = "" if one.cost is None else _money(one.cost)
@@ -245,12 +245,12 @@ def alternative_table(alternatives: Sequence[Alternative]) -> Listing:
 
 
 def nothing_instead(estimate: Estimate, deadline: float | None) -> str:
-    """Why nothing else is proposed for a clip that will not do."""
+    """Why there is no alternative to a clip that does not fit or is too late."""
     if not estimate.fits:
-        return "No smaller clip would do either."
+        return "No smaller clip would fit either."
     if deadline is not None and estimate.queue_seconds >= deadline:
-        return "Nothing would be there in time: the wait alone is longer than that."
-    return "No smaller clip would be there in time."
+        return "No clip would be finished in time: the wait in the queue alone is longer."
+    return "No smaller clip would be finished in time."
 
 
 def _means(estimate: Estimate) -> list[str]:
@@ -263,12 +263,12 @@ def _gigabytes(size: int) -> str:
 
 
 def _money(cost: float) -> str:
-    """To the cent; of less than one, as much as matters."""
+    """With two decimals, or two significant digits if below one."""
     return f"{cost:.2f}" if cost >= 1 else f"{cost:.2g}"
 
 
 def job_facts(job: Job, base_url: str) -> Facts:
-    """All there is to know about one job of the service at this URL."""
+    """Everything about a job of the service at this URL."""
     params = job.params
     size = f"{_size(job)}, {params.num_frames} frames at {params.fps:g} fps"
     rows: dict[str, Cell] = {
@@ -278,7 +278,7 @@ def job_facts(job: Job, base_url: str) -> Facts:
         if job.ended
         else " · ".join([_doing(job), f"{job.progress:.0%}", *_detail(job)]),
         "error": job.error.message if job.error else "",
-        "warning": _told(job.warnings),
+        "warning": _messages(job.warnings),
         "prompt": one_line(params.prompt),
         "not": one_line(params.negative_prompt or ""),
         "clip": size,
@@ -302,13 +302,13 @@ def _status(job: Job) -> Text:
 
 
 def warn(warnings: Sequence[ClipWarning]) -> None:
-    """A line for each, beside what is printed."""
+    """Print each warning on a line of its own, to stderr."""
     for warning in warnings:
         err.print(f"warning: {one_line(warning.message)}", style="yellow", soft_wrap=True)
 
 
 def warn_of_no_worker(jobs: Sequence[Job]) -> None:
-    """Once, for all of a list that wait for one."""
+    """Print once that no worker is running, if a job of the list has this warning."""
     warnings = [warning for job in jobs for warning in job.warnings if _lacks_worker([warning])]
     warn(warnings[:1])
 
@@ -317,7 +317,7 @@ def _lacks_worker(warnings: Sequence[ClipWarning]) -> bool:
     return any(warning.code == "no_worker" for warning in warnings)
 
 
-def _told(warnings: Sequence[ClipWarning]) -> Text:
+def _messages(warnings: Sequence[ClipWarning]) -> Text:
     return Text("\n".join(one_line(warning.message) for warning in warnings), "yellow")
 
 
@@ -341,20 +341,20 @@ def _left(eta: Eta) -> str:
 
 
 def _between(seconds: Eta) -> str:
-    """The range in one unit, as in `3–5 s`."""
+    """The range in one unit, such as `3–5 s`."""
     size, unit = _unit(seconds.high)
     low, high = round(seconds.low / size), max(1, round(seconds.high / size))
     return f"up to {high} {unit}" if low in (0, high) else f"{low}–{high} {unit}"
 
 
 def rounded(seconds: float) -> str:
-    """As in `3 min`."""
+    """Such as `3 min`."""
     size, unit = _unit(seconds)
     return f"{round(seconds / size)} {unit}"
 
 
 def _unit(seconds: float) -> tuple[int, str]:
-    """The largest unit of which there are at least two."""
+    """The largest unit of which the time has at least two: its seconds and its name."""
     units = ((86_400, "days"), (3600, "h"), (60, "min"))
     return next((unit for unit in units if seconds >= 2 * unit[0]), (1, "s"))
 
@@ -364,5 +364,5 @@ def _ordinal(position: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """Without line breaks, and without what a terminal would obey."""
+    """The text without line breaks and control characters."""
     return "".join(char for char in " ".join(text.split()) if char.isprintable())

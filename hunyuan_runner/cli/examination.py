@@ -1,6 +1,6 @@
-"""Whether a deployment works, seen from outside: one request of every kind, up to a clip.
+"""`hunyuan check`: test a deployment from outside with one request of every kind, up to a clip.
 
-What it submits it knows by its metadata, and deletes at the end, whatever happened before.
+Its jobs carry a mark in their metadata and are deleted at the end, whatever happened before.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from hunyuan_runner.client.sse import EventDecoder
 from hunyuan_runner.client.views import ErrorBody, Info, JobPage, Model, Refusal, View
 from hunyuan_runner.params import MIN_SIDE
 
-TIMEOUT_SECONDS = 10.0  # of any one answer
-EVENT_SECONDS = 10.0  # until the first one
+TIMEOUT_SECONDS = 10.0  # for any one answer
+EVENT_SECONDS = 10.0  # for the first event
 PROMPT = "A red circle on a white background"
-# As little as any model can be asked for that is still a video.
+# The smallest video that every model can render.
 CLIP: dict[str, Any] = {"width": MIN_SIDE, "height": MIN_SIDE, "num_frames": 5} | {
     "num_inference_steps": 2,
     "seed": 7,
 }
-TO_CANCEL = {"draft_steps": 1}  # it waits there, so that it is not done before it is canceled
-MARK = "hunyuan-check"  # in the metadata of what is submitted here
-PAGE = 100  # jobs, the newest, among which ours are
+TO_CANCEL = {"draft_steps": 1}  # it pauses there, so that it does not finish before it is canceled
+MARK = "hunyuan-check"  # the metadata key of jobs submitted here
+PAGE = 100  # newest jobs that are searched for ours
 ASSET = re.compile(r'(?:src|href)="(static/[^"]+)"')
 ROUTES = ("/api/generate", "/api/status/{job_id}", "/api/jobs", "/api/videos/{job_id}.mp4")
 
 ViewT = TypeVar("ViewT", bound=View)
-# Shows the job as it gets on, while it is rendered.
+# Shows the progress of the job.
 Rendering = Callable[[], AbstractContextManager[Callable[[Job], None]]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one check; of one that failed or was skipped, why, and what to do."""
+    """The outcome of one check; if it failed or was skipped, why, and what to do."""
 
     name: str
     status: Literal["ok", "failed", "skipped"]
@@ -68,7 +68,7 @@ class Report:
 
 
 class Failed(Exception):
-    """Something else came than what was expected."""
+    """The answer was not the expected one."""
 
     def __init__(self, got: str, advice: str = "") -> None:
         self.got = got
@@ -76,12 +76,12 @@ class Failed(Exception):
 
 
 class Inapplicable(Exception):
-    """This deployment has no such thing to check; the message says why."""
+    """The check does not apply to this deployment; the message says why."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """The service, as whoever has the key sees it and as a stranger does."""
+    """The service, through clients with the key (`client`, `http`) and without (`stranger`)."""
 
     address: Address
     client: HunyuanClient
@@ -101,25 +101,25 @@ class Deployment:
         return self.folder / "clip.mp4"
 
     def listed(self) -> list[Job]:
-        """Those of the newest jobs that were submitted here."""
+        """The jobs submitted here, among the newest jobs."""
         jobs = self.client.list(limit=PAGE).jobs
         return [job for job in jobs if job.metadata.get(MARK) == self.mark]
 
 
 @dataclass(frozen=True)
 class Check:
-    """`run` raises Failed, or what the clients raise, unless what it gets is as expected."""
+    """A check. `run` raises Failed, or an error of the clients, unless all is as expected."""
 
     name: str
     expected: str
     run: Callable[[Deployment], None]
-    needs: tuple[str, ...] = ()  # names of checks without whose success it says nothing
+    needs: tuple[str, ...] = ()  # names of checks that must succeed first
 
 
 def examine(url: str, api_key: str | None, *, wait: bool, rendering: Rendering) -> Report:
-    """Check everything, with `wait` up to the finished clip; one failure stops what needs it only.
+    """Run all checks, with `wait` up to the finished clip. A failure skips what depends on it.
 
-    Raises ServiceUnavailable where nothing answers at all.
+    Raises ServiceUnavailable if nothing answers at all.
     """
     with _deployment(url, api_key, rendering) as deployment:
         try:
@@ -190,28 +190,28 @@ def _checks(wait: bool) -> list[Check]:
     return [
         Check("live", "200 from /livez", _probe("/livez")),
         Check("ready", "200 from /readyz", _probe("/readyz")),
-        Check("health", "a worker that renders", _health),
+        Check("health", "a running worker", _health),
         Check("index as JSON", "the list of routes", _index),
-        Check("index as HTML", "a page with all it loads", _page("/")),
-        Check("docs", "a page with all it loads", _page("/docs")),
+        Check("index as HTML", "a page and all files it loads", _page("/")),
+        Check("docs", "a page and all files it loads", _page("/docs")),
         Check("openapi.json", "a document with the routes that clients use", _openapi),
-        Check("access", "the list of jobs, with the key given or without any", _access),
+        Check("access", "the list of jobs, with the given key or without one", _access),
         Check("no access", "401 without a key and with a wrong one", _no_access),
         Check("models", "a default model that is installed", _models, key),
-        Check("info", "what the service is", _info, key),
-        Check("bad request", "422 that names num_frames, and no job", _bad_request, key),
+        Check("info", "a description of the service", _info, key),
+        Check("bad request", "422 that names num_frames, and no new job", _bad_request, key),
         Check("unknown job", "404", _unknown_job, key),
-        Check("submit", "a job as asked for", _submit(more), key),
+        Check("submit", "a job with the requested settings", _submit(more), key),
         Check("status", "the job that was submitted", _status, job),
         Check("events", f"the first one within {EVENT_SECONDS:.0f} s", _events, job),
-        Check("list", "the job among the newest", _list, job),
+        Check("list", "the job among the newest ones", _list, job),
         *(_to_the_clip() if wait else [Check("cancel", "a canceled job", _cancel, job)]),
-        Check("delete", "no refusal", _delete, ("render" if wait else "cancel",)),
+        Check("delete", "a deleted job", _delete, ("render" if wait else "cancel",)),
     ]
 
 
 def _to_the_clip() -> list[Check]:
-    clip = "H.264 as asked for, with the mark that it is AI-generated"
+    clip = "H.264 with the requested settings, marked as AI-generated"
     return [
         Check("render", "a completed job", _render, ("submit", "health")),
         Check("download", "the video", _download, ("render",)),
@@ -240,8 +240,8 @@ def _health(deployment: Deployment) -> None:
     if health.status != "ok":
         raise Failed(
             f"{health.status}, {health.workers} workers",
-            "look into the log for why none is up; HUNYUAN_LOCAL_RUNNER=true starts one beside "
-            "the front, `bentoml serve service:HunyuanRunner` one alone",
+            "find the reason in the log. HUNYUAN_LOCAL_RUNNER=true starts a runner next to the "
+            "front, `bentoml serve service:HunyuanRunner` starts one alone",
         )
 
 
@@ -253,7 +253,7 @@ class _Index(View):
 def _index(deployment: Deployment) -> None:
     index = _read(deployment.http.get("/", headers={"Accept": "application/json"}), _Index)
     if index.name != "hunyuan-runner":
-        raise Failed(f"that of {index.name}")
+        raise Failed(f"the routes of {index.name}")
 
 
 def _page(path: str) -> Callable[[Deployment], None]:
@@ -262,7 +262,7 @@ def _page(path: str) -> Callable[[Deployment], None]:
         _require(page, 200)
         assets = ASSET.findall(page.text)
         if not assets:
-            raise Failed(f"{_told(page)} that is another page", _advice(200))
+            raise Failed(f"{_summary(page)}, but another page", _advice(200))
         for asset in assets:
             _require(deployment.http.get(f"/{asset}"), 200)
 
@@ -277,7 +277,7 @@ def _openapi(deployment: Deployment) -> None:
     document = _read(deployment.http.get("/openapi.json"), _OpenApi)
     missing = [route for route in ROUTES if route not in document.paths]
     if missing:
-        raise Failed(f"none with {', '.join(missing)}", _advice(200))
+        raise Failed(f"a document without {', '.join(missing)}", _advice(200))
 
 
 def _access(deployment: Deployment) -> None:
@@ -292,10 +292,10 @@ def _no_access(deployment: Deployment) -> None:
     }
     admitted = [how for how, answer in answers.items() if answer.status_code != 401]
     if len(admitted) == len(answers):
-        raise Inapplicable("it asks for no key")
+        raise Inapplicable("the service requires no key")
     if admitted:
-        told = _told(answers[admitted[0]])
-        raise Failed(f"{told} {admitted[0]}", "HUNYUAN_ALLOW_ANONYMOUS=true lets anybody in")
+        got = f"{_summary(answers[admitted[0]])} {admitted[0]}"
+        raise Failed(got, "HUNYUAN_ALLOW_ANONYMOUS=true admits everyone: unset it")
 
 
 class _Models(View):
@@ -306,7 +306,7 @@ def _models(deployment: Deployment) -> None:
     models = _read(deployment.http.get("/api/models"), _Models).models
     if not any(model.default and model.installed for model in models):
         names = ", ".join(model.id for model in models if model.installed)
-        advice = f"`{download_command('MODEL')}` fetches one, HUNYUAN_MODEL=… names it"
+        advice = f"download one with `{download_command('MODEL')}`, name it with HUNYUAN_MODEL=…"
         raise Failed(f"installed: {names or 'none'}", advice)
 
 
@@ -320,7 +320,7 @@ def _bad_request(deployment: Deployment) -> None:
     if refusal.param != "num_frames":
         raise Failed(f"422 that names {refusal.param}: {refusal.message}", _advice(422))
     if left := deployment.listed():
-        raise Failed(f"422, and job {left[0].job_id}", _advice(422))
+        raise Failed(f"422, but also job {left[0].job_id}", _advice(422))
 
 
 def _unknown_job(deployment: Deployment) -> None:
@@ -335,7 +335,7 @@ def _submit(more: dict[str, Any]) -> Callable[[Deployment], None]:
         params = handle.job.params.model_dump()
         other = [f"{name} {params[name]}" for name, value in CLIP.items() if params[name] != value]
         if other:
-            raise Failed(f"one with {', '.join(other)}", _advice(202))
+            raise Failed(f"a job with {', '.join(other)}", _advice(202))
 
     return submit
 
@@ -350,8 +350,8 @@ def _status(deployment: Deployment) -> None:
 def _events(deployment: Deployment) -> None:
     request = calls.events(deployment.job.id, last_id="").options
     buffered = (
-        "something before the service may keep its answers back until they end: have it pass on "
-        "every piece at once (nginx: proxy_buffering off)"
+        "a proxy may buffer answers until they are complete: turn that off "
+        "(nginx: proxy_buffering off)"
     )
     decoder = EventDecoder()
     deadline = time.monotonic() + EVENT_SECONDS
@@ -367,18 +367,18 @@ def _events(deployment: Deployment) -> None:
                     break
     except httpx.ReadTimeout:
         pass
-    raise Failed("none", buffered)
+    raise Failed("no event", buffered)
 
 
 def _list(deployment: Deployment) -> None:
     if deployment.job.id not in [job.job_id for job in deployment.listed()]:
-        raise Failed(f"{PAGE} jobs or fewer without it", _advice(200))
+        raise Failed(f"the newest {PAGE} jobs without it", _advice(200))
 
 
 def _cancel(deployment: Deployment) -> None:
     job = deployment.job.cancel()
     if job.status != "canceled":
-        raise Failed(f"one that is {job.status}", _advice(200))
+        raise Failed(f"a job that is {job.status}", _advice(200))
 
 
 def _render(deployment: Deployment) -> None:
@@ -391,7 +391,7 @@ def _download(deployment: Deployment) -> None:
 
 
 def _file(deployment: Deployment) -> None:
-    from hunyuan_runner import media  # numpy comes with it: only where there is a file
+    from hunyuan_runner import media  # imports numpy
 
     params = deployment.job.job.params
     asked = {name: getattr(params, name) for name in ("width", "height", "num_frames")}
@@ -408,7 +408,7 @@ def _file(deployment: Deployment) -> None:
     if not media.AI_MARK.items() <= found.tags.items():
         other.append("no mark")
     if other:
-        raise Failed(", ".join(other), "does something before the service convert its videos?")
+        raise Failed(", ".join(other), "check whether a proxy converts videos")
 
 
 def _delete(deployment: Deployment) -> None:
@@ -417,22 +417,24 @@ def _delete(deployment: Deployment) -> None:
 
 def _clean_up(deployment: Deployment) -> None:
     job_ids = {handle.id for handle in deployment.submitted}
-    with suppress(HunyuanError, httpx.RequestError):  # the check of the list has told of it
+    with suppress(HunyuanError, httpx.RequestError):  # the check named list has reported it
         job_ids |= {job.job_id for job in deployment.listed()}
     left = sorted(job_id for job_id in job_ids if not _gone(deployment, job_id))
     if left:
-        raise Failed(f"left: {', '.join(left)}", f"hunyuan cancel {left[0]}, then hunyuan delete")
+        raise Failed(
+            f"left: {', '.join(left)}", f"run hunyuan cancel {left[0]}, then hunyuan delete"
+        )
 
 
 CLEAN_UP = Check("clean up", "none of its jobs left", _clean_up)
 
 
 def _gone(deployment: Deployment, job_id: str) -> bool:
-    """Whether there is no such job, now at the latest."""
+    """Delete the job. Returns whether it is gone."""
     try:
         handle = deployment.client.job(job_id)
         if not handle.job.ended:
-            with suppress(ApiError):  # it has ended meanwhile
+            with suppress(ApiError):  # it has just ended
                 handle.cancel()
         handle.delete()
     except (HunyuanError, httpx.RequestError) as error:
@@ -441,12 +443,12 @@ def _gone(deployment: Deployment, job_id: str) -> bool:
 
 
 def _read(response: httpx.Response, view: type[ViewT]) -> ViewT:
-    """Raises Failed unless the answer is a 200 of this form."""
+    """Parse an answer. Raises Failed unless it is a 200 of this form."""
     _require(response, 200)
     try:
         return view.model_validate_json(response.content)
     except ValidationError as error:
-        raise Failed(f"{_told(response)}: {error.errors()[0]['msg']}", _advice(200)) from error
+        raise Failed(f"{_summary(response)}: {error.errors()[0]['msg']}", _advice(200)) from error
 
 
 def _refusal(response: httpx.Response, status: int) -> Refusal:
@@ -454,16 +456,16 @@ def _refusal(response: httpx.Response, status: int) -> Refusal:
     try:
         return ErrorBody.model_validate_json(response.content).error
     except ValidationError as error:
-        raise Failed(_told(response), _advice(status)) from error
+        raise Failed(_summary(response), _advice(status)) from error
 
 
 def _require(response: httpx.Response, status: int) -> None:
     if response.status_code != status:
-        raise Failed(f"{_told(response)} from {response.url.path}", _advice_on(response))
+        raise Failed(f"{_summary(response)} from {response.url.path}", _advice_on(response))
 
 
-def _told(response: httpx.Response) -> str:
-    """An answer in a few words: those of the service, or what kind of thing it is."""
+def _summary(response: httpx.Response) -> str:
+    """An answer in a few words: the error of the service, or the type of its content."""
     try:
         error = ErrorBody.model_validate_json(response.content).error
     except ValidationError:
@@ -474,20 +476,20 @@ def _told(response: httpx.Response) -> str:
 
 def _advice_on(response: httpx.Response) -> str:
     if response.has_redirect_location:
-        return f"it sends you on: check {response.headers['Location']} instead"
+        return f"it redirects: check {response.headers['Location']} instead"
     if response.is_server_error and (request_id := response.headers.get("X-Request-Id")):
-        return f"the service's log says why, at request {request_id}"
+        return f"find request {request_id} in the log of the service"
     return _advice(response.status_code)
 
 
 def _advice(status: int) -> str:
     match status:
         case 401:
-            return "--api-key or HUNYUAN_API_KEY names your key"
+            return "set your key with --api-key or HUNYUAN_API_KEY"
         case 403:
-            return "the message says who may be let in, and how"
+            return "the message says how to get access"
         case 429:
             return "try again later, or raise HUNYUAN_RATE_LIMIT or HUNYUAN_MAX_QUEUED"
         case status if status >= 500:
-            return "the log of the service, or of what is before it, says why"
-    return "is it hunyuan-runner of this version, and does nothing before it change its answers?"
+            return "find the reason in the log of the service or of its proxy"
+    return "check that it is hunyuan-runner, of this version, and that no proxy changes its answers"

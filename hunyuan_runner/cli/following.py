@@ -1,4 +1,4 @@
-"""Seeing a job through: its progress, its end, its file, and what to do about it later."""
+"""Following a job: its progress, its end, its file, and how to come back to it later."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fetch(
 ) -> Path:
     """Wait for the job and download its video.
 
-    Ends the command where there is none; with the code `when_paused` where it may come yet.
+    Ends the command if there is no video: with the exit code `when_paused` if the job is paused.
     """
     try:
         follow(client, handle, destination)
@@ -41,7 +41,7 @@ def fetch(
         _interrupted(client, handle, destination)
     job = handle.job
     if job.paused:
-        _tell_how_to_go_on(client, handle, destination, as_json)
+        _offer_next_steps(client, handle, destination, as_json)
         raise typer.Exit(when_paused)
     if job.status != "completed":
         reason = f": {job.error.message}" if job.error else ""
@@ -51,11 +51,11 @@ def fetch(
     try:
         handle.download(path, overwrite=destination.force)
     except KeyboardInterrupt:
-        come_back(client, handle, "download", "The job is kept. To fetch it:", destination)
+        come_back(client, handle, "download", "The job is kept. To download it:", destination)
         raise
     except OSError as error:
         complain(f"{path}: {error.strerror}" if error.strerror else error)
-        come_back(client, handle, "download", "The job is kept. To fetch it:")
+        come_back(client, handle, "download", "The job is kept. To download it:")
         raise typer.Exit(EXIT_REFUSED) from error
     show_file(job, path, as_json)
     return path
@@ -64,12 +64,12 @@ def fetch(
 def follow(
     client: HunyuanClient, handle: JobHandle, destination: Destination | None = None
 ) -> None:
-    """Show how the job gets on until it ended, however it does, or is paused."""
+    """Show the progress of the job until it ends or is paused."""
     try:
         with progress() as show, suppress(JobFailed):
             handle.wait(on_progress=show, until_paused=True)
     except ServiceUnavailable:
-        why = "The job is kept. To fetch it later:"
+        why = "The job is kept. To download it later:"
         come_back(client, handle, "download", why, destination)
         raise
 
@@ -82,12 +82,12 @@ def show_file(job: Job, path: Path, as_json: bool) -> None:
 
 
 def _interrupted(client: HunyuanClient, handle: JobHandle, destination: Destination) -> NoReturn:
-    """Ask whether the job shall be canceled, where there is somebody to ask."""
-    if sys.stdin.isatty() and _confirmed(f"Cancel job {handle.id}? It goes on otherwise."):
+    """On a terminal, ask whether to cancel the job."""
+    if sys.stdin.isatty() and _confirmed(f"Cancel job {handle.id}? Otherwise it continues."):
         handle.cancel()
-        come_back(client, handle, "retry", "Canceled. To go on where it stopped:")
+        come_back(client, handle, "retry", "Canceled. To continue from its last step:")
     else:
-        why = "The job goes on. To wait for it and fetch it:"
+        why = "The job continues. To wait for it and download it:"
         come_back(client, handle, "download", why, destination)
     raise typer.Exit(EXIT_INTERRUPTED)
 
@@ -100,19 +100,19 @@ def _confirmed(question: str) -> bool:
         return False
 
 
-def _tell_how_to_go_on(
+def _offer_next_steps(
     client: HunyuanClient, handle: JobHandle, destination: Destination, as_json: bool
 ) -> None:
-    """Fetch the draft where -o names a place for files, and say what may be done next."""
+    """Download the draft if -o is given, and print the commands that come next."""
     job = handle.job
     fetches = bool(job.draft_url) and destination.output is not None
-    err.print(f"Paused behind step {job.step} of {job.num_inference_steps}.")
+    err.print(f"Paused after step {job.step} of {job.num_inference_steps}.")
     if job.draft_url and not fetches:
         place = followed(job.draft_url, client.base_url)
-        come_back(client, handle, "download --draft", f"Its draft is at {place}. To fetch it:")
-    why = "To finish the clip and fetch it:"
+        come_back(client, handle, "download --draft", f"The draft is at {place}. To download it:")
+    why = "To finish the clip and download it:"
     come_back(client, handle, "resume --follow", why, destination)
-    come_back(client, handle, "cancel", "To drop it:")
+    come_back(client, handle, "cancel", "To cancel it:")
     if fetches:
         draft = drafted(destination.path(job))
         show_file(job, handle.download_draft(draft, overwrite=destination.force), as_json)
@@ -127,7 +127,7 @@ def come_back(
     why: str,
     destination: Destination | None = None,
 ) -> None:
-    """Say how to go on with the job, in a line that can be copied."""
+    """Print a command to copy that continues with the job."""
     line = f"hunyuan {command} {handle.id}"
     if destination is not None and destination.options:
         line += f" {destination.options}"

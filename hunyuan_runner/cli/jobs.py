@@ -1,4 +1,4 @@
-"""Jobs: list them, look at one, stop and start them, delete them."""
+"""The commands about jobs: list, show, cancel, retry, pause, resume, delete."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from hunyuan_runner.client import ApiError, JobHandle, Status
 
 
 def jobs(
-    status: Annotated[Status | None, typer.Option(help="Only jobs in this state.")] = None,
-    limit: Annotated[int | None, typer.Option(help="How many jobs at most.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only list jobs in this state.")] = None,
+    limit: Annotated[int | None, typer.Option(help="List at most this many jobs.")] = None,
     url: Url = "",
     api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
-    """List the jobs, the newest first."""
+    """List your jobs, newest first."""
     with connected(url, api_key) as client:
         page = client.list(status=status, limit=limit)
     if as_json:
@@ -41,13 +41,13 @@ def jobs(
         show(job_table(page.jobs))
         warn_of_no_worker(page.jobs)
         if page.has_more:
-            err.print("There are more: see --limit.", style="dim")
+            err.print("There are more jobs. Use --limit to list more.", style="dim")
 
 
 def status(
     job_id: JobId,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Follow the job until it ended or is paused.")
+        bool, typer.Option("--watch", help="Follow the job until it ends or is paused.")
     ] = False,
     url: Url = "",
     api_key: ApiKey = None,
@@ -69,45 +69,45 @@ def cancel(
         list[str] | None, typer.Argument(metavar="ID", help="One job's id or several.")
     ] = None,
     waiting: Annotated[
-        bool, typer.Option("--all", help="Every job of yours that waits, paused ones too.")
+        bool, typer.Option("--all", help="Cancel all of your queued and paused jobs.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     url: Url = "",
     api_key: ApiKey = None,
 ) -> None:
-    """Stop jobs that wait or are being rendered."""
+    """Cancel jobs that are queued, paused or being rendered."""
     if waiting == bool(job_ids):
-        raise typer.BadParameter("Name the jobs to cancel, or give --all, not both.")
+        raise typer.BadParameter("Give either the ids of jobs or --all.")
     if job_ids:
         _each(url, api_key, job_ids, JobHandle.cancel, "canceled")
         return
-    _agree("Cancel all of your jobs that wait?", yes)
+    _agree("Cancel all of your queued and paused jobs?", yes)
     with connected(url, api_key) as client:
         canceled = client.cancel_all()
     out.print(f"canceled {canceled} {'job' if canceled == 1 else 'jobs'}")
 
 
 def retry(job_id: JobId, url: Url = "", api_key: ApiKey = None) -> None:
-    """Queue a failed or canceled job again; it goes on where it stopped."""
+    """Queue a failed or canceled job again. It continues from its last step."""
     _each(url, api_key, [job_id], JobHandle.retry, "queued")
 
 
 def pause(job_ids: JobIds, url: Url = "", api_key: ApiKey = None) -> None:
-    """Have jobs wait: at once where they are queued, else behind the step under way."""
+    """Pause jobs: at once if queued, after the current step if denoising."""
     _each(url, api_key, job_ids, JobHandle.pause, "pausing")
 
 
 def resume(
     job_id: JobId,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Wait for the video, and download it.")
+        bool, typer.Option("--follow", help="Wait for the video and download it.")
     ] = False,
     output: Output = None,
     force: Force = False,
     url: Url = "",
     api_key: ApiKey = None,
 ) -> None:
-    """Queue a paused job again; it goes on from exactly where it is."""
+    """Queue a paused job again. It continues exactly where it stopped."""
     destination = Destination.checked(output, force)
     with connected(url, api_key) as client:
         handle = client.job(job_id)
@@ -119,7 +119,7 @@ def resume(
 
 def delete(
     job_ids: JobIds,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     url: Url = "",
     api_key: ApiKey = None,
 ) -> None:
@@ -130,7 +130,7 @@ def delete(
 
 
 def _agree(question: str, yes: bool) -> None:
-    """Ask, unless the answer was given. Raises typer.Exit if it is no."""
+    """Ask for confirmation, unless `yes`. Raises typer.Exit if the answer is no."""
     if yes:
         return
     try:
@@ -148,7 +148,7 @@ def _each(
     act: Callable[[JobHandle], object],
     done: str,
 ) -> None:
-    """Do it to every job that lets it be done, and say which does not."""
+    """Apply `act` to every job and print its outcome. Raises typer.Exit if one is refused."""
     refused = False
     with connected(url, api_key) as client:
         for job_id in job_ids:

@@ -15,8 +15,8 @@ from hunyuan_runner.client.address import service_url
 from hunyuan_runner.params import GenerationRequest, PresetName
 from hunyuan_runner.schedule import StepCache
 
-# The fields of a request that are options of every command that is about a clip to come. Their
-# defaults and bounds are the service's business.
+# Request fields that are options of `generate` and `estimate`. The service knows their defaults
+# and bounds.
 CLIP_OPTIONS: dict[str, Any] = {
     "model": str,
     "preset": PresetName,
@@ -38,12 +38,12 @@ CLIP_OPTIONS: dict[str, Any] = {
     "webhook_url": str,
     "webhook_events": list[str],
 }
-# Where an option has not the name of its field.
+# Options that are not named after their field.
 FLAGS = {"num_inference_steps": "--steps", "deadline_seconds": "--deadline"}
 
 
 def takes_a_clip(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a clip, in place of its `**clip`."""
+    """Replace the `**clip` of a command with the options of a clip."""
     own = inspect.signature(command, eval_str=True)
     parameters = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
     options = [
@@ -66,13 +66,13 @@ def takes_a_clip(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def readable(text: str) -> str:
-    """What was typed, where the terminal's encoding was not the one Python reads arguments in."""
+    """An argument as text, even if Python could not decode it with the terminal's encoding."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def chosen_url(context: typer.Context, url: str) -> str:
-    """The URL given here, else the one given before the command."""
-    if context.resilient_parsing:  # the shell completes the line
+    """The URL given after the command, or else the one given before it."""
+    if context.resilient_parsing:  # during shell completion
         return url
     try:
         return str(service_url(url or context.find_root().params["url"]))
@@ -85,8 +85,8 @@ def _key(context: typer.Context, api_key: str | None) -> str | None:
 
 
 def _path(typed: str) -> Path:
-    if typed.endswith("/") and not os.path.isdir(typed):  # noqa: PTH112 (which raises nothing)
-        raise typer.BadParameter(f"there is no folder {typed}")
+    if typed.endswith("/") and not os.path.isdir(typed):  # noqa: PTH112 (which never raises)
+        raise typer.BadParameter(f"there is no folder {typed}; create it or choose another")
     return Path(typed)
 
 
@@ -95,7 +95,7 @@ Url = Annotated[
     typer.Option(
         callback=chosen_url,
         show_default=f"HUNYUAN_URL, or {DEFAULT_URL}",
-        help="Where the service is, such as localhost:3000.",
+        help="URL of the service, such as localhost:3000.",
     ),
 ]
 ApiKey = Annotated[
@@ -103,12 +103,12 @@ ApiKey = Annotated[
     typer.Option(
         callback=_key,
         show_default="HUNYUAN_API_KEY",
-        help="Your key, where the service asks for one.",
+        help="Your API key, if the service requires one.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
-JobIds = Annotated[list[str], typer.Argument(metavar="ID", help="One job's id or several.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of the job.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="ID", help="The ids of one or more jobs.")]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -116,7 +116,7 @@ Output = Annotated[
         "--output",
         parser=_path,
         metavar="FILE",
-        help="The file to write, or a folder; default: named after the prompt.",
+        help="File or folder to save to; default: a file named after the prompt.",
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]

@@ -1,4 +1,4 @@
-"""Services: run one, see what one is and whether it works, make keys for it."""
+"""The commands about services: info, check, serve, keys new."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from hunyuan_runner.machine.listening import (
     require_free,
 )
 
-STOP_SECONDS = 30  # that the service gets for answers and a job under way, once it is asked to stop
+STOP_SECONDS = 30  # for open requests and the job under way when the service stops
 
-KEY_PREFIX = "hy_"  # by which a key is known where it should not be, in a log or a repository
+KEY_PREFIX = "hy_"  # so that secret scanners recognise a key in a log or a repository
 
 
 def info(url: Url = "", api_key: ApiKey = None, as_json: Json = False) -> None:
-    """Show the service: its models, their presets and its machine."""
+    """Show the models, presets and machine of the service."""
     with connected(url, api_key) as client:
         service = client.info()
     if as_json:
@@ -73,19 +73,17 @@ def info(url: Url = "", api_key: ApiKey = None, as_json: Json = False) -> None:
 def check(
     context: typer.Context,
     address: Annotated[
-        str, typer.Argument(metavar="[URL]", show_default=False, help="As --url.")
+        str, typer.Argument(metavar="[URL]", show_default=False, help="Same as --url.")
     ] = "",
     url: Url = "",
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Have a clip rendered, and look into its file.")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Render a clip and check its file.")] = False,
     api_key: ApiKey = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcomes as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """See whether a service works: every kind of request, and nothing left behind."""
+    """Test a service with one request of every kind. Removes what it creates."""
     if address:
         url = chosen_url(context, address)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so it cleans up then too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up then too
     try:
         report = examine(url, api_key, wait=wait, rendering=progress)
     except ServiceUnavailable as error:
@@ -108,14 +106,14 @@ def check(
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="The address to listen on; 0.0.0.0 is every one there is.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")
     ] = DEFAULT_HOST,
     port: Annotated[
-        int, typer.Option(envvar="PORT", min=1, max=MAX_PORT, help="The port.")
+        int, typer.Option(envvar="PORT", min=1, max=MAX_PORT, help="Port to listen on.")
     ] = DEFAULT_PORT,
 ) -> None:
-    """Run the service on this machine."""
-    # Only here: whoever asks a service far away needs nothing of what runs one.
+    """Run a service on this machine."""
+    # Imported here: clients of a remote service do not have these packages.
     from hunyuan_runner.settings import get_settings
     from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folder
 
@@ -133,8 +131,9 @@ def serve(
         raise typer.Exit(EXIT_REFUSED) from error
     if not (settings.api_keys or settings.allow_anonymous or ip_address(address).is_loopback):
         complain(
-            f"on {host} anybody could use this service. Set HUNYUAN_API_KEYS (`hunyuan keys new "
-            "NAME` makes one), or HUNYUAN_ALLOW_ANONYMOUS=true if that is wanted."
+            f"on {host}, everyone who reaches this machine could use the service. "
+            "Set HUNYUAN_API_KEYS (`hunyuan keys new NAME` makes a key), or allow this with "
+            "HUNYUAN_ALLOW_ANONYMOUS=true."
         )
         raise typer.Exit(EXIT_REFUSED)
 
@@ -164,11 +163,13 @@ def serve(
 
 def new_key(
     name: Annotated[
-        str, typer.Argument(help="Whose it is: letters, digits, dots, dashes, underscores.")
+        str, typer.Argument(help="Name of the user: letters, digits, dots, dashes, underscores.")
     ],
-    admin: Annotated[bool, typer.Option("--admin", help="It sees everybody's jobs.")] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Allow access to every user's jobs.")
+    ] = False,
 ) -> None:
-    """Make an API key. It is shown this once; the service needs its hash alone."""
+    """Make an API key. It is shown only once; the service stores its hash."""
     from hunyuan_runner.settings import ApiKey
 
     key = KEY_PREFIX + secrets.token_urlsafe(32)
@@ -176,8 +177,10 @@ def new_key(
     try:
         ApiKey.parse(entry)
     except ValueError as error:
-        raise typer.BadParameter("a name has 1 to 64 letters, digits or ._-") from error
-    err.print("The key, for its user (HUNYUAN_API_KEY or Authorization: Bearer):")
+        raise typer.BadParameter(
+            "must be 1 to 64 letters, digits, dots, dashes or underscores"
+        ) from error
+    err.print("For the user, as HUNYUAN_API_KEY or in the header Authorization: Bearer:")
     out.print(key, soft_wrap=True)
-    err.print("For the service, after a comma if HUNYUAN_API_KEYS has others:")
+    err.print("For the service (separate several keys with commas):")
     out.print(f"HUNYUAN_API_KEYS={entry}", soft_wrap=True)

@@ -1,7 +1,7 @@
-"""Tables that cut nothing that is copied out of them: ids, states and numbers are always whole.
+"""Tables that never cut what people copy: ids, states and numbers are always whole.
 
-On a narrow terminal a listing leaves out columns, then breaks its rows; one that is read by a
-program has every column, each row in a line however long it is.
+On a narrow terminal a listing first leaves out columns, then breaks its rows. For a program it has
+every column, and each row is one line, however long.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from rich.containers import Lines
 from rich.text import Text
 
 GAP = "  "
-LEAST_TEXT = 20  # columns, of a text at the end of a row
+LEAST_TEXT = 20  # columns that a text at the end of a row gets at least
 Cell = str | Text
-Fit = Literal["whole", "cut", "wrapped"]  # what may become of a text that is too long
+Fit = Literal["whole", "cut", "wrapped"]  # what is done with a text that is too long
 
 
 class Listing:
-    """Rows below their headers; `text` says what may become of the last column."""
+    """Rows below headers. `text` says what is done with a last column that is too long."""
 
     def __init__(
         self,
         *headers: str,
         text: Fit = "whole",
-        dispensable: Sequence[str] = (),  # headers of columns, the first to go first
+        dispensable: Sequence[str] = (),  # headers of columns that may be left out, in this order
     ) -> None:
         self._headers = [Text(header, "bold") for header in headers]
         self._text = text
@@ -38,7 +38,7 @@ class Listing:
         self._rows.append([Text(cell) if isinstance(cell, str) else cell for cell in cells])
 
     def lines(self, width: int | None) -> Iterator[Text]:
-        """As they are printed in so many columns; None is for whatever they take."""
+        """The lines at a width in columns; None: as wide as needed."""
         columns = self._columns(width)
         headers = [self._headers[column] for column in columns]
         rows = [[row[column] for column in columns] for row in self._rows]
@@ -55,7 +55,7 @@ class Listing:
                 yield from _broken(row, headers, width or 0, self._text)
 
     def _columns(self, width: int | None) -> list[int]:
-        """Those there is room for."""
+        """The numbers of the columns that fit into the width."""
         names = [header.plain for header in self._headers]
         columns = list(range(len(names)))
         sizes = [
@@ -69,7 +69,7 @@ class Listing:
         return columns
 
     def _least(self, size: int) -> int:
-        """Columns that the last cell needs in its row."""
+        """The width that the last cell needs at least."""
         return size if self._text == "whole" else min(size, LEAST_TEXT)
 
     def _row(self, row: Sequence[Text], sizes: Sequence[int], room: int | None) -> Iterator[Text]:
@@ -83,7 +83,7 @@ class Listing:
 
 
 class Facts:
-    """Names and what they stand for, each beside the other."""
+    """Names and values, side by side."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[str, Text]] = []
@@ -101,7 +101,7 @@ class Facts:
 
 
 def _broken(row: Sequence[Text], headers: Sequence[Text], width: int, text: Fit) -> Iterator[Text]:
-    """A row that is too long, over several lines; numbers have their names beside them."""
+    """A row that is too long, over several lines, its numbers with their headers."""
     line = Text()
     for number, (cell, header) in enumerate(zip(row, headers, strict=True)):
         if not cell:
@@ -126,7 +126,7 @@ def _broken(row: Sequence[Text], headers: Sequence[Text], width: int, text: Fit)
 
 
 def _fitted(text: Text, room: int | None, how: Fit) -> list[Text]:
-    """The lines of a text in so many columns. A word that is longer stays whole."""
+    """The lines of a text in `room` columns. A longer word stays whole."""
     paragraphs = list(text.split(allow_blank=True)) or [text]
     if room is None or how == "whole":
         return paragraphs
@@ -138,7 +138,7 @@ def _fitted(text: Text, room: int | None, how: Fit) -> list[Text]:
 
 
 def _wrapped(paragraph: Text, room: int) -> Lines:
-    """Broken at blanks. (Rich breaks words, too, such as a URL that one wants to copy.)"""
+    """Break at blanks. (Rich would also break words, such as a URL to copy.)"""
     breaks: list[int] = []
     taken = 0
     for word in re.finditer(r"\S+\s*", paragraph.plain):
