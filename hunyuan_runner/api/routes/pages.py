@@ -1,8 +1,7 @@
-"""The pages for browsers. Every asset is our own: nothing is fetched from elsewhere."""
+"""The pages for browsers, and the documents for programs. Every asset is our own."""
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from hunyuan_runner.api.links import forwarded_prefix
+from hunyuan_runner.studio import page as studio
 
 API = Path(__file__).parent.parent
-STUDIO = API.parent / "studio"
-PAGE_POLICY = (
+DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -26,9 +25,7 @@ router = APIRouter()
 async def index(request: Request) -> Response:
     """A page for browsers; for programs, the list of routes."""
     if "text/html" in request.headers.get("Accept", ""):
-        page = (STUDIO / "index.html").read_text()
-        page = page.replace("{{base_url}}", html.escape(_base_url(request)))
-        response: Response = _page(page, request)
+        response: Response = studio.page(_root(request), _service_url(request))
     else:
         response = JSONResponse(_route_list(request.app.openapi(), request.scope["base"]))
     response.headers["Vary"] = "Accept"
@@ -37,7 +34,8 @@ async def index(request: Request) -> Response:
 
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> HTMLResponse:
-    return _page((API / "docs.html").read_text(), request)
+    page = (API / "docs.html").read_text().replace("{{root}}", _root(request))
+    return HTMLResponse(page, headers={"Content-Security-Policy": DOCS_POLICY})
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -49,23 +47,22 @@ async def openapi(request: Request) -> JSONResponse:
 
 
 def static_files() -> dict[str, StaticFiles]:
-    """By path, the folders whose files are served as they are."""
+    """The folders whose files are served as they are, by path."""
     return {
         "/static/docs": StaticFiles(directory=API / "static"),
-        "/static/studio": StaticFiles(directory=STUDIO / "static"),
+        studio.STATIC_PATH: studio.static_files(),
     }
 
 
-def _page(page: str, request: Request) -> HTMLResponse:
-    """Its links lead to where the browser has it from, which need not be the public URL."""
+def _root(request: Request) -> str:
+    """What the links of a page begin with. The browser need not have it from the public URL."""
     prefix = forwarded_prefix(request.headers)
-    # Without a prefix they are relative: a proxy may have one and not say so.
-    page = page.replace("{{root}}", f"{prefix}/" if prefix else "")
-    return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
+    # Without a known prefix links are relative: a proxy may add one and not say so.
+    return f"{prefix}/" if prefix else ""
 
 
-def _base_url(request: Request) -> str:
-    """What a command has to ask."""
+def _service_url(request: Request) -> str:
+    """The address of the service, for commands that a page shows."""
     base: str = request.scope["base"]
     host = request.headers.get("Host", "")
     return base if "://" in base else f"{request.scope['scheme']}://{host}{base}"
