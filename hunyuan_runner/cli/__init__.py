@@ -21,6 +21,7 @@ from hunyuan_runner.client import DEFAULT_URL
 PLAIN = {"…": "...", "–": "-", "·": "|", "━": "-", "—": "-", "’": "'"}
 
 commands = typer.Typer(
+    rich_markup_mode=None,  # its boxes cut words on a narrow terminal
     help="Render clips from text with a hunyuan-runner service.",
     epilog=f"Exit codes: 0 success; {EXIT_REFUSED} request refused or job failed; 2 wrong usage; "
     f"{EXIT_UNAVAILABLE} service unreachable; {EXIT_INTERRUPTED} interrupted; "
@@ -28,7 +29,7 @@ commands = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-keys = typer.Typer(help="Manage API keys.", no_args_is_help=True)
+keys = typer.Typer(rich_markup_mode=None, help="Manage API keys.", no_args_is_help=True)
 commands.add_typer(keys, name="keys")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(generate, estimate, download, reproduce),

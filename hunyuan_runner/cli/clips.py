@@ -87,7 +87,7 @@ def estimate(
     as_json: Json = False,
     **clip: Any,
 ) -> None:
-    """Estimate time, memory and cost of a clip, and propose alternatives."""
+    """Estimate time, memory and cost of a clip. Proposes alternatives."""
     fields = _chosen(clip | {"deadline_seconds": deadline})
     with connected(url, api_key) as client:
         estimated = client.estimate(prompt and readable(prompt), **fields)
@@ -155,7 +155,7 @@ def reproduce(
     url: Url = "",
     api_key: ApiKey = None,
 ) -> None:
-    """Re-render a clip from the recipe stored in its MP4 and compare frame by frame."""
+    """Re-render a clip from its MP4 and compare frame by frame."""
     from hunyuan_runner.media import frame_hashes, probe  # imports numpy
 
     destination = Destination.checked(output, force)

@@ -93,7 +93,7 @@ def retry(job_id: JobId, url: Url = "", api_key: ApiKey = None) -> None:
 
 
 def pause(job_ids: JobIds, url: Url = "", api_key: ApiKey = None) -> None:
-    """Pause jobs: at once if queued, after the current step if denoising."""
+    """Pause jobs. A queued job pauses at once, another after its current step."""
     _each(url, api_key, job_ids, JobHandle.pause, "pausing")
 
 

@@ -40,6 +40,17 @@ CLIP_OPTIONS: dict[str, Any] = {
 }
 # Options that are not named after their field.
 FLAGS = {"num_inference_steps": "--steps", "deadline_seconds": "--deadline"}
+# Help in the words of the command line, where the request's own description names other fields.
+HELP = {
+    "model": "Id of a model, as `hunyuan info` lists them.",
+    "size": "WIDTHxHEIGHT, such as 192x128, instead of --width and --height.",
+    "num_frames": "Number of frames, a multiple of 4 plus 1, such as 33 or 129.",
+    "seconds": "Length of the clip, instead of --num-frames.",
+    "num_inference_steps": "Number of denoising steps.",
+    "draft_steps": "Pause after this step with a draft. `hunyuan resume` continues.",
+    "webhook_events": "Event to send: started, completed, failed or canceled. Repeat the option "
+    "for several; default: all.",
+}
 
 
 def takes_a_clip(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,7 +66,7 @@ def takes_a_clip(command: Callable[..., None]) -> Callable[..., None]:
                 kind | None,
                 typer.Option(
                     *filter(None, [FLAGS.get(name)]),
-                    help=GenerationRequest.model_fields[name].description,
+                    help=HELP.get(name, GenerationRequest.model_fields[name].description),
                 ),
             ],
         )
@@ -94,16 +105,16 @@ Url = Annotated[
     str,
     typer.Option(
         callback=chosen_url,
-        show_default=f"HUNYUAN_URL, or {DEFAULT_URL}",
-        help="URL of the service, such as localhost:3000.",
+        show_default=False,
+        help=f"URL of the service; default: HUNYUAN_URL, or {DEFAULT_URL}.",
     ),
 ]
 ApiKey = Annotated[
     str | None,
     typer.Option(
         callback=_key,
-        show_default="HUNYUAN_API_KEY",
-        help="Your API key, if the service requires one.",
+        show_default=False,
+        help="Your API key, if the service requires one; default: HUNYUAN_API_KEY.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
