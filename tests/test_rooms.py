@@ -1,0 +1,137 @@
+"""Who may import whom: the plan of the house, and the rules that the code keeps.
+
+A room is a folder or a single file of `hunyuan_runner/`. Every import counts, also one inside a
+function or under TYPE_CHECKING: a reader has to follow it all the same.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = "hunyuan_runner"
+
+# From the top floor down: each room, and the rooms below it that it may import.
+ROOMS = {
+    "service": "api jobs engine machine storage logs params settings",
+    "api": "studio jobs prompts quoting machine storage manifest catalogue clip_warning params"
+    " schedule network logs settings",
+    "cli": "client machine storage manifest media catalogue params schedule settings",
+    "client": "manifest params network",
+    "studio": "",
+    "jobs": "engine quoting machine storage manifest media frame_file catalogue clip_warning params"
+    " network settings",
+    "engine": "prompts quoting machine weights catalogue params logs settings",
+    "prompts": "clip_warning params",
+    "quoting": "machine catalogue clip_warning params settings",
+    "manifest": "machine weights catalogue params",
+    "machine": "settings",
+    "storage": "settings",
+    "logs": "settings",
+    "weights": "catalogue",
+    "catalogue": "params schedule",
+    "params": "schedule",
+    "media": "frame_file",
+    "settings": "",
+    "network": "",
+    "schedule": "",
+    "clip_warning": "",
+    "frame_file": "",
+}
+
+# The rooms that may use a library. One that is not listed may be used anywhere.
+LIBRARIES = {
+    "bentoml": "service",
+    "fastapi": "api",
+    "starlette": "api studio service",
+    "uvicorn": "api service",
+    "sqlalchemy": "jobs",
+    "torch": "engine",
+    "diffusers": "engine",
+    "transformers": "engine",
+    "safetensors": "engine",
+    "tokenizers": "prompts",
+    "obstore": "storage",
+    "typer": "cli",
+    "rich": "cli",
+}
+
+# (module, library) that do not keep to that yet.
+EXCEPTIONS = {
+    ("hunyuan_runner.api.errors", "sqlalchemy"),  # tells the database's errors apart
+    ("hunyuan_runner.api.tail", "sqlalchemy"),  # waits for a database that is away
+}
+
+
+@cache
+def imports() -> dict[str, set[str]]:
+    """The modules of the package, and what each imports by its full name."""
+    folder = ROOT / PACKAGE
+    files = {module_of(file.relative_to(ROOT)): file for file in folder.rglob("*.py")}
+    return {
+        module: {
+            name if name in files else name.rpartition(".")[0]
+            for node in ast.walk(ast.parse(file.read_text()))
+            for name in names_in(node)
+        }
+        for module, file in files.items()
+    }
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.with_suffix("").parts).removesuffix(".__init__")
+
+
+def names_in(node: ast.AST) -> Iterator[str]:
+    """What a statement imports: `a.b.c` for `from a.b import c`, whatever c is."""
+    match node:
+        case ast.Import(names=names):
+            yield from (f"{name.name}." for name in names)
+        case ast.ImportFrom(module=str(module), names=names):
+            yield from (f"{module}.{name.name}" for name in names)
+
+
+def room_of(module: str) -> str:
+    """The folder or file of the package that a module is in; PACKAGE for its __init__."""
+    return module.split(".")[1] if "." in module else module
+
+
+def test_a_room_imports_only_those_that_the_table_allows() -> None:
+    for module, names in imports().items():
+        room = room_of(module)
+        for name in names & imports().keys() - {PACKAGE}:
+            assert room_of(name) in {room, *ROOMS[room].split()}, f"{module} imports {name}"
+
+
+def test_the_table_names_every_room_above_those_it_imports() -> None:
+    order = list(ROOMS)
+    assert set(order) == {room_of(module) for module in imports()} - {PACKAGE}
+    for room, imported in ROOMS.items():
+        for each in imported.split():
+            assert order.index(room) < order.index(each), f"{room} imports upwards"
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    try:
+        TopologicalSorter(imports()).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_is_imported_only_in_its_rooms(library: str) -> None:
+    used = {module for module, names in imports().items() if library in map(top_of, names)}
+    elsewhere = {module for module in used if room_of(module) not in LIBRARIES[library].split()}
+    assert used
+    assert {(module, library) for module in elsewhere} <= EXCEPTIONS
+
+
+def top_of(name: str) -> str:
+    return name.partition(".")[0]
