@@ -9,7 +9,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--constraint requirements-torch.txt --no-emit-package torch \
 	--no-header --no-emit-index-url --no-annotate --quiet
 
-.PHONY: help run test check fuzz soak bench docs bento demo-model lock clean
+.PHONY: help run test check fuzz soak bench docs client bento demo-model lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ bento: .venv/dev build/requirements.txt  ## package the service as a bento, read
 
 docs: .venv/dev  ## rewrite the generated tables of the docs
 	$(BIN)/python -m docs.tables
+
+client: .venv/dev  ## write the blocking client from the asynchronous one
+	$(BIN)/python -m scripts.unasync
 
 demo-model: .venv/dev  ## train the demo model anew (hours)
 	$(BIN)/python -m demo_model.train

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,25 +37,31 @@ class _Blocking:
 
         def call(*arguments: Any, **options: Any) -> Any:
             outcome = attribute(*arguments, **options)
-            if isinstance(outcome, AsyncIterator):
+            if isinstance(outcome, AsyncGenerator):
                 return self._iterate(outcome)
             if inspect.iscoroutine(outcome):
                 outcome = self._portal.call(_awaited, outcome)
-            if isinstance(outcome, AsyncJobHandle):
-                return _Blocking(outcome, self._portal)
-            return outcome
+            return self._blocking(outcome)
 
         return call
 
-    def _iterate(self, iterator: AsyncIterator[Any]) -> Iterator[Any]:
+    def _blocking(self, outcome: Any) -> Any:
+        if isinstance(outcome, AsyncJobHandle):
+            return _Blocking(outcome, self._portal)
+        return outcome
+
+    def _iterate(self, iterator: AsyncGenerator[Any, None]) -> Iterator[Any]:
         end = object()
-        while (item := self._portal.call(_next, iterator, end)) is not end:
-            yield item
+        try:
+            while (item := self._portal.call(_next, iterator, end)) is not end:
+                yield self._blocking(item)
+        finally:
+            self._portal.call(iterator.aclose)
 
 
 async def _awaited(coroutine: Any) -> Any:
     return await coroutine
 
 
-async def _next(iterator: AsyncIterator[Any], end: object) -> Any:
+async def _next(iterator: AsyncGenerator[Any, None], end: object) -> Any:
     return await anext(iterator, end)

@@ -361,7 +361,7 @@ def _events(deployment: Deployment) -> None:
                 response.read()
             _require(response, 200)
             for chunk in response.iter_bytes():
-                if any(event is not None for event in decoder.feed(chunk)):
+                if list(decoder.feed(chunk)):
                     return
                 if time.monotonic() > deadline:
                     break

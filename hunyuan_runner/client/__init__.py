@@ -8,8 +8,11 @@
 Raises the errors of errors.py. A submission is never queued twice, however often it is sent.
 """
 
-from hunyuan_runner.client.asynchronous import AsyncHunyuanClient, AsyncJobHandle
-from hunyuan_runner.client.blocking import HunyuanClient, JobHandle
+from hunyuan_runner.client._async.client import AsyncHunyuanClient
+from hunyuan_runner.client._async.job import AsyncJobHandle
+from hunyuan_runner.client._sync.client import HunyuanClient
+from hunyuan_runner.client._sync.job import JobHandle
+from hunyuan_runner.client.address import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_URL
 from hunyuan_runner.client.errors import (
     ApiError,
     HunyuanError,
@@ -18,7 +21,7 @@ from hunyuan_runner.client.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
-from hunyuan_runner.client.protocol import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_URL, Retry
+from hunyuan_runner.client.patience import Retry
 from hunyuan_runner.client.views import (
     Alternative,
     ClipWarning,

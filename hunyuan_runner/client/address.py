@@ -17,6 +17,8 @@ import httpx
 from hunyuan_runner.client.errors import ServiceUnavailable
 from hunyuan_runner.network import is_loopback, literal_address
 
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 3000
+DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 SCHEMES = ("http", "https")
 SOCKS_SCHEMES = ("socks5", "socks5h")
 

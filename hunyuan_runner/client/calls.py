@@ -12,7 +12,20 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from hunyuan_runner.client.errors import unexpected
-from hunyuan_runner.client.views import Canceled, Estimate, Info, Job, JobPage, Status
+from hunyuan_runner.client.sse import ServerSentEvent
+from hunyuan_runner.client.views import (
+    Canceled,
+    Estimate,
+    Event,
+    FinalEvent,
+    Info,
+    Job,
+    JobPage,
+    PreviewEvent,
+    ProgressEvent,
+    StateEvent,
+    Status,
+)
 from hunyuan_runner.manifest import PublishedManifest
 
 T = TypeVar("T")
@@ -21,6 +34,7 @@ ViewT = TypeVar("ViewT", bound=BaseModel)
 Action = Literal["cancel", "retry", "pause", "resume"]
 
 EVENT_STREAM = "text/event-stream"
+PAGE_SIZE = 100  # jobs
 
 
 @dataclass(frozen=True)
@@ -31,8 +45,8 @@ class Request:
     body: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def behind(self, byte: int) -> Request:
-        """The same for what of a file comes behind so many bytes."""
+    def from_byte(self, byte: int) -> Request:
+        """The same request for the rest of a file, counted from 0."""
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={byte}-"} if byte else {})
         return replace(self, headers=headers)
 
@@ -114,6 +128,25 @@ def events(job_id: str | None, last_id: str) -> Request:
     path = "/api/events" if job_id is None else f"/api/jobs/{_segment(job_id)}/events"
     headers = {"Accept": EVENT_STREAM} | ({"Last-Event-ID": last_id} if last_id else {})
     return Request("GET", path, headers=headers)
+
+
+def read_event(sent: ServerSentEvent, response: httpx.Response) -> Event | None:
+    """None for a kind that only a newer client knows. Raises UnexpectedAnswer."""
+    try:
+        match sent.name:
+            case "state":
+                return StateEvent(id=sent.id, job=Job.model_validate_json(sent.data))
+            case "final":
+                return FinalEvent(id=sent.id, job=Job.model_validate_json(sent.data))
+            case "progress":
+                progress = ProgressEvent.model_validate_json(sent.data)
+                return progress.model_copy(update={"id": sent.id})
+            case "preview":
+                preview = PreviewEvent.model_validate_json(sent.data)
+                return preview.model_copy(update={"id": sent.id})
+    except ValidationError as error:
+        raise unexpected(response) from error
+    return None
 
 
 def video(job_id: str) -> Request:

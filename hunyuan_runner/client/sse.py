@@ -1,4 +1,4 @@
-"""Server-sent events, taken out of the bytes as these come in."""
+"""Reads server-sent events from the bytes of a stream."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
 class ServerSentEvent:
     name: str
     data: str
-    id: str  # that a reconnect sends as Last-Event-ID to go on behind this event
+    id: str  # a reconnect sends it as Last-Event-ID to continue after this event
 
 
 class EventDecoder:
-    """Of one stream, whose later connections go on where the earlier ones broke."""
+    """Decodes one stream, over as many connections as it takes."""
 
     def __init__(self) -> None:
         self.last_id = ""
@@ -26,18 +26,18 @@ class EventDecoder:
         self.reconnect()
 
     def reconnect(self) -> None:
-        """Drop what the last connection broke off in."""
+        """Drop the event that the last connection did not complete."""
         self._rest = b""
         self._name, self._id = "", self.last_id
         self._data: list[str] = []
 
-    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent | None]:
-        """The events that this completes; None for a comment, which tells of life at least."""
+    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
+        """The events that these bytes complete."""
         *lines, self._rest = LINE_END.split(self._rest + chunk)
         for line in lines:
-            if line.startswith(b":"):
-                yield None
-            elif line:
+            if line.startswith(b":"):  # a comment, such as a ping
+                continue
+            if line:
                 self._take(*line.decode(errors="replace").partition(":")[::2])
             else:
                 self.last_id = self._id

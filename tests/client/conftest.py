@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hunyuan_runner.client import HunyuanClient, protocol
+from hunyuan_runner.client import HunyuanClient, patience
 from tests.blocking import async_client
 from tests.conftest import Service
 
@@ -37,7 +37,7 @@ def view(service: Service, clip: dict[str, Any]) -> View:
 
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
 
 
 hasty = pytest.mark.usefixtures("_hasty")

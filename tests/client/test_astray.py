@@ -18,7 +18,7 @@ from hunyuan_runner.client import (
     Retry,
     ServiceUnavailable,
     UnexpectedAnswer,
-    protocol,
+    patience,
 )
 from hunyuan_runner.client.sse import EventDecoder, ServerSentEvent
 from tests.client.conftest import Clients, View, hasty
@@ -241,28 +241,51 @@ def test_without_a_key_none_is_sent(clients: Clients, view: View) -> None:
     assert "authorization" not in script.headers[0]
 
 
-@pytest.mark.parametrize(
-    "no_stream",
-    [answer(refused(), 404), answer(b"<h1>Hello</h1>"), answer(refused(), 503), hang_up],
-    ids=["older", "page", "unavailable", "broken"],
-)
 @hasty
-def test_where_no_stream_comes_through_the_job_is_looked_at(
-    clients: Clients, view: View, no_stream: Callable[..., None]
-) -> None:
-    pending, running = view(status="pending"), view(status="in_progress", stage="decoding")
-    script = Script(*map(answer, (pending, pending)), no_stream, *map(answer, (running, view())))
+def test_a_wait_outlives_a_service_that_is_gone(clients: Clients, view: View) -> None:
+    running = [view(status="in_progress", stage="denoising", step=step) for step in range(2)]
+    away = (hang_up, answer(b"", 502), answer(refused(), 429))
+    script = Script(*map(answer, (running[0], *running)), *away, answer(view()))
     seen: list[Job] = []
-    with serving(script) as url, clients(url) as client:
+    tried: list[Retry] = []
+    with serving(script) as url, clients(url, retries=0, on_retry=tried.append) as client:
         assert client.job("x").wait(on_progress=seen.append).status == "completed"
-    assert [job.status for job in seen] == ["pending", "in_progress", "completed"]
-    assert script.asked.count("GET /api/jobs/" + view()["job_id"] + "/events") == 1
+    assert [(job.status, job.step) for job in seen[:2]] == [("in_progress", 0), ("in_progress", 1)]
+    assert [job.status for job in seen[2:]] == ["completed"]
+    assert [retry.failures for retry in tried] == [1, 2, 3]
+    assert set(script.asked[1:]) == {f"GET /api/status/{view()['job_id']}"}  # and no stream
+
+
+def test_a_wait_for_a_service_that_stays_away_ends_in_time(clients: Clients, view: View) -> None:
+    script = Script(answer(view()), hang_up)
+    with serving(script) as url, clients(url) as client:
+        handle = client.job("x")
+        with pytest.raises(ServiceUnavailable):
+            handle.wait(timeout=0.2)
+    assert len(script.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("expected", "pauses"),
+    [
+        (0.1, [0.2, 0.2, 0.2]),
+        (10, [0.3, 0.45, 0.5]),
+        (36_000, [0.3, 0.45, 0.675]),
+        (None, [0.3, 0.45, 0.675]),
+    ],
+)
+def test_a_job_is_looked_at_as_often_as_its_end_is_near(
+    view: View, expected: float | None, pauses: list[float]
+) -> None:
+    eta = expected and {"low": 0, "expected": expected, "high": expected}
+    job, looks = Job.model_validate(view(eta_seconds=eta)), patience.Looks()
+    assert [looks.pause_after(job) for _ in pauses] == pytest.approx(pauses)
+    many = [looks.pause_after(job) for _ in range(20)]
+    assert many[-1] == pytest.approx(min(patience.LONGEST_LOOK, max(0.2, (expected or 1e9) / 20)))
 
 
 @hasty
-def test_a_wait_outlives_streams_that_break_and_a_service_that_is_gone(
-    clients: Clients, view: View
-) -> None:
+def test_progress_and_previews_are_told_as_events(clients: Clients, view: View) -> None:
     job_id = view()["job_id"]
     running = view(status="in_progress", stage="denoising", step=1)
     progress = {"job_id": job_id, "stage": "denoising", "step": 2, "num_inference_steps": 2}
@@ -270,26 +293,23 @@ def test_a_wait_outlives_streams_that_break_and_a_service_that_is_gone(
     preview = {"job_id": job_id, "preview_url": "/a picture"}
     script = Script(
         answer(running),
-        answer(running),
         stream(("state", "7", running), ("progress", "8", progress), ("preview", "9", preview)),
-        hang_up,
-        answer(b"", 502),
-        answer(refused(), 429),
-        answer(running),
         stream(("news", "10", {}), ("final", "11", view())),
     )
     seen: list[Job] = []
-    tried: list[Retry] = []
-    with serving(script) as url, clients(url, retries=0, on_retry=tried.append) as client:
-        assert client.job("x").wait(on_progress=seen.append).status == "completed"
-    assert [(job.step, job.progress, job.preview_url) for job in seen[1:4]] == [
+    with serving(script) as url, clients(url) as client:
+        handle = client.job("x")
+        for event in handle.events():
+            seen.append(handle.job)
+            assert event.job_id == job_id
+    assert [(job.step, job.progress, job.preview_url) for job in seen[:3]] == [
         (1, 1, view()["preview_url"]),
         (2, 0.5, view()["preview_url"]),
         (2, 0.5, "/a picture"),
     ]
-    assert seen[3].eta_seconds is not None
-    assert seen[3].eta_seconds.expected == 2
-    assert [retry.failures for retry in tried] == [1, 2, 3]
+    assert seen[1].eta_seconds is not None
+    assert seen[1].eta_seconds.expected == 2
+    assert seen[3].status == "completed"
 
 
 @hasty
@@ -319,27 +339,22 @@ def test_nonsense_in_a_stream_is_told(clients: Clients, view: View) -> None:
         list(client.job("x").events())
 
 
-def test_a_silent_stream_does_not_hide_how_the_job_gets_on(clients: Clients, view: View) -> None:
-    """A step of a large model takes minutes, in which no event comes."""
-    shares = iter((0.1, 0.1, 0.3))
-    looked_at = threading.Event()
+def test_a_stream_that_is_left_is_closed(clients: Clients, view: View) -> None:
+    left = threading.Event()
 
     def serve(request: BaseHTTPRequestHandler) -> None:
         if not request.path.endswith("/events"):
-            share = next(shares)
-            reply(request, json.dumps(view(status="in_progress", progress=share)).encode())
-            if share == 0.3:
-                looked_at.set()
+            reply(request, json.dumps(view()).encode())
             return
-        stream(("state", "7", view(status="in_progress", progress=0.2)))(request)
-        request.wfile.write(b": ping\n\n")
-        looked_at.wait()
-        request.wfile.write(f"event: final\nid: 8\ndata: {json.dumps(view())}\n\n".encode())
+        stream(("state", "7", view(status="in_progress")))(request)
+        if request.connection.recv(1) == b"":  # the client has closed the connection
+            left.set()
 
-    seen: list[Job] = []
     with serving(serve) as url, clients(url) as client:
-        client.job("x").wait(on_progress=seen.append)
-    assert [job.progress for job in seen] == [0.1, 0.2, 0.3, 1]
+        events = client.job("x").events()
+        next(events)
+        events.close()
+        assert left.wait(30)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
@@ -355,7 +370,6 @@ def test_a_stream_is_read_however_it_is_cut(size: int, end: str) -> None:
         for event in decoder.feed(told[start : start + size])
     ]
     assert events == [
-        None,
         ServerSentEvent("state", "ü\n\u2028 x", "7"),
         ServerSentEvent("", "later", "8"),
     ]
@@ -416,7 +430,7 @@ def test_a_download_that_cannot_be_completed_leaves_what_was_there(
 ) -> None:
     path = tmp_path / "clip.mp4"
     path.write_text("an older clip")
-    server = BreakingServer(view(), 100, *[0] * (protocol.DOWNLOAD_TRIES + 1))
+    server = BreakingServer(view(), 100, *[0] * (patience.DOWNLOAD_TRIES + 1))
     with (
         serving(server) as url,
         clients(url) as client,

@@ -1,0 +1,101 @@
+# Written by `make client` from _async/client.py: edit that file.
+"""The client: jobs are submitted, found and listed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Self
+
+from hunyuan_runner.client import calls
+from hunyuan_runner.client._sync.job import JobHandle
+from hunyuan_runner.client._sync.service import Service
+from hunyuan_runner.client.address import DEFAULT_URL, Address
+from hunyuan_runner.client.patience import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Retry
+from hunyuan_runner.client.views import Estimate, Event, Info, JobPage, Status
+
+
+class HunyuanClient:
+    """A client of one service. Open it with `with`, or close it.
+
+    `base_url` may be short: `localhost:3000` means http, `video.example.com` means https. The
+    proxies of the environment are used, but never for this machine. `api_key` defaults to
+    HUNYUAN_API_KEY. `timeout` is how many seconds a single answer may take. A request that fails
+    for a reason that may pass (no connection, 429, 503) is sent again, up to `retries` times, when
+    the service's Retry-After says or after pauses that double; `on_retry` is called before each.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        retries: int = DEFAULT_RETRIES,
+        on_retry: Callable[[Retry], None] | None = None,
+    ) -> None:
+        address = Address.of(base_url)
+        self.base_url = str(address.url)
+        self._service = Service(address, api_key, timeout, retries, on_retry)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._service.close()
+
+    def generate(
+        self, prompt: str, *, idempotency_key: str | None = None, **params: Any
+    ) -> JobHandle:
+        """Queue a clip. `params` are the fields of GenerationRequest; None leaves one out."""
+        call = calls.submit_job(prompt, params, idempotency_key)
+        return JobHandle(self._service, self._service.ask(call))
+
+    def estimate(
+        self, prompt: str | None = None, *, deadline_seconds: float | None = None, **params: Any
+    ) -> Estimate:
+        """What a clip would take, and what to ask for if that is too much. Queues nothing.
+
+        With `deadline_seconds`, counted from now, the proposed alternatives finish in time.
+        """
+        return self._service.ask(calls.estimate(prompt, deadline_seconds, params))
+
+    def job(self, job_id: str) -> JobHandle:
+        """A job that was submitted earlier. Raises ApiError if there is none."""
+        return JobHandle(self._service, self._service.ask(calls.get_job(job_id)))
+
+    def list(
+        self, status: Status | None = None, limit: int | None = None, after: str | None = None
+    ) -> JobPage:
+        """One page of jobs, newest first."""
+        return self._service.ask(calls.list_jobs(status, limit, after))
+
+    def iterate(self, status: Status | None = None) -> Generator[JobHandle, None, None]:
+        """All jobs, newest first."""
+        after = None
+        while True:
+            page = self.list(status, calls.PAGE_SIZE, after)
+            for job in page.jobs:
+                yield JobHandle(self._service, job)
+            if page.next is None:
+                return
+            after = page.next
+
+    def cancel_all(self, status: Status = "pending") -> int:
+        """Cancel all of your jobs that are `pending`, or all `in_progress`. Returns how many."""
+        total = 0
+        while True:
+            answer = self._service.ask(calls.cancel_jobs(status))
+            total += answer.canceled
+            if not answer.has_more:
+                return total
+
+    def events(self) -> Generator[Event, None, None]:
+        """What happens to all of your jobs from now on, new ones included; it never ends."""
+        return self._service.events()
+
+    def info(self) -> Info:
+        """What the service is, what it can do, and where it runs."""
+        return self._service.ask(calls.get_info())

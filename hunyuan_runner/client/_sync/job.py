@@ -1,0 +1,121 @@
+# Written by `make client` from _async/job.py: edit that file.
+"""What a caller holds of a job."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from os import PathLike
+from pathlib import Path
+from time import sleep
+
+from hunyuan_runner.client import calls
+from hunyuan_runner.client._sync.service import Service
+from hunyuan_runner.client.calls import Call
+from hunyuan_runner.client.errors import JobFailed, WaitTimeout
+from hunyuan_runner.client.patience import Looks, Patience
+from hunyuan_runner.client.views import Event, Job
+from hunyuan_runner.manifest import PublishedManifest
+
+
+class JobHandle:
+    """One job; `job` is how it was when it was last looked at."""
+
+    def __init__(self, service: Service, job: Job) -> None:
+        self.job = job
+        self._service = service
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.job.status}>"
+
+    @property
+    def id(self) -> str:
+        return self.job.job_id
+
+    def refresh(self) -> Job:
+        """Look at the job again."""
+        return self._see(calls.get_job(self.id))
+
+    def cancel(self) -> Job:
+        """Cancel the job, queued or running. Raises ApiError if it has ended."""
+        return self._see(calls.change_job(self.id, "cancel"))
+
+    def retry(self) -> Job:
+        """Queue a failed or canceled job again; it continues where it stopped."""
+        return self._see(calls.change_job(self.id, "retry"))
+
+    def pause(self) -> Job:
+        """Pause the job, after the current step if it is denoising.
+
+        Raises ApiError if it is neither queued nor denoising.
+        """
+        return self._see(calls.change_job(self.id, "pause"))
+
+    def resume(self) -> Job:
+        """Queue a paused job again; it continues exactly where it paused."""
+        return self._see(calls.change_job(self.id, "resume"))
+
+    def delete(self) -> None:
+        """Delete the job and its files. Raises ApiError while it is running."""
+        self._service.ask(calls.delete_job(self.id))
+
+    def wait(
+        self,
+        on_progress: Callable[[Job], object] | None = None,
+        timeout: float | None = None,
+        *,
+        until_paused: bool = False,
+    ) -> Job:
+        """Wait until the job has completed, and return it.
+
+        `on_progress` is called with the job at every look: several times a second at first, then
+        at least every five seconds. A service that is away for a few minutes is waited for. A
+        paused job is waited for until somebody resumes it; with `until_paused` it is returned.
+        Raises JobFailed, ServiceUnavailable, or WaitTimeout after `timeout` seconds.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        patience, looks = self._service.long_patience(deadline), Looks()
+        while True:
+            job = self._see(calls.get_job(self.id), patience)
+            if on_progress is not None:
+                on_progress(job)
+            if job.status == "completed" or (until_paused and job.paused):
+                return job
+            if job.ended:
+                raise JobFailed(job)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise WaitTimeout(job)
+            sleep(min(left, looks.pause_after(job)))
+
+    def events(self) -> Generator[Event, None, None]:
+        """The state of the job, then what happens to it, up to its FinalEvent.
+
+        The connection stays open until then: close the generator to leave earlier.
+        """
+        with closing(self._service.events(self.id)) as events:
+            for event in events:
+                self.job = self.job.after(event)
+                yield event
+
+    def download(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
+        """Save the MP4 at `path`, where it appears only when it is complete.
+
+        Raises ApiError if the job has not completed, and FileExistsError if the file exists and
+        `overwrite` is false.
+        """
+        return self._service.download(calls.video(self.id), Path(path), overwrite)
+
+    def download_draft(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
+        """Save the draft of a paused job, like `download`. Raises ApiError if it has none."""
+        return self._service.download(calls.draft(self.id), Path(path), overwrite)
+
+    def manifest(self) -> PublishedManifest:
+        """Everything the clip depends on. Raises ApiError if the job has not completed."""
+        return self._service.ask(calls.get_manifest(self.id))
+
+    def _see(self, call: Call[Job], patience: Patience | None = None) -> Job:
+        self.job = self._service.ask(call, patience)
+        return self.job
