@@ -5,11 +5,12 @@ PORT ?= 3000
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
+PYTEST := -n 2 --dist loadfile --no-loadscope-reorder
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--constraint requirements-torch.txt --no-emit-package torch \
 	--no-header --no-emit-index-url --no-annotate --quiet
 
-.PHONY: help run test check fuzz soak bench docs client bento demo-model lock clean
+.PHONY: help run test quick check fuzz soak bench docs client bento demo-model lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,7 +19,10 @@ run: .venv/runtime  ## serve on PORT (default 3000) with the demo model
 	@exec $(BIN)/hunyuan serve --host $(HOST) --port $(PORT)
 
 test: check  ## lint, types and every test
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest $(PYTEST)
+
+quick: .venv/dev  ## the tests that start no service, worker, engine or Postgres: under two minutes
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 check: .venv/dev  ## lint and types
 	$(BIN)/ruff check

@@ -151,6 +151,20 @@ def wait_for(
     return job
 
 
+# What a test starts by these takes seconds.
+SLOW_FIXTURES = {"start_service", "start_worker", "start_engine", "engine", "postgres", "bento"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make quick` leaves out, beside those that carry the mark themselves."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        # jobs/conftest.py asks for Postgres by a parameter's value.
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if SLOW_FIXTURES & {*item.fixturenames, *(v for v in values if isinstance(v, str))}:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield

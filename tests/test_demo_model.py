@@ -218,6 +218,7 @@ def render() -> evaluate.Renderer:
     return evaluate.Renderer(MODEL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prompt", ["A cat walks on grass", "Ocean waves at sunset", "A sunset over the ocean"]
 )
@@ -226,6 +227,7 @@ def test_the_prompts_everyone_tries_first_are_drawn(render: evaluate.Renderer, p
     assert evaluate.is_shown(render(prompt, seed=1), scene)
 
 
+@pytest.mark.slow
 def test_held_out_prompts_rule_the_picture(render: evaluate.Renderer) -> None:
     prompts = evaluate.shape_prompts(6, seed=7)
     scores = evaluate.score_shapes(

@@ -578,6 +578,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_the_child_dies_with_its_parent(models_dir: Path, tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(models_dir), str(tmp_path)],
@@ -623,6 +624,7 @@ def test_the_child_ends_when_the_pipe_does() -> None:
     assert child.wait() == 0
 
 
+@pytest.mark.slow
 def test_a_thread_that_ends_after_starting_a_job_does_not_take_the_child_with_it(
     models_dir: Path, tmp_path: Path
 ) -> None:

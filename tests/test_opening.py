@@ -24,6 +24,7 @@ from tests.jobs.databases import postgres_binaries, stopped_postgres
 from tests.receiver import receiving, wait_until
 
 
+@pytest.mark.slow
 def test_a_service_is_whole_once_its_postgres_is_up(tmp_path: Path) -> None:
     binaries = postgres_binaries()
     if binaries is None:
@@ -100,6 +101,7 @@ def test_a_file_that_is_no_database_is_told(damage: Callable[[Path], None], tmp_
         require_usable(settings)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_database_ends_the_start(tmp_path: Path) -> None:
     garbage(tmp_path / "jobs.sqlite")
     service = serve(tmp_path, "service:HunyuanVideo", {"HUNYUAN_DATA_DIR": str(tmp_path)})

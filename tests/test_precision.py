@@ -119,6 +119,7 @@ def test_kernels_that_cannot_be_built_leave_float32(
     engine.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     Cpu.here().obstacle(Precision.INT8) is not None, reason="no int8 kernels on this machine"
 )

@@ -59,6 +59,7 @@ def test_a_damaged_file_is_no_obstacle(settings: Settings, text: str) -> None:
     assert load_measured(settings) == {}
 
 
+@pytest.mark.slow
 def test_the_machine_is_measured_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "TIMEOUT_SECONDS", 600)  # others may want the cores
     measuring.measure_machine(settings, lambda: False)
@@ -86,6 +87,7 @@ def test_a_benchmark_that_fails_leaves_the_guesses(
     assert Profile.of_this_machine(settings).models["demo"].rates.spread == GUESS_SPREAD
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", list(Precision))
 @torch.no_grad()
 def test_every_kind_of_work_can_be_timed(precision: Precision, tmp_path: Path) -> None:

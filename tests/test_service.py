@@ -53,6 +53,7 @@ def test_a_stopped_service_goes_on_where_it_was_when_started_again(
     assert "Traceback" not in first.log.read_text()
 
 
+@pytest.mark.slow
 def test_make_run_serves_and_writes_nowhere_but_to_the_data_folder(tmp_path: Path) -> None:
     home, data_dir, log = tmp_path / "home", tmp_path / "data", tmp_path / "log"
     home.mkdir()
@@ -104,6 +105,7 @@ def test_nothing_outlives_a_server_that_is_killed_and_the_job_under_way_goes_on(
     assert done["resumed_from_step"] >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "port"), [("service:HunyuanVideo", "taken"), ("service:HunyuanRunner", "99999")]
 )
@@ -150,6 +152,7 @@ def test_serve_tells_in_a_line_why_it_cannot_start(variable: str, value: str, to
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_data_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
     in_the_way = tmp_path / "data"
     in_the_way.write_text("a file where the folder should be")
@@ -160,6 +163,7 @@ def test_a_data_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Pat
     assert "HUNYUAN_DATA_DIR" in log
 
 
+@pytest.mark.slow
 def test_a_setting_that_is_wrong_is_told_at_the_start(tmp_path: Path) -> None:
     service = serve(tmp_path, "service:HunyuanVideo", {"HUNYUAN_RETENTION_HOURS": "a week"})
     assert service.process.wait(60) != 0

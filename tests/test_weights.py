@@ -67,6 +67,7 @@ def test_an_index_that_names_no_files_of_its_folder_is_refused(tmp_path: Path, i
         weight_files(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_variant_beside_the_weights_changes_nothing(tmp_path: Path) -> None:
     models = tmp_path / "models"
     tiny.save_model(models / "tiny")
@@ -92,6 +93,7 @@ def test_the_bundled_model_is_intact(tmp_path: Path) -> None:
     verify_weights(folder, quantized=False, note=tmp_path / "note")
 
 
+@pytest.mark.slow
 def test_a_clip_of_damaged_weights_fails_and_says_which_they_are(
     model_dir: Path, tmp_path: Path
 ) -> None:
