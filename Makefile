@@ -10,7 +10,7 @@ LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--constraint requirements-torch.txt --no-emit-package torch \
 	--no-header --no-emit-index-url --no-annotate --quiet
 
-.PHONY: help run test quick check fuzz soak bench docs client bento demo-model lock clean
+.PHONY: help run test quick coverage check fuzz soak bench docs client bento demo-model lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,13 @@ test: check  ## lint, types and every test
 
 quick: .venv/dev  ## the tests that start no service, worker, engine or Postgres: under two minutes
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+coverage: .venv/dev  ## every test, and which lines and branches none of them reaches
+	@mkdir -p build/coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run --parallel-mode -m pytest $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 check: .venv/dev  ## lint and types
 	$(BIN)/ruff check

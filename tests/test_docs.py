@@ -117,7 +117,7 @@ def test_the_python_examples_run(service: Service, tmp_path: Path, library: str,
 
 @pytest.mark.parametrize(
     "target",
-    ["run", "test", "quick", "check", "bench", "docs", "bento", "demo-model", "lock"],
+    ["run", "test", "quick", "coverage", "check", "bench", "docs", "bento", "demo-model", "lock"],
 )
 def test_make_knows_every_target_it_names(target: str) -> None:
     assert f"make {target}" in README
