@@ -21,6 +21,7 @@ from hunyuan_runner.client.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
+from hunyuan_runner.client.options import ClipOptions
 from hunyuan_runner.client.patience import Retry
 from hunyuan_runner.client.views import (
     Alternative,
@@ -47,6 +48,7 @@ __all__ = [
     "ApiError",
     "AsyncHunyuanClient",
     "AsyncJobHandle",
+    "ClipOptions",
     "ClipWarning",
     "Estimate",
     "Eta",

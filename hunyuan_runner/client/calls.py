@@ -12,6 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from hunyuan_runner.client.errors import unexpected
+from hunyuan_runner.client.options import ClipOptions
 from hunyuan_runner.client.sse import ServerSentEvent
 from hunyuan_runner.client.views import (
     Canceled,
@@ -71,20 +72,18 @@ class Call(Generic[T]):
     repeatable: bool = True  # done twice, it is as if done once
 
 
-def submit_job(
-    prompt: str, params: Mapping[str, Any], idempotency_key: str | None = None
-) -> Call[Job]:
-    """Under a name of its own, by which a repetition is known for what it is."""
-    chosen = {name: value for name, value in params.items() if value is not None}
+def submit_job(prompt: str, options: ClipOptions, idempotency_key: str | None = None) -> Call[Job]:
+    """The service knows a repetition by its Idempotency-Key, which is random by default."""
+    chosen = {name: value for name, value in options.items() if value is not None}
     headers = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(18)}
     body = {"prompt": prompt, **chosen}
     return Call(Request("POST", "/api/generate", body=body, headers=headers), _reading(Job))
 
 
 def estimate(
-    prompt: str | None, deadline_seconds: float | None, params: Mapping[str, Any]
+    prompt: str | None, deadline_seconds: float | None, options: ClipOptions
 ) -> Call[Estimate]:
-    given = {"prompt": prompt, "deadline_seconds": deadline_seconds, **params}
+    given = {"prompt": prompt, "deadline_seconds": deadline_seconds, **options}
     body = {name: value for name, value in given.items() if value is not None}
     return Call(Request("POST", "/api/estimate", body=body), _reading(Estimate))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Self
+from typing import Self, Unpack
 
 from hunyuan_runner.client import calls
 from hunyuan_runner.client._async.job import AsyncJobHandle
 from hunyuan_runner.client._async.service import AsyncService
 from hunyuan_runner.client.address import DEFAULT_URL, Address
+from hunyuan_runner.client.options import ClipOptions
 from hunyuan_runner.client.patience import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Retry
 from hunyuan_runner.client.views import Estimate, Event, Info, JobPage, Status
 
@@ -46,20 +47,28 @@ class AsyncHunyuanClient:
         await self._service.aclose()
 
     async def generate(
-        self, prompt: str, *, idempotency_key: str | None = None, **params: Any
+        self, prompt: str, *, idempotency_key: str | None = None, **options: Unpack[ClipOptions]
     ) -> AsyncJobHandle:
-        """Queue a clip. `params` are the fields of GenerationRequest; None leaves one out."""
-        call = calls.submit_job(prompt, params, idempotency_key)
+        """Queue a clip, and return its job. An option that is None is left to the service.
+
+        The same `idempotency_key` and request are the same job: by default each call has its own
+        key, so that a submission that is sent again is not queued twice.
+        """
+        call = calls.submit_job(prompt, options, idempotency_key)
         return AsyncJobHandle(self._service, await self._service.ask(call))
 
     async def estimate(
-        self, prompt: str | None = None, *, deadline_seconds: float | None = None, **params: Any
+        self,
+        prompt: str | None = None,
+        *,
+        deadline_seconds: float | None = None,
+        **options: Unpack[ClipOptions],
     ) -> Estimate:
         """What a clip would take, and what to ask for if that is too much. Queues nothing.
 
         With `deadline_seconds`, counted from now, the proposed alternatives finish in time.
         """
-        return await self._service.ask(calls.estimate(prompt, deadline_seconds, params))
+        return await self._service.ask(calls.estimate(prompt, deadline_seconds, options))
 
     async def job(self, job_id: str) -> AsyncJobHandle:
         """A job that was submitted earlier. Raises ApiError if there is none."""

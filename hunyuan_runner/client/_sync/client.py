@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Self
+from typing import Self, Unpack
 
 from hunyuan_runner.client import calls
 from hunyuan_runner.client._sync.job import JobHandle
 from hunyuan_runner.client._sync.service import Service
 from hunyuan_runner.client.address import DEFAULT_URL, Address
+from hunyuan_runner.client.options import ClipOptions
 from hunyuan_runner.client.patience import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Retry
 from hunyuan_runner.client.views import Estimate, Event, Info, JobPage, Status
 
@@ -47,20 +48,28 @@ class HunyuanClient:
         self._service.close()
 
     def generate(
-        self, prompt: str, *, idempotency_key: str | None = None, **params: Any
+        self, prompt: str, *, idempotency_key: str | None = None, **options: Unpack[ClipOptions]
     ) -> JobHandle:
-        """Queue a clip. `params` are the fields of GenerationRequest; None leaves one out."""
-        call = calls.submit_job(prompt, params, idempotency_key)
+        """Queue a clip, and return its job. An option that is None is left to the service.
+
+        The same `idempotency_key` and request are the same job: by default each call has its own
+        key, so that a submission that is sent again is not queued twice.
+        """
+        call = calls.submit_job(prompt, options, idempotency_key)
         return JobHandle(self._service, self._service.ask(call))
 
     def estimate(
-        self, prompt: str | None = None, *, deadline_seconds: float | None = None, **params: Any
+        self,
+        prompt: str | None = None,
+        *,
+        deadline_seconds: float | None = None,
+        **options: Unpack[ClipOptions],
     ) -> Estimate:
         """What a clip would take, and what to ask for if that is too much. Queues nothing.
 
         With `deadline_seconds`, counted from now, the proposed alternatives finish in time.
         """
-        return self._service.ask(calls.estimate(prompt, deadline_seconds, params))
+        return self._service.ask(calls.estimate(prompt, deadline_seconds, options))
 
     def job(self, job_id: str) -> JobHandle:
         """A job that was submitted earlier. Raises ApiError if there is none."""
