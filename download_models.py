@@ -487,7 +487,7 @@ def _unusable(folder: Path, component: str) -> Iterator[tuple[str, str]]:
         index = read_index(folder / component / entry) if entry.endswith(INDEX_SUFFIX) else {}
         shards = weight_files(folder / component)
     except ValueError:
-        yield f"{component}/{entry}", "is no index of weights"
+        yield f"{component}/{entry}", "is not an index of weights"
         return
     if not shards:
         yield component, "has no weights"

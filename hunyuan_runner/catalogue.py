@@ -1,4 +1,4 @@
-"""The models this service can run: whence they come, under which licence, with which presets."""
+"""The models that this service can run: their sources, licences, sizes and presets."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from hunyuan_runner.params import Preset, PresetName
 from hunyuan_runner.schedule import StepCache
 
-TRANSFORMER, QUANTIZED_TRANSFORMER = "transformer", "transformer_int8"  # in a model's folder
+TRANSFORMER, QUANTIZED_TRANSFORMER = "transformer", "transformer_int8"  # folders of a model
 HUNYUAN_LICENCE = "Tencent Hunyuan Community License"
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes, out of a model's configurations, that decide what a clip costs."""
+    """The sizes that decide what a clip costs, from the model's configuration files."""
 
-    double_blocks: int  # of the transformer: those with linears of their own for the text
+    double_blocks: int  # transformer blocks with separate linears for video and text
     single_blocks: int
     width: int
     heads: int
     mlp_ratio: float
-    text_encoder_bytes: float  # both text encoders, as they are kept on disk
+    text_encoder_bytes: float  # both text encoders on disk
     vae_bytes: float
-    vae_channels: tuple[int, ...]  # of the decoder's levels, from the pixels inwards
-    vae_attention: bool  # whether its middle attends over all positions of a tile
-    decode_flops_per_pixel: float  # per pixel of each frame, untiled
+    vae_channels: tuple[int, ...]  # of the decoder's levels, starting at the pixels
+    vae_attention: bool  # whether the middle block attends over all positions of a tile
+    decode_flops_per_pixel: float  # per pixel and frame, without tiling
 
     @property
     def blocks(self) -> int:
@@ -33,32 +33,37 @@ class Architecture:
 
     @property
     def block_parameters(self) -> float:
-        """Of the blocks' linears but the modulation: query, key, value and output, and an MLP, of
-        video and text apart in double blocks."""
+        """Parameters of query, key, value, output and MLP in all blocks, without modulation.
+
+        Double blocks have each of them twice: for video and for text.
+        """
         return (2 * self.double_blocks + self.single_blocks) * (
             (4 + 2 * self.mlp_ratio) * self.width**2
         )
 
     @property
     def modulation_parameters(self) -> float:
-        """Of the linears that shifts, scales and gates come from."""
+        """Parameters of the linears that give shifts, scales and gates."""
         return (12 * self.double_blocks + 3 * self.single_blocks) * self.width**2
 
     @property
     def step_flops_per_token(self) -> float:
-        """Of the blocks' linears: query, key, value and output, and an MLP, two FLOP a weight."""
+        """FLOP of query, key, value, output and MLP in all blocks: two per weight and token."""
         return self.blocks * 2 * (4 + 2 * self.mlp_ratio) * self.width**2
 
     @property
     def step_flops_per_token_pair(self) -> float:
-        """Of attention: scores and values, two FLOP each per pair and channel."""
+        """FLOP of attention in all blocks: per pair and channel, two for scores, two for values."""
         return self.blocks * 4 * self.width
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model. `repo` is a hub repository, `revision` the commit of it that is fetched; None
-    means the weights come with this project."""
+    """A model. `repo` is its repository on the hub and `revision` the commit that is downloaded.
+
+    Both are None if the weights are bundled with this project. `parameters` counts those of the
+    transformer.
+    """
 
     id: str
     title: str
@@ -140,7 +145,7 @@ _MODELS = (
         licence=HUNYUAN_LICENCE,
         parameters=12.8e9,
         architecture=_HUNYUAN_13B,
-        presets=_hunyuan_presets(6.0, 17.0, "off", (6, 6, 8)),  # each of these few steps counts
+        presets=_hunyuan_presets(6.0, 17.0, "off", (6, 6, 8)),  # of few steps, none is skipped
     ),
 )
 
@@ -148,5 +153,5 @@ MODELS: Mapping[str, Model] = {model.id: model for model in _MODELS}
 
 
 def download_command(model_id: str, options: str = "--accept-licence --quantise int8") -> str:
-    """What fetches a model, or looks after its files, as it is typed beside download_models.py."""
+    """The command, run where download_models.py is, that downloads a model or checks its files."""
     return f".venv/bin/python download_models.py {model_id} {options}"

@@ -1,4 +1,4 @@
-"""The frames of a clip in an .npy file: uint8, THWC."""
+"""The frames of a clip in an .npy file: THWC, RGB, uint8."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 
 class FrameFile:
-    """Frames, read one at a time; `on_read` is called before each.
+    """Frames that are read from the file one at a time; `on_read` is called before each.
 
-    Read, not memory-mapped: a disk that fails raises OSError here, where a map would end the
-    process.
+    The file is not memory-mapped: if the disk fails, reading raises OSError, while a memory map
+    would end the process.
     """
 
     def __init__(self, path: Path, on_read: Callable[[], None]) -> None:

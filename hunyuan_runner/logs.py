@@ -1,4 +1,4 @@
-"""What every process writes about what it does: lines for people, or JSON for machines."""
+"""The log format of every process: lines for people, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ TEXT_FIELDS = "%(asctime)s [%(levelname)s] %(message)s%(request)s"
 JSON_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s"
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 
-# Of the request that is being answered, if one is.
+# The id of the request that is being answered; None outside of requests.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:
-    """Have this process log in one way, third parties' warnings included."""
+    """Set the level and format of this process's log, including the messages of libraries."""
     handler = logging.StreamHandler()
     handler.setFormatter(_formatter(log_format))
     handler.addFilter(_add_request_id)
     root = logging.getLogger()
     root.handlers = [handler]
-    for name in ("bentoml", "uvicorn.error", "circus"):  # BentoML gave them handlers of their own
+    for name in ("bentoml", "uvicorn.error", "circus"):  # remove the handlers that BentoML sets
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True

@@ -1,7 +1,7 @@
-"""How a clip came about: what it takes to make it again, and what another result may come from.
+"""How a clip was made: everything that is needed to make it again.
 
-It travels in the MP4 itself, so there is nothing in it that differs between two runs of one clip on
-one machine: no times, no ids.
+The manifest is stored in the MP4 itself. It holds no times and no ids, so that rendering the same
+clip twice on one machine gives the same file.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from hunyuan_runner.machine.host import cpu_name, package_versions
 from hunyuan_runner.params import GenerationParams
 from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256, weight_files
 
-TAG = "manifest"  # of the MP4's metadata
+TAG = "manifest"  # the key in the MP4's metadata
 
 
 class ModelManifest(BaseModel):
-    """Which weights they were."""
+    """The weights that a clip was made with."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
-    repo: str | None = Field(description="On the model hub; null if it came with this project.")
+    repo: str | None = Field(description="Repository on the model hub; null if it is bundled.")
     revision: str | None = Field(description="The commit that was downloaded.")
-    weights: dict[str, str] = Field(description="SHA-256 of every file of weights, by its path.")
+    weights: dict[str, str] = Field(description="SHA-256 of each weight file, by its path.")
 
 
 class Manifest(BaseModel):
@@ -41,14 +41,14 @@ class Manifest(BaseModel):
     manifest: Literal[1] = Field(1, description="The version of this format.")
     params: GenerationParams
     model: ModelManifest
-    precision: str = Field(description="What was computed in.", examples=["fp32"])
+    precision: str = Field(description="The precision it was computed in.", examples=["fp32"])
     threads: int
-    cpu: str = Field(description="Of the worker that finished the clip.")
+    cpu: str = Field(description="The CPU of the worker that finished the clip.")
     versions: dict[str, str]
 
     @classmethod
     def of(cls, params: GenerationParams, model_dir: Path, precision: str, threads: int) -> Self:
-        """Of a clip that this process's engine made."""
+        """The manifest of a clip that this process's engine made."""
         versions = {name: version for name, version in package_versions().items() if version}
         return cls(
             params=params,
@@ -65,7 +65,7 @@ class Manifest(BaseModel):
         )
 
     def differences(self, other: Manifest) -> Iterator[str]:
-        """What was different when `other` was made, for people: `torch 2.13.0, not 2.12.0`."""
+        """What differs in `other`, as text for people: `torch 2.13.0, not 2.12.0`."""
         if other.model.weights != self.model.weights:
             yield f"other weights of {self.model.id}"
         for name in ("precision", "threads", "cpu"):
@@ -78,7 +78,7 @@ class Manifest(BaseModel):
 
 
 class PublishedManifest(Manifest):
-    """A manifest, and the file it is about."""
+    """A manifest with the size and SHA-256 of the clip's MP4."""
 
     video_sha256: str
     video_bytes: int
@@ -109,5 +109,5 @@ def _weights(model_dir: Path) -> dict[str, str]:
 
 @cache
 def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
-    """Of a file that is as it was then: of 26 GB once, which takes half a minute."""
+    """Hash a file once and again only when it changes: 26 GB take half a minute."""
     return file_sha256(path)

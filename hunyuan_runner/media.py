@@ -1,4 +1,4 @@
-"""Frames become files: the MP4, a poster and a small looping preview, all by ffmpeg."""
+"""Makes files of frames with ffmpeg: the MP4, a thumbnail, a looping preview and a spritesheet."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from numpy.typing import NDArray
 
 from hunyuan_runner.frame_file import FrameFile
 
-SMALL_SIDE = 320  # the longest, in pixels, of the animation and of a frame in the spritesheet
+SMALL_SIDE = 320  # pixels of the longer side of the animation and of a frame in the spritesheet
 FIT = (
     f"scale=w='min({SMALL_SIDE},iw)':h='min({SMALL_SIDE},ih)':force_original_aspect_ratio=decrease"
 )
 ANIMATION_FPS = 12
 SHEET_COLUMNS, SHEET_ROWS = 4, 4
-ENCODER_THREADS = 4  # x264's output depends on their number, so it must not be the host's
+ENCODER_THREADS = 4  # x264's output depends on it, so it must be the same on every host
 
-# The mark the models' licence asks for, in words and in IPTC's term for a generated picture.
+# The models' licence requires this mark. It is given in words and as IPTC's term for such pictures.
 AI_MARK = {
     "comment": "AI-generated",
     "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
 }
 
 
-# ffmpeg is taken for hung after so long: encoding takes a second for 5 million pixels.
+# After this time ffmpeg counts as hung. Encoding normally takes a second for 5 million pixels.
 PATIENCE_SECONDS = 600
 PATIENCE_PIXELS_PER_SECOND = 50_000
 
@@ -43,9 +43,9 @@ Frames = NDArray[np.uint8] | FrameFile
 
 
 class MediaError(Exception):
-    """ffmpeg failed; the message says how it ended, and its last lines.
+    """ffmpeg failed. The message says how it ended and quotes the last lines of its log.
 
-    `disk_full` is whether that was for want of space.
+    `disk_full` says whether the disk had no space left.
     """
 
     def __init__(self, path: Path, ending: str, log: str) -> None:
@@ -66,7 +66,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a decoder finds in a file."""
+    """What ffmpeg finds in a video file. `duration` is in seconds, `fps` the mean rate."""
 
     width: int
     height: int
@@ -79,7 +79,7 @@ class VideoInfo:
 
 
 def frame_rate(fps: float) -> Fraction:
-    """Frames per second as a file states them: 24000/1001 for 23.976, which stands for it."""
+    """The exact rate that `fps` stands for, such as 24000/1001 for 23.976."""
     exact = Fraction(str(fps)).limit_denominator(1001)
     if exact.denominator == 1:
         return exact
@@ -89,9 +89,11 @@ def frame_rate(fps: float) -> Fraction:
 
 
 def publish(frames: Frames, fps: float, tags: Mapping[str, str], folder: Path) -> Clip:
-    """Write the clip's files into `folder`, the MP4 with `tags` and the mark that it is generated.
+    """Write the clip's files into `folder`.
 
-    `frames` is THWC in RGB with even sides; one frame at a time is read. Raises MediaError.
+    `frames` is THWC, RGB, uint8, with an even height and width; one frame is read at a time. The
+    MP4 carries `tags` and the mark that it is AI-generated.
+    Raises MediaError if ffmpeg fails, or OSError if the frames cannot be read.
     """
     clip = Clip(
         video=folder / "video.mp4",
@@ -111,7 +113,7 @@ def publish(frames: Frames, fps: float, tags: Mapping[str, str], folder: Path) -
 
 
 def probe(path: Path) -> VideoInfo:
-    """Decode the video at `path` to its last frame and say what is in it."""
+    """Decode the whole video and report what is in it. Raises MediaError if that fails."""
     listing, log = _read(path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framecrc")
     # `#tb 0: 1/15`, `#dimensions 0: 192x128`; then for each frame, separated by commas,
     # stream, dts, pts, duration, size, checksum
@@ -134,21 +136,21 @@ def probe(path: Path) -> VideoInfo:
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """The file's metadata. Raises MediaError if it is no video."""
-    # From lines `key=value` with a backslash before what is special.
+    """The file's metadata. Raises MediaError if it is not a video."""
+    # Each line is `key=value`, with a backslash before special characters.
     text, _ = _read(path, "-c", "copy", "-f", "ffmetadata")
     pairs = re.findall(r"^((?:[^=\\\n]|\\.)+)=((?:[^\\\n]|\\[\s\S])*)$", text, re.MULTILINE)
     return {_unescape(key): _unescape(value) for key, value in pairs}
 
 
 def frame_hashes(path: Path) -> list[str]:
-    """SHA-256 of each decoded frame: two videos that show the same have the same."""
+    """The SHA-256 of each decoded frame, in hexadecimal. Raises MediaError if it is not a video."""
     listing, _ = _read(path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framehash")
     return [line.split(",")[-1].strip() for line in listing.splitlines() if line[0] != "#"]
 
 
 def _h264(rate: Fraction) -> list[str]:
-    """In 4:2:0, which is all that QuickTime, Safari and Firefox play, with the index first."""
+    """4:2:0, as QuickTime, Safari and Firefox play nothing else, with the index at the start."""
     return [
         "-vf",
         "scale=out_color_matrix=bt709:out_range=limited:flags=accurate_rnd+full_chroma_inp+bitexact,"
@@ -165,13 +167,13 @@ def _jpeg(filters: str = "") -> list[str]:
 
 
 def _sheet(count: int) -> list[str]:
-    """Frames from left to right, then down."""
+    """A grid of `count` frames, filled row by row."""
     columns = min(count, SHEET_COLUMNS)
     return _jpeg(f"{FIT},tile={columns}x{-(-count // columns)},")
 
 
 def _spread(length: int, count: int) -> list[int]:
-    """At most `count` indices spread evenly from the first to the last."""
+    """At most `count` indices, spread evenly over a clip of `length` frames."""
     count = min(length, count)
     return [round(index * (length - 1) / max(count - 1, 1)) for index in range(count)]
 
@@ -182,7 +184,7 @@ def _webp() -> list[str]:
 
 
 def _metadata(tags: Mapping[str, str]) -> list[str]:
-    """One argument per tag, which ffmpeg takes as it is; only NUL cannot travel that way."""
+    """One argument per tag. ffmpeg takes it unchanged; only NUL cannot be part of an argument."""
     marked = {**tags, **AI_MARK}
     pairs = [f"{key}={value}".replace("\0", "") for key, value in marked.items()]
     return [argument for pair in pairs for argument in ("-metadata", pair)]
@@ -191,7 +193,10 @@ def _metadata(tags: Mapping[str, str]) -> list[str]:
 def _encode(
     frames: Frames, shown: Iterable[int], rate: Fraction, options: Sequence[str], target: Path
 ) -> None:
-    """Stream the frames shown through ffmpeg into `target`; the same make the same bytes."""
+    """Stream the frames at the indices `shown` through ffmpeg into `target`.
+
+    Equal frames give equal bytes.
+    """
     length, height, width, channels = frames.shape
     assert channels == 3
     pixels = length * height * width
@@ -200,12 +205,12 @@ def _encode(
     exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
     command = [get_ffmpeg_exe(), "-loglevel", "error", "-y", *raw, "-i", "-", *options, *exact]
     with (
-        tempfile.TemporaryFile() as log,  # a pipe could fill up while we write frames
+        tempfile.TemporaryFile() as log,  # a pipe could fill up while frames are written
         subprocess.Popen([*command, f"file:{target}"], stdin=subprocess.PIPE, stderr=log) as ffmpeg,
     ):
         with _kept_in_time(ffmpeg, pixels, target):
             assert ffmpeg.stdin
-            # Where the pipe breaks, ffmpeg gave up, and its log says why.
+            # If the pipe breaks, ffmpeg has failed, and its log says why.
             with suppress(BrokenPipeError), ffmpeg.stdin:
                 for index in shown:
                     ffmpeg.stdin.write(np.ascontiguousarray(frames[index]).data)
@@ -217,7 +222,7 @@ def _encode(
 
 @contextmanager
 def _kept_in_time(ffmpeg: subprocess.Popen[bytes], pixels: int, target: Path) -> Iterator[None]:
-    """Kill ffmpeg where it has hung, or what feeds it fails."""
+    """Kill ffmpeg if it hangs or if reading its frames fails."""
     seconds = PATIENCE_SECONDS + pixels / PATIENCE_PIXELS_PER_SECOND
     timer = threading.Timer(seconds, ffmpeg.kill)
     timer.start()
@@ -241,7 +246,7 @@ def _ending(process: subprocess.Popen[bytes] | subprocess.CompletedProcess[bytes
 
 
 def _read(path: Path, *options: str) -> tuple[str, str]:
-    """What ffmpeg writes to stdout as `options` ask, and what it says of the file on stderr."""
+    """ffmpeg's stdout and stderr when it reads the file with these output options."""
     command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", f"file:{path}", *options, "-"]
     done = subprocess.run(command, capture_output=True)
     stdout, stderr = done.stdout.decode(), done.stderr.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Connections to others: to the public internet alone, where nothing else is allowed."""
+"""Outgoing connections, which can be limited to the public internet."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[list[Address]]]
 
 CONNECT_SECONDS = 3.0  # for each of a name's addresses
-MAX_LOOK_UPS = 256  # at once; each has a thread
+MAX_LOOK_UPS = 256  # at the same time; each has a thread of its own
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
-# What Python takes for public, in some versions at least, and clouds keep for themselves: Azure's
-# platform, and the block that Oracle's metadata is in.
+# Addresses that some versions of Python call public, but that clouds use internally: Azure's
+# platform, and the block of Oracle's metadata service.
 PLATFORMS = (ip_network("168.63.129.16/32"), ip_network("192.0.0.0/24"))
 
 
@@ -29,12 +29,12 @@ class AddressRefused(Exception):
     """The host is, or resolves to, an address that is not public."""
 
     def __init__(self, host: str) -> None:
-        # Not which: that would tell what names mean inside of this network.
-        super().__init__(f"{host} is no public address")
+        # The address is left out, so that nobody can look up internal names this way.
+        super().__init__(f"{host} is not a public address")
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address is a host's on the internet, as is the IPv4 address it may stand for."""
+    """Whether a host on the internet can have this address, or the IPv4 address embedded in it."""
     if isinstance(address, IPv6Address):
         embedded = address.ipv4_mapped or address.sixtofour or _behind_nat64(address)
         if embedded is not None:
@@ -51,7 +51,7 @@ def _behind_nat64(address: IPv6Address) -> IPv4Address | None:
 
 
 def literal_address(host: str) -> Address | None:
-    """The address that a URL's host is, if it is no name."""
+    """The address, if a URL's host is an address and not a name."""
     try:
         return ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -59,11 +59,11 @@ def literal_address(host: str) -> Address | None:
 
 
 _Found = list[tuple[Any, ...]]
-_looked_up: dict[str, Future[_Found]] = {}  # the names whose look-up is under way
+_looked_up: dict[str, Future[_Found]] = {}  # the names that are being looked up
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a URL's host is this machine, by its name or by an address in any notation."""
+    """Whether a URL's host is this machine, as a name or as an address in any notation."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     with suppress(OSError):
@@ -75,19 +75,19 @@ def is_loopback(host: str) -> bool:
 
 
 async def resolve(host: str) -> list[Address]:
-    """The addresses of a name, the preferred one first. Raises OSError if there is none."""
+    """The addresses of a name, in order of preference. Raises OSError if it has none."""
     if (found := _looked_up.get(host)) is None:
         if len(_looked_up) >= MAX_LOOK_UPS:
             raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up")
         found = _looked_up[host] = Future()
-        found.set_running_or_notify_cancel()  # whoever awaits it may give up, but not for others
-        # A thread of its own: a look-up that hangs must not hold up those of other names, nor the
-        # end of the process.
+        found.set_running_or_notify_cancel()  # so that a caller who gives up cannot cancel it
+        # Each look-up has a daemon thread: one that hangs must delay neither the others nor the end
+        # of the process.
         Thread(target=_look_up, args=(host, found), daemon=True).start()
     try:
         places = await asyncio.wrap_future(found)
     except UnicodeError as error:
-        raise socket.gaierror(socket.EAI_NONAME, "cannot be a host's name") from error
+        raise socket.gaierror(socket.EAI_NONAME, "not a valid host name") from error
     return [ip_address(place[0]) for *_, place in places]
 
 
@@ -101,7 +101,7 @@ def _look_up(host: str, found: Future[_Found]) -> None:
 
 
 class Network(httpcore.AsyncNetworkBackend):
-    """Connects to the very addresses that it has looked at, if all of a name's are allowed."""
+    """Checks all addresses of a name, then connects to these addresses and no others."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Network(httpcore.AsyncNetworkBackend):
         network: httpcore.AsyncNetworkBackend | None = None,
         allows: Callable[[Address], bool] | None = is_public,
     ) -> None:
-        """`allows` None allows any address."""
+        """`allows` decides which addresses may be connected to; None allows all."""
         self._resolve = resolve
         self._network = network or httpcore.AnyIOBackend()
         self._allows = allows
@@ -122,7 +122,11 @@ class Network(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises AddressRefused if any address of the host is not allowed."""
+        """Connect to the first address that answers.
+
+        Raises AddressRefused if any address of the host is not allowed, and httpcore.ConnectError
+        or ConnectTimeout if none answers.
+        """
         literal = literal_address(host)
         try:
             addresses = [literal] if literal is not None else await self._resolve(host)

@@ -1,9 +1,9 @@
-"""Which steps of a clip the transformer computes, and at which noise level each one is.
+"""Which steps of a clip the transformer computes, and the noise level of each step.
 
-The direction in which a step moves the latents, their velocity, changes slowly enough that at some
-steps it need not be computed: engine/step_cache.py predicts it from the last two that were. Which
-steps those are depends on nothing but the request, so the work is known before it begins. How the
-schedule was chosen, and what others gave, is in docs/step-cache.md.
+A step moves the latents in a direction, the velocity, that changes slowly. So at some steps it can
+be predicted: engine/step_cache.py does so from the last two that were computed. The choice of steps
+depends only on the request, so that the work is known before it begins. docs/step-cache.md explains
+how the schedule was chosen and compares it with others.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from typing import Literal
 
 StepCache = Literal["off", "balanced", "fast"]
 
-# Of so many steps, one is computed; a little fewer, where it does not divide.
+# One step in this many is computed, rounded down to whole steps.
 STEPS_PER_COMPUTED_STEP: dict[StepCache, float] = {"off": 1, "balanced": 1.8, "fast": 2.5}
-LEAST_COMPUTED_STEPS = 3  # two to predict from, and the last one, which is the longest
-WARM_UP_STEPS = 0.1  # of all, computed one by one: HunyuanVideo's velocity changes fastest there
-NOISE_WEIGHT = 2 / 3  # of the noise a step is behind, against its number, in spacing the others
+LEAST_COMPUTED_STEPS = 3  # two to predict from, and the last step, which is the longest
+WARM_UP_STEPS = 0.1  # this share is all computed: HunyuanVideo's velocity changes fastest there
+NOISE_WEIGHT = 2 / 3  # the others are spaced by noise level with this weight, else by number
 
 
 def shifted_sigmas(num_inference_steps: int, flow_shift: float) -> list[float]:
-    """The share of noise, 1 to 0, before each step and after the last, as the scheduler has it."""
+    """The share of noise, from 1 to 0, before each step and after the last one.
+
+    These are the sigmas of the pipeline's scheduler.
+    """
     unshifted = (1 - step / num_inference_steps for step in range(num_inference_steps + 1))
     return [flow_shift * sigma / (1 + (flow_shift - 1) * sigma) for sigma in unshifted]
 
@@ -28,10 +31,11 @@ def shifted_sigmas(num_inference_steps: int, flow_shift: float) -> list[float]:
 def computed_steps(
     num_inference_steps: int, flow_shift: float, step_cache: StepCache
 ) -> tuple[int, ...]:
-    """The steps, counted from 0, that the transformer computes: the first and the last among them.
+    """The numbers, from 0, of the steps that the transformer computes, with the first and the last.
 
-    A prediction errs by how far the noise level is from those it rests on, so the steps are spaced
-    evenly by noise, mostly: the last ones, which move furthest, are all computed.
+    The error of a prediction grows with the distance in noise level from the steps it is made from.
+    So the computed steps are mostly spaced evenly by noise level, and the last steps, which move
+    furthest, are all computed.
     """
     steps_per_computed = STEPS_PER_COMPUTED_STEP[step_cache]
     count = int(num_inference_steps / steps_per_computed)

@@ -1,4 +1,4 @@
-"""The files that hold a model's weights: which they are, and whether they are intact."""
+"""Finds the files that hold a model's weights, and checks that they are intact."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
 
-DOWNLOAD_NOTE = "manifest.json"  # in a model's folder: where it came from, and its files' digests
+DOWNLOAD_NOTE = "manifest.json"  # in a model's folder: its source, and its files' digests
 QUANTIZED_NOTE = "digests.json"  # in the int8 transformer's folder: SHA-256 by file name
 INDEX_SUFFIX = ".index.json"
-HASHING_THREADS = 4  # of a 13 B model's 40 GB; disks are no faster than that
+HASHING_THREADS = 4  # as fast as disks can read the 40 GB of a 13 B model
 
-# The order in which diffusers, for its components, and transformers, for text encoders, look for
-# weights. Other names are variants (fp16, EMA) or other formats, which neither reads unasked.
+# The order in which diffusers (for its components) and transformers (for text encoders) look for
+# weights. Other names are variants (fp16, EMA) or other formats, which neither reads by default.
 _CANDIDATES = (
     "diffusion_pytorch_model.safetensors.index.json",
     "diffusion_pytorch_model.safetensors",
@@ -31,18 +31,18 @@ logger = logging.getLogger(__name__)
 
 
 class WeightsAltered(Exception):
-    """A file of weights is not as it was downloaded or made."""
+    """A weight file has changed since it was downloaded or made."""
 
 
 def weights_entry(names: Iterator[str] | Mapping[str, Any] | set[str]) -> str | None:
-    """Of a component's file names, the one its weights are read from: an index or a single file."""
+    """Which of a component's files its weights are read from: an index, a single file, or none."""
     return next((name for name in _CANDIDATES if name in names), None)
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that a component's weights are read from, whether or not they are there.
+    """The files that a component's weights are read from; some of them may be missing.
 
-    Raises ValueError where their index cannot be read.
+    Raises ValueError if the index of the weights cannot be read.
     """
     if folder.name == QUANTIZED_TRANSFORMER:
         return sorted(folder.glob("*.safetensors"))
@@ -55,30 +55,31 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_index(path: Path) -> dict[str, str]:
-    """The file of each tensor, from an index of weights. Raises ValueError if it is none."""
+    """The file name of each tensor. Raises ValueError if `path` is not a valid index of weights."""
     try:
         weight_map = json.loads(path.read_text())["weight_map"]
         names = set(weight_map.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no index of weights") from error
+        raise ValueError(f"{path} is not an index of weights") from error
     if not all(isinstance(name, str) and name == Path(name).name for name in names):
         raise ValueError(f"{path} names files outside its folder")
     return dict(weight_map)
 
 
 def file_sha256(path: Path) -> str:
-    """In hexadecimal."""
+    """The SHA-256 of the file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_weights(model_dir: Path, *, quantized: bool, note: Path) -> None:
-    """Compare the weights with the digests that came with them, unless that was done before.
+    """Compare the weights with the digests that came with them, if that was not done before.
 
-    `quantized`: the int8 transformer is used where it is there, else the original. `note` is the
-    file that remembers, by size and time of change, what was compared. Files without a digest,
-    such as those of a model put together by hand, are not looked at.
-    Raises WeightsAltered, OSError, or ValueError where a list of digests cannot be read.
+    `quantized` says that the int8 transformer is used if there is one, else the original. `note` is
+    a file in which the size and time of change of the compared files are kept. Files without a
+    digest, such as those of a model that was put together by hand, are skipped.
+    Raises WeightsAltered if a file has changed, OSError if one cannot be read, and ValueError if a
+    list of digests cannot be read.
     """
     digests = _noted_digests(model_dir)
     known = _read_note(note)
@@ -93,9 +94,9 @@ def verify_weights(model_dir: Path, *, quantized: bool, note: Path) -> None:
         for path, found in zip(unknown, threads.map(file_sha256, unknown), strict=True):
             if found != digests[path]:
                 raise WeightsAltered(
-                    f"{path.relative_to(model_dir)} is not as it was downloaded or made"
+                    f"{path.relative_to(model_dir)} has changed since it was downloaded or made"
                 )
-    logger.info("the weights in %s are intact: %d files compared", model_dir, len(unknown))
+    logger.info("the weights in %s are intact: %d files verified", model_dir, len(unknown))
     _write_note(note, known | {str(path): seen for path, seen in unknown.items()})
 
 
@@ -108,7 +109,7 @@ def _files_in_use(model_dir: Path, quantized: bool) -> Iterator[Path]:
 
 
 def _noted_digests(model_dir: Path) -> dict[Path, str]:
-    """SHA-256 by file, as far as it is known."""
+    """The SHA-256 of each file for which it is known."""
     digests = {}
     if (model_dir / DOWNLOAD_NOTE).exists():
         for file in json.loads((model_dir / DOWNLOAD_NOTE).read_text())["files"]:
@@ -132,7 +133,7 @@ def _read_note(note: Path) -> dict[str, list[int]]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):
-        logger.warning("%s cannot be read: weights are compared anew", note, exc_info=True)
+        logger.warning("cannot read %s: the weights are verified again", note, exc_info=True)
         return {}
 
 
@@ -141,6 +142,8 @@ def _write_note(note: Path, content: Mapping[str, list[int]]) -> None:
     try:
         unfinished.write_text(json.dumps(content))
         unfinished.replace(note)
-    except OSError:  # a full disk: the next start compares again
-        logger.warning("could not write %s", note, exc_info=True)
+    except OSError:  # such as a full disk
+        logger.warning(
+            "cannot write %s: the next start verifies the weights again", note, exc_info=True
+        )
         unfinished.unlink(missing_ok=True)

@@ -438,7 +438,7 @@ def cut_short(path: Path) -> None:
         (FIRST, cut_short, "(has .* bytes, not|is broken)"),
         ("tokenizer/tokenizer_config.json", Path.unlink, "(is missing|has no configuration)"),
         ("model_index.json", cut_short, "is no JSON"),
-        ("transformer/model.safetensors.index.json", cut_short, "is no index of weights"),
+        ("transformer/model.safetensors.index.json", cut_short, "is not an index of weights"),
     ],
     ids=["shard gone", "shard cut short", "config gone", "index broken", "weight index broken"],
 )

@@ -122,7 +122,7 @@ def connect(host: str, recorder: Recorder, resolve: Resolve | None = None) -> No
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "::ffff:10.0.0.1"])
 def test_a_host_of_this_network_is_not_connected_to(host: str) -> None:
     recorder = Recorder()
-    with pytest.raises(AddressRefused, match=f"{host} is no public address"):
+    with pytest.raises(AddressRefused, match=f"{host} is not a public address"):
         connect(host, recorder)
     assert recorder.asked == []
 

@@ -221,7 +221,7 @@ def test_a_name_of_this_machine_is_not_connected_to(client: httpx.Client) -> Non
         job = submit(client, webhook_url=url)
         wait_until(lambda: any(d["last_error"] for d in deliveries(client, job)))
         told = {d["last_error"] for d in deliveries(client, job)} - {None}
-        assert told == {"localhost is no public address"}
+        assert told == {"localhost is not a public address"}
         assert receiver.posts == []
     client.delete(f"/api/jobs/{finish(client, job)['job_id']}")
 

@@ -1,1 +1,1 @@
-"""Files by key: checkpoints and finished clips, in a local folder or a bucket."""
+"""Checkpoints and finished clips, stored by key in a local folder or a bucket."""

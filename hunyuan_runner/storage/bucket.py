@@ -1,4 +1,4 @@
-"""Files by key in a bucket of S3, Google or Azure."""
+"""Storage in a bucket of S3, Google Cloud or Azure."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from hunyuan_runner.storage.protocol import STREAM_CHUNK_BYTES, ObjectNotFound, 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
-# A bucket that does not answer fails a request after this and obstore's own 30 s, which AWS_TIMEOUT
-# and its like change; options for its client given here would displace all of these.
+# A request to a bucket that does not answer fails after this time plus obstore's own 30 s.
+# AWS_TIMEOUT and similar variables change the 30 s; client options passed here would override them.
 RETRY: RetryConfig = {"retry_timeout": timedelta(minutes=1)}
 
 
 class Bucket:
-    """Storage in any store that obstore knows."""
+    """A Storage in any store that obstore supports."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
     @classmethod
     def open(cls, url: str) -> Self:
+        """The bucket at `url`, like `s3://bucket/prefix`, with credentials of the environment."""
         return cls(from_url(url, retry_config=RETRY))
 
     def put(self, key: str, data: bytes | Path) -> None:
@@ -73,16 +74,16 @@ class Bucket:
         return {name for name, written in newest.items() if written < limit}
 
     def delete_unfinished(self) -> None:
-        """An upload that was broken off is no object."""
+        """Nothing to do: an interrupted upload never becomes an object."""
 
 
 @contextmanager
 def _failing(key: str | None = None) -> Iterator[None]:
-    """Raise what Storage says it raises; ObjectNotFound where an object is asked for by its key."""
+    """Turn obstore's errors into StorageFailed, or into ObjectNotFound if `key` does not exist."""
     try:
         yield
     except (FileNotFoundError, BaseError) as error:
         if key is not None and isinstance(error, (FileNotFoundError, NotFoundError)):
             raise ObjectNotFound(key) from error
-        reason = str(error).partition("\n")[0]  # behind it comes what only obstore's authors need
+        reason = str(error).partition("\n")[0]  # the rest is debug output of obstore
         raise StorageFailed(f"The bucket failed: {reason}") from error

@@ -1,4 +1,4 @@
-"""Files by key in a local folder."""
+"""Storage in a local folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pathlib import Path
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.protocol import NO_ROOM, STREAM_CHUNK_BYTES, ObjectNotFound
 
-PART_BYTES = 4  # of the random part in the name of an unfinished file
-LOCKING_SECONDS = 10  # from a file's creation to its lock
+PART_BYTES = 4  # random bytes in the name of an unfinished file
+LOCKING_SECONDS = 10  # allowed between creating a file and locking it
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,11 @@ class DataFolderUnusable(Exception):
 
 
 class Folder:
-    """Storage in a local folder. A put is on the disk when it returns, as the row that tells of it
-    will be: after a power failure too, a completed job has its clip."""
+    """A Storage in a local folder.
+
+    When put returns, the file is on the disk. The database row that refers to it is written later,
+    so a completed job has its clip even after a power failure.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -41,7 +44,7 @@ class Folder:
         part = path.with_name(f".{path.name}.{secrets.token_hex(PART_BYTES)}")
         try:
             with part.open("xb") as file:
-                with suppress(OSError):  # not every network's disk has locks
+                with suppress(OSError):  # some network file systems have no locks
                     fcntl.flock(file, fcntl.LOCK_EX)
                 if isinstance(data, bytes):
                     file.write(data)
@@ -83,7 +86,7 @@ class Folder:
         while folder.exists():
             try:
                 shutil.rmtree(folder)
-            except OSError as error:  # a worker that has yet to learn of the deletion may write on
+            except OSError as error:  # a worker that does not know of the deletion may still write
                 if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
                     raise
 
@@ -97,7 +100,7 @@ class Folder:
 
     def delete_unfinished(self) -> None:
         for part in self._root.glob(f"**/.*.{'?' * 2 * PART_BYTES}"):
-            # Locked is what a living process writes.
+            # A process that is still writing the file holds its lock.
             with suppress(OSError), part.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if time.time() - os.fstat(file.fileno()).st_ctime > LOCKING_SECONDS:
@@ -111,7 +114,7 @@ class Folder:
 
 
 def _written_at(folder: Path) -> float:
-    """When something in it was written last, in seconds since the epoch; never if it is gone."""
+    """When the folder last changed, in seconds since the epoch; infinity if it is gone."""
     try:
         return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
     except FileNotFoundError:
@@ -119,7 +122,7 @@ def _written_at(folder: Path) -> float:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the disk know which files are in it."""
+    """Write the folder's list of files to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -128,10 +131,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def prepare_data_folder(settings: Settings) -> Path:
-    """The data folder as an absolute path, created if need be and proven writable.
+    """Create the data folder if it is missing, check that it is writable, and return its full path.
 
-    One that is there, but full, will do: what it holds can be had, and room may come.
-    Raises DataFolderUnusable.
+    A full disk is accepted: finished clips can still be downloaded, and space may be freed later.
+    Raises DataFolderUnusable if the folder cannot be created or written to.
     """
     folder = settings.data_dir.absolute()
     probe = folder / f".write-test-{os.getpid()}"
@@ -143,10 +146,10 @@ def prepare_data_folder(settings: Settings) -> Path:
             probe.unlink(missing_ok=True)
     except OSError as error:
         if error.errno in NO_ROOM and folder.is_dir():
-            log.warning("the disk of the data folder %s is full: no job is taken", folder)
+            log.warning("the disk of the data folder %s is full: no job is accepted", folder)
             return folder
         raise DataFolderUnusable(
             f"cannot write to the data folder {folder}: {error.strerror}. "
-            "Free some space, mend its permissions, or set HUNYUAN_DATA_DIR to another folder."
+            "Free some space, fix its permissions, or set HUNYUAN_DATA_DIR to another folder."
         ) from error
     return folder

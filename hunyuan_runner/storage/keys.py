@@ -1,4 +1,4 @@
-"""Under which key each file of a job is stored."""
+"""The storage key of each file of a job."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def spritesheet_key(job_id: str) -> str:
 
 
 def preview_key(job_id: str) -> str:
-    """A still of what the clip is becoming, while it is denoised."""
+    """A still picture of the clip while it is denoised."""
     return f"{job_prefix(job_id)}/preview.jpg"
 
 
 def draft_key(job_id: str) -> str:
-    """What a job that waits behind some of its steps is expected to become."""
+    """What the clip of a paused job would look like."""
     return f"{job_prefix(job_id)}/draft.mp4"
 
 
 def manifest_key(job_id: str) -> str:
-    """How the finished clip came about."""
+    """How the finished clip was made: see manifest.py."""
     return f"{job_prefix(job_id)}/manifest.json"
 
 

@@ -1,4 +1,4 @@
-"""What every storage can do, and how it fails."""
+"""The interface of every storage, and its errors."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ class ObjectNotFound(LookupError):
 
 
 class StorageFailed(Exception):
-    """The bucket does not answer, or refuses; the message says why."""
+    """The bucket does not answer or refuses a request; the message says why."""
 
 
 class Storage(Protocol):
-    """Objects by key; a put is seen whole or not at all, and once it returns it stays.
+    """Objects by key. Every method raises OSError or StorageFailed if the storage fails."""
 
-    Whatever fails otherwise than said raises OSError or StorageFailed.
-    """
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Store bytes, or a file's content, and replace what is there.
 
-    def put(self, key: str, data: bytes | Path) -> None: ...
+        Readers see all of it or nothing. Once this returns, the object survives a power failure.
+        """
+        ...
 
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises ObjectNotFound."""
@@ -37,11 +39,11 @@ class Storage(Protocol):
         ...
 
     def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
-        """The bytes from `start` up to, not including, `end`, a chunk at a time."""
+        """The bytes from `start` up to, but not including, `end`, in chunks of 1 MiB at most."""
         ...
 
     def delete(self, *keys: str) -> None:
-        """Delete these objects, as far as they exist."""
+        """Delete these objects; those that do not exist are ignored."""
         ...
 
     def delete_prefix(self, prefix: str) -> None:
@@ -49,9 +51,9 @@ class Storage(Protocol):
         ...
 
     def folders_older_than(self, prefix: str, age: timedelta) -> set[str]:
-        """Names of the folders right under `prefix` in which nothing was written for `age`."""
+        """The names of the folders directly in `prefix` whose files are all older than `age`."""
         ...
 
     def delete_unfinished(self) -> None:
-        """Delete what is left of puts whose process was killed half-way."""
+        """Delete the parts that killed processes left of files they were writing."""
         ...
