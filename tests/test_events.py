@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -46,22 +46,24 @@ def events_of(client: httpx.Client, job: dict[str, Any], last_event_id: str = ""
     return EventSource(f"{client.base_url}/api/jobs/{job['job_id']}/events", last_event_id)
 
 
-def start_worker(front: Service) -> subprocess.Popen[str]:
+@contextmanager
+def running_worker(front: Service) -> Iterator[subprocess.Popen[str]]:
     """A worker without a model, on the front's jobs."""
     environment = {
         "HUNYUAN_DATA_DIR": str(front.data_dir),
         "HUNYUAN_LEASE_SECONDS": "2",
         "HUNYUAN_CALIBRATE": "false",  # which takes seconds
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.jobs.worker_process"],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("ready")
-    return process
+    command = [sys.executable, "-m", "tests.jobs.worker_process"]
+    with subprocess.Popen(
+        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("ready")
+            yield process
+        finally:
+            process.terminate()
 
 
 def newest_id(client: httpx.Client) -> str:
@@ -274,18 +276,17 @@ def test_streams_are_counted_and_forgotten_when_their_readers_leave(front: Servi
 def test_a_stream_outlives_the_worker_s_sigkill(front: Service, waiting: httpx.Client) -> None:
     for job in waiting.get("/api/jobs?status=pending&limit=100").json()["jobs"]:
         waiting.post(f"/api/jobs/{job['job_id']}/cancel")
-    first, second = start_worker(front), None
     job = submit(waiting, prompt="slow", num_inference_steps=20)
     source = events_of(waiting, job)
     told = []
-    for event in source.connection():
-        told.append(event)
-        if second is None and event.data.get("step") == 3:
-            first.kill()
-            second = start_worker(front)
-    assert second is not None
-    second.terminate()
-    second.wait()
+    with ExitStack() as workers:
+        first = workers.enter_context(running_worker(front))
+        for event in source.connection():
+            told.append(event)
+            if first.poll() is None and event.data.get("step", 0) >= 3:
+                first.kill()
+                first.wait()
+                workers.enter_context(running_worker(front))
     assert source.statuses == [200]
     begun = [event.data for event in told if event.data.get("status") == "in_progress"]
     assert [view["attempts"] for view in begun] == [1, 2]
