@@ -329,19 +329,19 @@ def test_where_nothing_listens_one_line_says_so() -> None:
 def test_who_interrupts_it_finds_nothing_left(
     service: Service, client: httpx.Client, number: signal.Signals
 ) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [HUNYUAN, "check", "--wait", service.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout
-    assert process.stderr
-    assert "next in the queue" in process.stderr.readline()
-    assert len(left_behind(client)) == 1
-    process.send_signal(number)
-    rows = rows_of(process.stdout.read())
-    assert process.wait() == 130
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert "next in the queue" in process.stderr.readline()
+        assert len(left_behind(client)) == 1
+        process.send_signal(number)
+        rows = rows_of(process.stdout.read())
+    assert process.returncode == 130
     assert rows["render"] == ["skipped", "interrupted"]
     assert rows["clean up"][0] == "ok"
     assert left_behind(client) == []

@@ -272,17 +272,17 @@ def test_a_second_ctrl_c_leaves_the_job_running(client: httpx.Client) -> None:
 def test_an_interrupt_with_nobody_to_ask_leaves_the_job_running(
     client: httpx.Client, waiting_job: str
 ) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [HUNYUAN, "download", waiting_job],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr
-    process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    assert "hunyuan download" in process.stderr.read()
-    assert process.wait() == 130
+    ) as process:
+        assert process.stderr
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert "hunyuan download" in process.stderr.read()
+    assert process.returncode == 130
     assert status_of(client, waiting_job) in ("pending", "in_progress")
 
 

@@ -75,10 +75,9 @@ def start_worker(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[
 
     yield start
     for process in started:
-        if process.poll() is None:
+        with process:
             process.send_signal(signal.SIGCONT)
             process.kill()
-        process.wait()
 
 
 def freeze(process: subprocess.Popen[str], jobs: Jobs) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -365,9 +365,8 @@ def test_sqlite_answers_a_submit_only_when_it_is_on_the_disk(tmp_path: Path) -> 
     jobs = Jobs(Settings(data_dir=tmp_path))
     with jobs.database.connect() as connection:
         assert connection.execute(sa.text("PRAGMA synchronous")).scalar_one() == 2  # FULL
-    assert sqlite3.connect(tmp_path / "jobs.sqlite").execute("PRAGMA journal_mode").fetchone() == (
-        "wal",
-    )
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     jobs.close()
 
 
