@@ -39,10 +39,11 @@ def let_memory_be(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
 
 def test_with_room_for_all_components_they_stay(model_dir: Path) -> None:
     components, loadings = components_of(model_dir), Loadings()
-    encoding, denoising = components.encoding(loadings), components.denoising(loadings)
+    text_encoders = components.text_encoders(loadings)
+    transformer = components.transformer(loadings)
     components.make_room_for_decoding(5e9)
-    assert components.encoding(loadings) is encoding
-    assert components.denoising(loadings) is denoising
+    assert components.text_encoders(loadings) is text_encoders
+    assert components.transformer(loadings) is transformer
     assert loadings.count == 0
 
 
@@ -51,10 +52,11 @@ def test_small_components_stay_however_little_memory_there_is(
 ) -> None:
     let_memory_be(monkeypatch, 0)
     components, loadings = components_of(model_dir), Loadings()
-    encoding, denoising = components.encoding(loadings), components.denoising(loadings)
+    text_encoders = components.text_encoders(loadings)
+    transformer = components.transformer(loadings)
     components.make_room_for_decoding(5e9)
-    assert components.encoding(loadings) is encoding
-    assert components.denoising(loadings) is denoising
+    assert components.text_encoders(loadings) is text_encoders
+    assert components.transformer(loadings) is transformer
 
 
 def test_with_little_memory_what_is_needed_displaces_what_is_not(
@@ -63,13 +65,13 @@ def test_with_little_memory_what_is_needed_displaces_what_is_not(
     monkeypatch.setattr(module, "NOTICED_BYTES", 0)  # as if these were large
     let_memory_be(monkeypatch, 0)
     components, loadings = components_of(model_dir), Loadings()
-    encoding = components.encoding(loadings)
-    denoising = components.denoising(loadings)
+    text_encoders = components.text_encoders(loadings)
+    transformer = components.transformer(loadings)
     assert loadings.count == 2
-    assert components.encoding(loadings) is not encoding
-    assert components.denoising(loadings) is not denoising
+    assert components.text_encoders(loadings) is not text_encoders
+    assert components.transformer(loadings) is not transformer
     components.make_room_for_decoding(5e9)
-    assert components.denoising(loadings) is not denoising
+    assert components.transformer(loadings) is not transformer
     assert loadings.count == 5
 
 

@@ -160,7 +160,7 @@ def test_a_model_whose_prompt_is_cut_in_the_wrong_place_is_refused(
     double.write_llama_tokenizer(folder / "tokenizer", tokenizer)
     reason = "tokens of the text before the prompt"
     with pytest.raises(tokens.TokenizerUnusable, match=reason) as refused:
-        Components(folder, Precision.FP32, threads=1, kernels=tmp_path).encoding(lambda: None)
+        Components(folder, Precision.FP32, threads=1, kernels=tmp_path).text_encoders(lambda: None)
     for what in ("--verify", "--quantise=int8"):
         command = ["download_models.py", "hunyuanvideo", what, "--models-dir", str(tmp_path)]
         command = [sys.executable, *command]

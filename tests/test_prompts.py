@@ -36,7 +36,7 @@ def components(model_dir: Path) -> Components:
 def encoded(components: Components) -> Iterator[list[object]]:
     """Something for each run of the text encoder."""
     runs: list[object] = []
-    encoder = components.encoding(lambda: None).text_encoder
+    encoder = components.text_encoders(lambda: None).text_encoder
     hook = encoder.register_forward_hook(lambda *_: runs.append(None))
     yield runs
     hook.remove()

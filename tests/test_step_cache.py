@@ -15,7 +15,7 @@ from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.messages import Event, Generate, StepFinished
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
-from hunyuan_runner.engine.step_cache import Predictor, Velocities, predicting
+from hunyuan_runner.engine.step_cache import Predictor, Velocities
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 from tests import tiny
@@ -38,7 +38,7 @@ def test_the_blocks_run_at_the_computed_steps_alone(
     model_dir: Path, tmp_path: Path, step_cache: str, guidance: dict[str, object], passes: int
 ) -> None:
     components = Components(model_dir, Precision.FP32, threads=1, kernels=tmp_path)
-    transformer = components.denoising(lambda: None).transformer
+    transformer = components.transformer(lambda: None)
     evaluations, steps = 0, []
 
     def count(*_: object) -> None:
@@ -95,18 +95,6 @@ def test_what_is_remembered_are_the_last_two_computed_steps() -> None:
 
 def test_without_a_cache_nothing_is_remembered() -> None:
     assert Predictor(params("off")).remember(0, torch.tensor([1.0]), {}) == {}
-
-
-def test_the_transformer_is_as_before_when_a_prediction_fails() -> None:
-    transformer = torch.nn.Linear(1, 1)
-    before = transformer(torch.ones(1))
-
-    def fail() -> None:
-        raise MemoryError
-
-    with pytest.raises(MemoryError), predicting(transformer, fail):
-        transformer(torch.ones(1))
-    assert transformer(torch.ones(1)) == before
 
 
 def test_a_checkpoint_keeps_the_velocities() -> None:

@@ -18,13 +18,18 @@ from pathlib import Path
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoPipeline
+from diffusers import (
+    AutoencoderKLHunyuanVideo,
+    FlowMatchEulerDiscreteScheduler,
+    HunyuanVideoPipeline,
+    HunyuanVideoTransformer3DModel,
+)
 from safetensors import SafetensorError, safe_open
 
 from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
-from hunyuan_runner.engine import transformer
 from hunyuan_runner.engine.decoder import Decoder, dtype_here
 from hunyuan_runner.engine.encoding import load_encoders
+from hunyuan_runner.engine.transformer import load as load_transformer
 from hunyuan_runner.machine.host import available_memory_bytes
 from hunyuan_runner.machine.precision import BYTES_PER_PARAMETER, SMALL_PARAMETERS, Precision
 from hunyuan_runner.weights import weight_files
@@ -47,7 +52,7 @@ class Components:
     def __init__(self, model_dir: Path, precision: Precision, threads: int, kernels: Path) -> None:
         """Loads the VAE, and all the rest too if there is room for it.
 
-        `precision` is the transformer's, see transformer.load. Raises ModelIncomplete or
+        `precision` is the transformer's, see engine/transformer.py. Raises ModelIncomplete or
         TokenizerUnusable.
         """
         _hush_libraries()
@@ -56,8 +61,8 @@ class Components:
         self.model_dir = model_dir
         self._threads = threads
         self._kernels = kernels
-        self._encoding: HunyuanVideoPipeline | None = None
-        self._denoising: HunyuanVideoPipeline | None = None
+        self._text_encoders: HunyuanVideoPipeline | None = None
+        self._transformer: HunyuanVideoTransformer3DModel | None = None
         with reading():
             _require_configs(model_dir)
             vae = AutoencoderKLHunyuanVideo.from_pretrained(
@@ -65,45 +70,34 @@ class Components:
             )
             del vae.encoder
             self.decoder = Decoder(vae)
+            self.scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(
+                model_dir / "scheduler", local_files_only=True
+            )
             needed = self._encoders_bytes() + self._transformer_bytes()
         if needed + WORKING_BYTES < available_memory_bytes():
-            self.encoding(_say_nothing)
-            self.denoising(_say_nothing)
+            self.text_encoders(_say_nothing)
+            self.transformer(_say_nothing)
 
-    def encoding(self, on_loading: Loading) -> HunyuanVideoPipeline:
-        """The pipeline with the text encoders. `on_loading` is called before a wait.
+    def text_encoders(self, on_loading: Loading) -> HunyuanVideoPipeline:
+        """diffusers' pipeline with text encoders and tokenizers alone.
 
-        Raises ModelIncomplete or TokenizerUnusable.
+        `on_loading` is called before a wait. Raises ModelIncomplete or TokenizerUnusable.
         """
-        if self._encoding is None:
+        if self._text_encoders is None:
             self._make_room(self._encoders_bytes(), on_loading)
             with reading():
-                self._encoding = load_encoders(self.model_dir, self._encoders_dtype())
-        return self._encoding
+                self._text_encoders = load_encoders(self.model_dir, self._encoders_dtype())
+        return self._text_encoders
 
-    def denoising(self, on_loading: Loading) -> HunyuanVideoPipeline:
-        """The pipeline with transformer and scheduler. `on_loading` is called before a wait.
-
-        Raises ModelIncomplete.
-        """
-        if self._denoising is None:
+    def transformer(self, on_loading: Loading) -> HunyuanVideoTransformer3DModel:
+        """`on_loading` is called before a wait. Raises ModelIncomplete."""
+        if self._transformer is None:
             self._make_room(self._transformer_bytes(), on_loading)
             with reading():
-                loaded, self.precision = transformer.load(
+                self._transformer, self.precision = load_transformer(
                     self.model_dir, self.precision, self._threads, self._kernels
                 )
-                self._denoising = HunyuanVideoPipeline.from_pretrained(
-                    self.model_dir,
-                    local_files_only=True,
-                    transformer=loaded,
-                    vae=None,
-                    text_encoder=None,
-                    text_encoder_2=None,
-                    tokenizer=None,
-                    tokenizer_2=None,
-                )
-                self._denoising.set_progress_bar_config(disable=True)
-        return self._denoising
+        return self._transformer
 
     def make_room_for_decoding(self, wanted: float) -> None:
         """Let go of what is not needed for it, if decoding would else have less than `wanted`."""
@@ -116,14 +110,17 @@ class Components:
 
     def _release_until(self, wanted: float) -> None:
         """Release components until so much memory is free; small ones would not help."""
-        sizes = {"_encoding": self._encoders_bytes(), "_denoising": self._transformer_bytes()}
-        for part, size in sizes.items():
-            if getattr(self, part) is None or size < NOTICED_BYTES:
+        sizes = {
+            "_text_encoders": self._encoders_bytes(),
+            "_transformer": self._transformer_bytes(),
+        }
+        for name, size in sizes.items():
+            if getattr(self, name) is None or size < NOTICED_BYTES:
                 continue
             if available_memory_bytes() < wanted:
-                logger.info("releasing the %s part, its memory is needed", part.strip("_"))
-                setattr(self, part, None)
-                gc.collect()  # pipelines and their modules refer to each other
+                logger.info("Releasing the model's %s to free memory", name.strip("_"))
+                setattr(self, name, None)
+                gc.collect()  # modules refer to each other
 
     def _encoders_dtype(self) -> torch.dtype:
         small = self._encoders_parameters() < SMALL_PARAMETERS

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from diffusers import HunyuanVideoPipeline
 
-from hunyuan_runner.engine import transformer, vae
+from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.checkpoint import (
     Checkpoint,
     Conditioning,
@@ -19,6 +16,7 @@ from hunyuan_runner.engine.checkpoint import (
     model_fingerprint,
 )
 from hunyuan_runner.engine.components import Components
+from hunyuan_runner.engine.denoising import denoise
 from hunyuan_runner.engine.encoding import encode, was_encoded_so_before
 from hunyuan_runner.engine.frames import reserve_frames, write_frames
 from hunyuan_runner.engine.messages import (
@@ -31,52 +29,52 @@ from hunyuan_runner.engine.messages import (
     StepFinished,
     TileFinished,
 )
-from hunyuan_runner.engine.preview import Previews, expected_latents
+from hunyuan_runner.engine.preview import Previews
 from hunyuan_runner.engine.prompts import PromptCache
-from hunyuan_runner.engine.step_cache import Predictor, predicting
 from hunyuan_runner.params import GenerationParams, Stage
 
 logger = logging.getLogger(__name__)
 
 
 class VideoPipeline:
-    """HunyuanVideo, loaded. The same request on the same machine with as many threads gives the
-    same frames, whether it ran through or was resumed."""
+    """HunyuanVideo, loaded.
+
+    On one machine, with one number of threads, a request always gives the same frames, whether it
+    ran through or was resumed.
+    """
 
     def __init__(self, components: Components, prompts: Path) -> None:
-        """In the folder `prompts` is kept what the text encoders make of prompts."""
+        """Encoded prompts are kept in the folder `prompts`."""
         self.model_dir = components.model_dir
         self._components = components
         self._prompts = PromptCache(prompts, self.model_dir)
         self._fingerprint = fingerprint(self.model_dir)
-        self._usable = {self._fingerprint}  # of checkpoints to go on from
+        self._usable = {self._fingerprint}  # of checkpoints to resume from
         if was_encoded_so_before(self.model_dir):  # versions that did not note how
             self._usable.add(model_fingerprint(self.model_dir))
 
     @torch.no_grad()
     def generate(self, request: Generate, on_event: OnEvent) -> None:
-        """Render the clip, or the draft asked for, into `request.frames`.
+        """Render the clip, or the requested draft, into `request.frames`.
 
         What `on_event` raises ends the generation. Raises ModelIncomplete.
         """
         params = request.params
-        if state := self._recover(request):
-            on_event(Resumed(state.step))
+        if checkpoint := self._recover(request):
+            on_event(Resumed(checkpoint.step))
         else:
             on_event(StageStarted(Stage.ENCODING))
             conditioning = self._encode(params, on_event)
-            state = Checkpoint(0, self._noise(params), conditioning)
+            checkpoint = Checkpoint(0, self._noise(params), conditioning)
         last_step = request.draft_after or params.num_inference_steps
-        if state.step < last_step:
-            pipeline = self._components.denoising(lambda: on_event(StageStarted(Stage.LOADING)))
-            on_event(StageStarted(Stage.DENOISING))
-            state = self._denoise(pipeline, state, params, last_step, on_event)
+        if checkpoint.step < last_step:
+            checkpoint = self._denoise(checkpoint, params, last_step, on_event)
         on_event(StageStarted(Stage.DECODING))
         reserve_frames(request.frames, params.num_frames, params.width, params.height)
-        latents = state.latents
+        latents = checkpoint.latents
         if request.draft_after is not None:
-            assert state.expected is not None
-            latents = state.expected
+            assert checkpoint.expected is not None
+            latents = checkpoint.expected
         self._components.make_room_for_decoding(vae.MOST_BYTES)
         pixels = vae.decode(
             self._components.decoder,
@@ -97,7 +95,7 @@ class VideoPipeline:
             return None
 
     def _noise(self, params: GenerationParams) -> torch.Tensor:
-        """The latents (NCTHW) of pure noise that the seed stands for."""
+        """Pure noise drawn with the seed: latents (NCTHW float32)."""
         config = self._components.decoder.config
         shape = (
             1,
@@ -110,7 +108,7 @@ class VideoPipeline:
 
     def _encode(self, params: GenerationParams, on_event: OnEvent) -> Conditioning:
         def load_and_encode(prompt: str) -> Conditioning:
-            pipeline = self._components.encoding(lambda: on_event(StageStarted(Stage.LOADING)))
+            pipeline = self._components.text_encoders(lambda: on_event(StageStarted(Stage.LOADING)))
             return encode(pipeline, prompt)
 
         conditioning = self._prompts.conditioning(params.prompt, load_and_encode)
@@ -120,77 +118,26 @@ class VideoPipeline:
         return conditioning
 
     def _denoise(
-        self,
-        pipeline: HunyuanVideoPipeline,
-        start: Checkpoint,
-        params: GenerationParams,
-        last_step: int,
-        on_event: OnEvent,
+        self, start: Checkpoint, params: GenerationParams, last_step: int, on_event: OnEvent
     ) -> Checkpoint:
-        state = start
-        predictor = Predictor(params)
-        previews = Previews(self._components.decoder, start.latents, params.width, params.height)
-        scheduler = pipeline.scheduler
-        scheduler.set_shift(params.flow_shift)
-        _compute_modulation_ahead(pipeline, params, start.conditioning)
-        # the pipeline's own schedule; it shifts these one by one, so the rest of it can stand alone
-        sigmas = np.linspace(1.0, 0.0, params.num_inference_steps + 1)[start.step : -1]
-
-        def on_step_end(
-            _: HunyuanVideoPipeline, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
-        ) -> dict[str, torch.Tensor]:
-            nonlocal state
-            step, latents = state.step + 1, tensors["latents"]
-            sigma, next_sigma = scheduler.sigmas[index : index + 2].tolist()
-            velocity = (latents - state.latents) / (next_sigma - sigma)
-            velocities = predictor.remember(state.step, velocity, state.velocities)
-            expected = None
-            if step == last_step < params.num_inference_steps:
-                expected = expected_latents(state.latents, latents, sigma, next_sigma)
-                pipeline._interrupt = True  # as diffusers' own guide says: its steps end here
-            state = Checkpoint(step, latents, start.conditioning, velocities, expected)
-            on_event(StepFinished(step, state.to_bytes(params, self._fingerprint)))
-            if step < last_step and (image := previews.after_step(latents, sigma, next_sigma)):
-                on_event(Preview(image))
-            return {"latents": latents}
-
-        with predicting(
-            pipeline.transformer, lambda: predictor.predict(state.step, state.velocities)
-        ):
-            pipeline(
-                height=params.generated_height,
-                width=params.generated_width,
-                num_frames=params.num_frames,
-                sigmas=sigmas,
-                guidance_scale=params.guidance_scale,
-                true_cfg_scale=params.true_cfg_scale,
-                latents=start.latents,
-                output_type="latent",
-                callback_on_step_end=on_step_end,
-                **start.conditioning,
+        """Run the steps up to `last_step`, and return the checkpoint after it."""
+        components = self._components
+        transformer = components.transformer(lambda: on_event(StageStarted(Stage.LOADING)))
+        on_event(StageStarted(Stage.DENOISING))
+        previews = Previews(components.decoder, params.width, params.height)
+        checkpoint = start
+        for state in denoise(transformer, components.scheduler, start, params):
+            is_draft = state.step == last_step < params.num_inference_steps
+            checkpoint = Checkpoint(
+                state.step,
+                state.latents,
+                start.conditioning,
+                state.velocities,
+                state.expected if is_draft else None,
             )
-        return state
-
-
-def _compute_modulation_ahead(
-    pipeline: HunyuanVideoPipeline, params: GenerationParams, conditioning: Conditioning
-) -> None:
-    """For all steps of the clip, also where it is resumed: last bits may depend on how many are
-    computed at once."""
-    if (modulation := transformer.modulation_of(pipeline.transformer)) is None:
-        return
-    scheduler = pipeline.scheduler
-    scheduler.set_timesteps(sigmas=np.linspace(1.0, 0.0, params.num_inference_steps + 1)[:-1])
-    guidance = torch.tensor([params.guidance_scale]) * 1000.0
-    prompts = [conditioning["pooled_prompt_embeds"]]
-    if "negative_pooled_prompt_embeds" in conditioning:
-        prompts.append(conditioning["negative_pooled_prompt_embeds"])
-    modulation.prepare(
-        torch.cat(
-            [
-                pipeline.transformer.time_text_embed(timestep.expand(1), pooled, guidance)[0]
-                for timestep in scheduler.timesteps
-                for pooled in prompts
-            ]
-        )
-    )
+            on_event(StepFinished(state.step, checkpoint.to_bytes(params, self._fingerprint)))
+            if state.step == last_step:
+                break
+            if image := previews.after_step(state.expected):
+                on_event(Preview(image))
+        return checkpoint

@@ -23,20 +23,16 @@ JPEG_QUALITY = 85
 class Previews:
     """Makes a preview after a step if that costs little against the time since the last one."""
 
-    def __init__(self, decoder: Decoder, latents: torch.Tensor, width: int, height: int) -> None:
+    def __init__(self, decoder: Decoder, width: int, height: int) -> None:
         self._decoder = decoder
-        self._latents = _middle_frame(latents)
         self._width = width
         self._height = height
         self._cost = 0.0  # seconds the last one took; the first is free, to learn its cost
         self._since = time.monotonic()
 
-    def after_step(self, latents: torch.Tensor, sigma: float, next_sigma: float) -> bytes | None:
-        """A JPEG of the middle of the clip as it would be if this step's direction held."""
-        before, self._latents = self._latents, _middle_frame(latents)
-        if not self._is_due():
-            return None
-        return self._jpeg(expected_latents(before, self._latents, sigma, next_sigma))
+    def after_step(self, latents: torch.Tensor) -> bytes | None:
+        """A JPEG of the middle frame of `latents` (NCTHW), or None if it is not due."""
+        return self._jpeg(_middle_frame(latents)) if self._is_due() else None
 
     def _is_due(self) -> bool:
         return self._cost <= TIME_SHARE * (time.monotonic() - self._since)
@@ -55,14 +51,6 @@ class Previews:
         self._since = time.monotonic()
         self._cost = self._since - started
         return buffer.getvalue()
-
-
-def expected_latents(
-    before: torch.Tensor, latents: torch.Tensor, sigma: float, next_sigma: float
-) -> torch.Tensor:
-    """What the clip ends with if the direction of the step from `sigma` to `next_sigma` holds."""
-    velocity = (latents - before) / (next_sigma - sigma)
-    return latents - next_sigma * velocity
 
 
 def _middle_frame(latents: torch.Tensor) -> torch.Tensor:

@@ -10,10 +10,6 @@ combination is what is predicted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import torch
 
 from hunyuan_runner.params import GenerationParams
@@ -52,25 +48,3 @@ class Predictor:
             return velocities
         last = {max(velocities): velocities[max(velocities)]} if velocities else {}
         return last | {step: velocity}
-
-
-@contextmanager
-def predicting(
-    transformer: torch.nn.Module, predict: Callable[[], torch.Tensor | None]
-) -> Iterator[None]:
-    """Within, a call of the transformer gives what `predict` does, or where that is None, computes.
-
-    Its output is float32 in any case, and with it the latents are, whatever is computed in: they
-    add up small steps.
-    """
-    compute = transformer.forward
-
-    def forward(*args: Any, **kwargs: Any) -> tuple[torch.Tensor]:
-        velocity = predict()
-        return (compute(*args, **kwargs)[0].float() if velocity is None else velocity,)
-
-    transformer.forward = forward
-    try:
-        yield
-    finally:
-        transformer.forward = compute

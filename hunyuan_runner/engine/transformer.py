@@ -40,7 +40,7 @@ def load(
     model_dir: Path, precision: Precision, threads: int, kernels: Path
 ) -> tuple[HunyuanVideoTransformer3DModel, Precision]:
     """The transformer and what it computes in: `precision`, or fp32 where the int8 kernels, which
-    are built in the folder `kernels`, do not work. What it predicts is float32.
+    are built in the folder `kernels`, do not work.
 
     Raises OSError, ValueError or SafetensorError where the model is not complete.
     """
@@ -72,6 +72,4 @@ def _load_plain(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoTransformer3
     )
     for block in (*transformer.transformer_blocks, *transformer.single_transformer_blocks):
         block.attn.set_processor(UnmaskedAttention())
-    # The scheduler rounds its latents to what the prediction is in: below float32, at every step.
-    transformer.register_forward_hook(lambda _module, _inputs, output: (output[0].float(),))
     return transformer

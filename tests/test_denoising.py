@@ -1,0 +1,214 @@
+"""The denoising loop gives what diffusers' HunyuanVideoPipeline gives, bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from diffusers import HunyuanVideoPipeline
+
+from hunyuan_runner.engine.checkpoint import Checkpoint, Conditioning
+from hunyuan_runner.engine.components import Components
+from hunyuan_runner.engine.denoising import State, denoise
+from hunyuan_runner.engine.encoding import encode
+from hunyuan_runner.engine.step_cache import Predictor, Velocities
+from hunyuan_runner.machine.precision import Cpu, Precision
+from hunyuan_runner.params import GenerationParams
+from hunyuan_runner.schedule import StepCache
+from hunyuan_runner.settings import BUNDLED_MODELS
+from tests import tiny
+
+STEPS = 8
+NEGATIVE = {"negative_prompt": "a dog", "true_cfg_scale": 3.3}
+
+
+@pytest.fixture(scope="module")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    tiny.save_model(folder / "tiny")
+    (folder / "demo").symlink_to(BUNDLED_MODELS / "demo")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def load(models_dir: Path) -> Callable[[str, Precision], Components]:
+    """The components of a model, loaded once in each precision."""
+    loaded: dict[tuple[str, Precision], Components] = {}
+
+    def load(model: str, precision: Precision) -> Components:
+        if (obstacle := Cpu.here().obstacle(precision)) is not None:
+            pytest.skip(obstacle)
+        if (model, precision) not in loaded:
+            folder, kernels = models_dir / model, models_dir / "kernels"
+            loaded[model, precision] = Components(folder, precision, threads=1, kernels=kernels)
+        return loaded[model, precision]
+
+    return load
+
+
+def params(**changes: object) -> GenerationParams:
+    # A guidance scale that bfloat16 has to round.
+    defaults = {"num_inference_steps": STEPS, "num_frames": 5, "guidance_scale": 5.3}
+    return tiny.params(**defaults | changes)
+
+
+def beginning(components: Components, clip: GenerationParams) -> Checkpoint:
+    """Noise, and what the text encoders make of the prompts."""
+    pipeline = components.text_encoders(lambda: None)
+    with torch.no_grad():
+        conditioning = encode(pipeline, clip.prompt)
+        if clip.negative_prompt:
+            negative = encode(pipeline, clip.negative_prompt)
+            conditioning |= {f"negative_{name}": tensor for name, tensor in negative.items()}
+    channels = components.decoder.config.latent_channels
+    return Checkpoint(0, noise(channels), conditioning)
+
+
+def noise(channels: int) -> torch.Tensor:
+    return torch.randn(1, channels, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+class Reference:
+    """diffusers' own pipeline, whose steps a callback sees; with its transformer's output in
+    float32, as the scheduler rounds latents to what that is in."""
+
+    def __init__(self, transformer: torch.nn.Module, scheduler: Any) -> None:
+        nothing = dict.fromkeys(
+            ("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+        )
+        self._pipeline = HunyuanVideoPipeline(
+            transformer=transformer, scheduler=scheduler, **nothing
+        )
+        self._pipeline.set_progress_bar_config(disable=True)
+
+    def latents(self, clip: GenerationParams, start: Checkpoint) -> list[torch.Tensor]:
+        """After each step. Steps that the step cache predicts are predicted from the movements of
+        the latents, in place of what the transformer would compute."""
+        transformer, scheduler = self._pipeline.transformer, self._pipeline.scheduler
+        seen = [start.latents]
+        velocities: Velocities = {}
+        predictor = Predictor(clip)
+        forward = transformer.forward
+
+        def predict_or_compute(*arguments: Any, **named: Any) -> tuple[torch.Tensor]:
+            predicted = predictor.predict(len(seen) - 1, velocities)
+            return (forward(*arguments, **named)[0].float() if predicted is None else predicted,)
+
+        def on_step_end(
+            _: HunyuanVideoPipeline, step: int, __: torch.Tensor, tensors: dict[str, torch.Tensor]
+        ) -> dict[str, torch.Tensor]:
+            nonlocal velocities
+            sigma, next_sigma = scheduler.sigmas[step : step + 2].tolist()
+            moved = (tensors["latents"] - seen[-1]) / (next_sigma - sigma)
+            velocities = predictor.remember(step, moved, velocities)
+            seen.append(tensors["latents"])
+            return {}
+
+        scheduler.set_shift(clip.flow_shift)
+        transformer.forward = predict_or_compute
+        try:
+            self._pipeline(
+                height=64,
+                width=64,
+                num_frames=clip.num_frames,
+                num_inference_steps=clip.num_inference_steps,
+                guidance_scale=clip.guidance_scale,
+                true_cfg_scale=clip.true_cfg_scale,
+                latents=start.latents,
+                output_type="latent",
+                callback_on_step_end=on_step_end,
+                **start.conditioning,
+            )
+        finally:
+            transformer.forward = forward
+        return seen[1:]
+
+
+def assert_equal(states: list[State], latents: list[torch.Tensor]) -> None:
+    assert [state.step for state in states] == list(range(1, STEPS + 1))
+    for state, expected in zip(states, latents, strict=True):
+        assert state.latents.dtype == torch.float32
+        assert torch.equal(state.latents, expected), state.step
+
+
+@pytest.mark.parametrize("guidance", [{}, NEGATIVE], ids=["plain", "negative"])
+@pytest.mark.parametrize("step_cache", get_args(StepCache))
+@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("model", ["tiny", "demo"])
+def test_each_step_is_that_of_diffusers_pipeline(
+    load: Callable[[str, Precision], Components],
+    model: str,
+    precision: Precision,
+    step_cache: StepCache,
+    guidance: dict[str, object],
+) -> None:
+    components = load(model, precision)
+    clip = params(step_cache=step_cache, **guidance)
+    start = beginning(components, clip)
+    transformer = components.transformer(lambda: None)
+    assert components.precision is precision
+    states = list(denoise(transformer, components.scheduler, start, clip))
+    assert_equal(states, Reference(transformer, components.scheduler).latents(clip, start))
+
+
+@pytest.mark.parametrize("guidance", [{}, NEGATIVE], ids=["plain", "negative"])
+def test_padding_is_masked_as_in_diffusers_pipeline(
+    models_dir: Path, guidance: dict[str, object]
+) -> None:
+    """With diffusers' own transformer, which looks at the mask, and its own schedule."""
+    pipeline = HunyuanVideoPipeline.from_pretrained(models_dir / "tiny")
+    clip = params(**guidance)
+    generator = torch.Generator().manual_seed(2)
+
+    def padded(prefix: str, words: int) -> Conditioning:
+        width = tiny.TEXT_WIDTH
+        return {
+            f"{prefix}prompt_embeds": torch.randn(1, 10, width, generator=generator),
+            f"{prefix}pooled_prompt_embeds": torch.randn(1, 8, generator=generator),
+            f"{prefix}prompt_attention_mask": (torch.arange(10) < words).long()[None],
+        }
+
+    conditioning = padded("", 6) | (padded("negative_", 3) if guidance else {})
+    start = Checkpoint(0, noise(4), conditioning)
+    states = list(denoise(pipeline.transformer, pipeline.scheduler, start, clip))
+    expected = Reference(pipeline.transformer, pipeline.scheduler).latents(clip, start)
+    assert_equal(states, expected)
+
+
+@pytest.mark.parametrize("step_cache", get_args(StepCache))
+@pytest.mark.parametrize("precision", list(Precision))
+def test_from_any_step_the_rest_is_the_same(
+    load: Callable[[str, Precision], Components], precision: Precision, step_cache: StepCache
+) -> None:
+    components = load("tiny", precision)
+    clip = params(step_cache=step_cache, **NEGATIVE)
+    start = beginning(components, clip)
+    transformer = components.transformer(lambda: None)
+    whole = list(denoise(transformer, components.scheduler, start, clip))
+    for state in whole[:-1]:
+        here = Checkpoint(state.step, state.latents, start.conditioning, state.velocities)
+        rest = denoise(transformer, components.scheduler, here, clip)
+        latents = [later.latents for later in rest]
+        assert all(map(torch.equal, latents, [later.latents for later in whole[state.step :]]))
+        assert len(latents) == STEPS - state.step
+
+
+def test_the_expected_latents_are_those_of_a_straight_line(
+    load: Callable[[str, Precision], Components],
+) -> None:
+    components = load("tiny", Precision.FP32)
+    clip = params()
+    start = beginning(components, clip)
+    transformer = components.transformer(lambda: None)
+    *states, last = denoise(transformer, components.scheduler, start, clip)
+    assert torch.equal(last.expected, last.latents)
+    before = [start.latents, *(state.latents for state in states)]
+    for earlier, state in zip(before, states, strict=False):
+        sigma = clip.sigmas[state.step - 1]
+        slope = (state.latents - earlier) / (clip.sigmas[state.step] - sigma)
+        expected = state.latents - clip.sigmas[state.step] * slope
+        np.testing.assert_allclose(state.expected, expected, rtol=1e-3, atol=1e-4)
