@@ -224,7 +224,8 @@ def literals(function: str) -> Iterator[Sequence[object]]:
             continue
         for call in ast.walk(ast.parse(file.read_text())):
             if isinstance(call, ast.Call) and getattr(call.func, "id", None) == function:
-                given = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
+                values = (*call.args, *(keyword.value for keyword in call.keywords))
+                given = [value.value for value in values if isinstance(value, ast.Constant)]
                 if given:
                     yield given
 

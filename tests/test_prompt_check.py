@@ -20,10 +20,10 @@ from transformers import CLIPTokenizer
 
 from demo_model.captions import caption, known_words
 from demo_model.scenes import random_scene
-from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.prompts.check import PromptCheck
 from hunyuan_runner.prompts.words import FILE, KnownWords
 from hunyuan_runner.settings import BUNDLED_MODELS
+from hunyuan_runner.wire import ClipWarning
 from tests import double, tiny
 from tests.conftest import SHORT, Service, finish, submit
 

@@ -21,28 +21,28 @@ PACKAGE = "hunyuan_runner"
 # From the top floor down: each room, and the rooms below it that it may import.
 ROOMS = {
     "service": "api jobs engine machine storage logs params settings",
-    "api": "studio jobs prompts quoting machine storage manifest catalogue clip_warning params"
-    " schedule network logs settings",
-    "cli": "client machine storage manifest media catalogue params schedule settings",
-    "client": "manifest params network",
+    "api": "studio jobs prompts quoting machine storage manifest catalogue wire params schedule"
+    " network logs settings",
+    "cli": "client machine storage manifest media catalogue wire params schedule settings",
+    "client": "manifest wire params network",
     "studio": "",
-    "jobs": "engine quoting machine storage manifest media frame_file catalogue clip_warning params"
-    " network settings",
+    "jobs": "engine quoting machine storage manifest media frame_file catalogue wire params network"
+    " settings",
     "engine": "prompts quoting machine weights catalogue params logs settings",
-    "prompts": "clip_warning params",
-    "quoting": "machine catalogue clip_warning params settings",
+    "prompts": "wire params",
+    "quoting": "machine catalogue wire params settings",
     "manifest": "machine weights catalogue params",
     "machine": "settings",
     "storage": "settings",
     "logs": "settings",
     "weights": "catalogue",
     "catalogue": "params schedule",
+    "wire": "params schedule",
     "params": "schedule",
     "media": "frame_file",
     "settings": "",
     "network": "",
     "schedule": "",
-    "clip_warning": "",
     "frame_file": "",
 }
 

@@ -15,7 +15,6 @@ from fastapi import Depends, Request
 from hunyuan_runner.api.errors import NOT_OPEN, ApiError, unavailable
 from hunyuan_runner.api.links import lasting_base
 from hunyuan_runner.catalogue import MODELS, Model, download_command
-from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.jobs.job import Job, Webhook
 from hunyuan_runner.jobs.standing import NO_WORKER
 from hunyuan_runner.jobs.store import Jobs, Submission
@@ -44,6 +43,7 @@ from hunyuan_runner.quoting.quotes import (
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.opening import open_storage
 from hunyuan_runner.storage.protocol import Storage
+from hunyuan_runner.wire import ClipWarning
 
 log = logging.getLogger(__name__)
 
@@ -249,8 +249,8 @@ def _fingerprint(text: str) -> str:
 
 def _queue_too_long(queue_seconds: float) -> ClipWarning:
     return ClipWarning(
-        "queue_too_long",
-        f"The wait in the queue alone takes about {queue_seconds:.0f} s, longer than "
+        code="queue_too_long",
+        message=f"The wait in the queue alone takes about {queue_seconds:.0f} s, longer than "
         "deadline_seconds.",
     )
 

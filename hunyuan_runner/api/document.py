@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from starlette.routing import compile_path
 
 from hunyuan_runner.api.auth import OPEN_PATHS
-from hunyuan_runner.api.errors import ApiError, ErrorBody, ErrorDetail
+from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.api.files import ClipFile
-from hunyuan_runner.api.views import AlternativeView, RangeView
+from hunyuan_runner.wire import AlternativeView, ErrorBody, ErrorDetail, RangeView
 
 Schema = dict[str, Any]
 Responses = dict[int | str, dict[str, Any]]

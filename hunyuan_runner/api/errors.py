@@ -8,40 +8,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from hunyuan_runner.api.views import AlternativeView
+from hunyuan_runner.api.views import alternative_view
 from hunyuan_runner.jobs.deliveries import DeliveryNotFound
 from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
 from hunyuan_runner.quoting.quotes import Alternative
 from hunyuan_runner.storage.protocol import NO_ROOM, ObjectNotFound, StorageFailed
+from hunyuan_runner.wire import ErrorBody, ErrorDetail
 
 TASK_ROUTE = "/generate"
 RETRY_AFTER_SECONDS = 5
 QUEUE_RETRY_AFTER_SECONDS = 30
 MAX_NAME_LENGTH = 100  # of a field that is named in an error
 NOT_OPEN = "The job database cannot be opened yet; the service's log says why."
-
-
-class ErrorDetail(BaseModel):
-    code: str = Field(description="A stable word for programs.")
-    message: str = Field(description="What is wrong and what would be right, for people.")
-    param: str | None = Field(description="The field at fault, if one is.")
-    type: str = Field(description="invalid_request_error, or server_error.")
-
-
-class ErrorBody(BaseModel):
-    """The body of every answer with a status of 400 or above."""
-
-    error: ErrorDetail
-    alternatives: list[AlternativeView] = Field(
-        default=[], description="With does_not_fit alone: what would fit, the nearest first."
-    )
 
 
 class ApiError(Exception):
@@ -70,7 +55,7 @@ class ApiError(Exception):
         error = ErrorDetail(code=self.code, message=self.message, param=self.param, type=kind)
         if self.alternatives is None:
             return ErrorBody(error=error).model_dump(exclude_unset=True)
-        views = [AlternativeView.of(alternative) for alternative in self.alternatives]
+        views = tuple(map(alternative_view, self.alternatives))
         return ErrorBody(error=error, alternatives=views).model_dump()
 
 

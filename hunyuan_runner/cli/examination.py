@@ -23,8 +23,9 @@ from hunyuan_runner.client import ApiError, HunyuanClient, HunyuanError, Job, Jo
 from hunyuan_runner.client.address import Address, authorization
 from hunyuan_runner.client.errors import no_answer
 from hunyuan_runner.client.sse import EventDecoder
-from hunyuan_runner.client.views import ErrorBody, Info, JobPage, Model, Refusal, View
+from hunyuan_runner.client.views import JobPage
 from hunyuan_runner.params import MIN_SIDE
+from hunyuan_runner.wire import ErrorBody, ErrorDetail, Info, ModelList, Wire
 
 TIMEOUT_SECONDS = 10.0  # for any one answer
 EVENT_SECONDS = 10.0  # for the first event
@@ -40,7 +41,7 @@ PAGE = 100  # newest jobs that are searched for ours
 ASSET = re.compile(r'(?:src|href)="(static/[^"]+)"')
 ROUTES = ("/api/generate", "/api/status/{job_id}", "/api/jobs", "/api/videos/{job_id}.mp4")
 
-ViewT = TypeVar("ViewT", bound=View)
+ViewT = TypeVar("ViewT", bound=Wire)
 # Shows the progress of the job.
 Rendering = Callable[[], AbstractContextManager[Callable[[Job], None]]]
 
@@ -219,7 +220,7 @@ def _to_the_clip() -> list[Check]:
     ]
 
 
-class _Ready(View):
+class _Ready(Wire):
     status: Literal["ok"]
 
 
@@ -230,7 +231,7 @@ def _probe(path: str) -> Callable[[Deployment], None]:
     return ask
 
 
-class _Health(View):
+class _Health(Wire):
     status: str
     workers: int
 
@@ -245,7 +246,7 @@ def _health(deployment: Deployment) -> None:
         )
 
 
-class _Index(View):
+class _Index(Wire):
     name: str
     routes: dict[str, str]
 
@@ -269,7 +270,7 @@ def _page(path: str) -> Callable[[Deployment], None]:
     return load
 
 
-class _OpenApi(View):
+class _OpenApi(Wire):
     paths: dict[str, dict[str, Any]]
 
 
@@ -298,12 +299,8 @@ def _no_access(deployment: Deployment) -> None:
         raise Failed(got, "HUNYUAN_ALLOW_ANONYMOUS=true admits everyone: unset it")
 
 
-class _Models(View):
-    models: tuple[Model, ...]
-
-
 def _models(deployment: Deployment) -> None:
-    models = _read(deployment.http.get("/api/models"), _Models).models
+    models = _read(deployment.http.get("/api/models"), ModelList).models
     if not any(model.default and model.installed for model in models):
         names = ", ".join(model.id for model in models if model.installed)
         advice = f"download one with `{download_command('MODEL')}`, name it with HUNYUAN_MODEL=…"
@@ -451,7 +448,7 @@ def _read(response: httpx.Response, view: type[ViewT]) -> ViewT:
         raise Failed(f"{_summary(response)}: {error.errors()[0]['msg']}", _advice(200)) from error
 
 
-def _refusal(response: httpx.Response, status: int) -> Refusal:
+def _refusal(response: httpx.Response, status: int) -> ErrorDetail:
     _require(response, status)
     try:
         return ErrorBody.model_validate_json(response.content).error

@@ -20,11 +20,12 @@ from hunyuan_runner.cli.display import (
 )
 from hunyuan_runner.cli.following import fetch, follow
 from hunyuan_runner.cli.options import ApiKey, Force, JobId, JobIds, Json, Output, Url
-from hunyuan_runner.client import ApiError, JobHandle, Status
+from hunyuan_runner.client import ApiError, JobHandle
+from hunyuan_runner.wire import JobState
 
 
 def jobs(
-    status: Annotated[Status | None, typer.Option(help="Only list jobs in this state.")] = None,
+    status: Annotated[JobState | None, typer.Option(help="Only list jobs in this state.")] = None,
     limit: Annotated[int | None, typer.Option(help="List at most this many jobs.")] = None,
     url: Url = "",
     api_key: ApiKey = None,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
-from hunyuan_runner.clip_warning import ClipWarning
-from hunyuan_runner.jobs.database import clock, jobs, now_ms, time_of, workers
+from hunyuan_runner.jobs.database import clock, jobs, now_ms, workers
 from hunyuan_runner.jobs.forecast import Forecast
-from hunyuan_runner.jobs.job import ENDED, Job, JobError, JobState, Webhook
+from hunyuan_runner.jobs.job import ENDED, Job, Webhook
 from hunyuan_runner.jobs.places import Place, ahead_of, places_of
 from hunyuan_runner.jobs.turns import RUNNING
 from hunyuan_runner.params import GenerationParams, Stage
@@ -19,16 +19,18 @@ from hunyuan_runner.quoting import estimate
 from hunyuan_runner.quoting.estimate import Expectation, Range, Work
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import ClipWarning, JobError, JobState
 
 NO_WORKER = ClipWarning(
-    "no_worker",
-    "No worker is running, so nothing is rendered: the times count from when one starts. "
-    "If none does within a minute, look at the service's log, or start one by "
+    code="no_worker",
+    message="No worker is running, so nothing is rendered. The times count from when one starts. "
+    "If none does within a minute, look at the service's log, or start one with "
     "`bentoml serve service:HunyuanRunner`.",
 )
 BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
 
 _RENDERED = sa.select(jobs).where(RUNNING)
+_COLUMNS = [name for name in jobs.c.keys() if name in Job.model_fields]  # noqa: SIM118
 
 
 class Standing:
@@ -104,47 +106,45 @@ def _view(
     wait: float = 0.0,
     warnings: tuple[ClipWarning, ...] = (),
 ) -> Job:
-    """The job of this row, which needs no forecast if it ended, where so much is ahead of it.
+    """The job of this row, at this position of the queue, with so many seconds of work before it.
 
-    The warnings are those there are beside its own.
+    A job that has ended needs no forecast. `warnings` are added to the job's own.
     """
-    share = 1.0 if row.state == JobState.COMPLETED else 0.0
+    ended = row.state in ENDED
+    progress = 1.0 if row.state == JobState.COMPLETED else 0.0
     eta = None
-    if row.state not in ENDED:
+    if not ended:
         assert forecast is not None
         expectation = forecast.expect(work_of(row), row.model, row.executor_id)
-        share = _progress(row, expectation)
+        progress = _progress(row, expectation)
         if row.stage != Stage.PAUSED:
-            eta = Range.about(wait + expectation.total * (1 - share), expectation.spread)
+            eta = Range.about(wait + expectation.total * (1 - progress), expectation.spread)
+    columns = {name: getattr(row, name) for name in _COLUMNS}
     return Job(
-        id=row.id,
-        state=JobState(row.state),
-        params=GenerationParams(**row.params),
-        priority=row.priority,
-        metadata=row.metadata,
-        remixed_from=row.remixed_from,
-        seconds=row.seconds,
-        webhook=Webhook(row.webhook_url, tuple(row.webhook_events), row.webhook_base or "")
-        if row.webhook_url
-        else None,
-        stage=Stage(row.stage) if row.stage and row.state not in ENDED else None,
-        step=row.step,
-        attempts=row.attempts,
-        resumed_from_step=row.resumed_from_step,
-        created_at=time_of(row.created_at),
-        started_at=row.started_at and time_of(row.started_at),
-        completed_at=row.completed_at and time_of(row.completed_at),
-        expires_at=row.expires_at and time_of(row.expires_at),
-        error=JobError(row.error_code, row.error_message) if row.error_code else None,
-        warnings=(*(ClipWarning(**warning) for warning in row.warnings or ()), *warnings),
-        has_preview=row.has_preview,
-        draft_steps=row.draft_steps,
-        has_draft=row.has_draft,
-        pausing=row.pausing,
-        queue_position=position,
-        progress=share,
-        eta=eta,
+        **columns
+        | {
+            "job_id": row.id,
+            "status": row.state,
+            "progress": progress,
+            "stage": None if ended else row.stage,
+            "num_inference_steps": row.params["num_inference_steps"],
+            "queue_position": position,
+            "eta_seconds": eta and asdict(eta),
+            "webhook": _webhook(row),
+            "error": _error(row),
+            "warnings": (*(row.warnings or ()), *warnings),
+        }
     )
+
+
+def _webhook(row: sa.Row[Any]) -> Webhook | None:
+    if row.webhook_url is None:
+        return None
+    return Webhook(row.webhook_url, tuple(row.webhook_events), row.webhook_base or "")
+
+
+def _error(row: sa.Row[Any]) -> JobError | None:
+    return JobError(code=row.error_code, message=row.error_message) if row.error_code else None
 
 
 def work_of(row: sa.Row[Any]) -> Work:

@@ -20,7 +20,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.jobs.database import (
     jobs,
     now_ms,
@@ -50,6 +49,7 @@ from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import JOBS_PREFIX, job_prefix
 from hunyuan_runner.storage.opening import open_storage
+from hunyuan_runner.wire import ClipWarning
 
 PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
@@ -174,7 +174,7 @@ class Jobs:
             "draft_steps": draft_steps,
             "remixed_from": remixed_from,
             "seconds": seconds,
-            "warnings": [asdict(warning) for warning in warnings] or None,
+            "warnings": [warning.model_dump() for warning in warnings] or None,
             "webhook_url": webhook and webhook.url,
             "webhook_events": webhook and webhook.events,
             "webhook_base": webhook and webhook.base,

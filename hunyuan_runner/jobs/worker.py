@@ -148,7 +148,7 @@ class Worker:
         except Stopped:
             self._let_go(claim, claim.hand_back, "handed back")
         except GenerationFailed as failure:
-            self._fail(claim, JobError(failure.code, failure.message))
+            self._fail(claim, JobError(code=failure.code, message=failure.message))
         except OperationalError as error:  # then it is still this worker's, which takes it up again
             reason = reason_of(error)
             logger.warning(
@@ -156,7 +156,8 @@ class Worker:
             )
         except Exception as error:
             logger.exception("job %s failed", claim.job_id)
-            self._fail(claim, JobError("internal_error", f"{type(error).__name__}: {error}"))
+            message = f"{type(error).__name__}: {error}"
+            self._fail(claim, JobError(code="internal_error", message=message))
         else:
             self._wind_up(rendering, claim)
 

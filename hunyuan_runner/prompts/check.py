@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.params import GenerationParams
 from hunyuan_runner.prompts.reader import Reader
 from hunyuan_runner.prompts.template import CLIP_TOKENS, LLAMA_TOKENS, most_tokens
 from hunyuan_runner.prompts.words import KnownWords
+from hunyuan_runner.wire import ClipWarning
 
 QUOTED_WORDS, QUOTED_LETTERS = 8, 30  # of words that are not known
 QUOTED_BEGINNING, QUOTED_END = 120, 60  # characters of what is cut off
@@ -49,15 +49,15 @@ class PromptCheck:
 def _unknown(field: str, prompt: str, model: str, known: KnownWords) -> Iterator[ClipWarning]:
     if unknown := known.unknown(prompt):
         yield ClipWarning(
-            "unknown_words",
-            f"{field}: the model {model} does not know, and leaves out, {_quoted(unknown)}. "
-            f"It knows {known}.",
+            code="unknown_words",
+            message=f"{field}: the model {model} does not know, and leaves out, "
+            f"{_quoted(unknown)}. It knows {known}.",
         )
     kind, foreign = known.out_of_place(prompt)
     if foreign:
         yield ClipWarning(
-            "unknown_words",
-            f"{field}: the model {model} knows {_quoted(foreign)}, but not together with "
+            code="unknown_words",
+            message=f"{field}: the model {model} knows {_quoted(foreign)}, but not together with "
             f"“{kind}”, and may leave that out. It draws one thing at a time.",
         )
 
@@ -69,7 +69,8 @@ def _cut(field: str, encoder: str, words: str) -> ClipWarning:
         whole = beginning.rpartition(" ")[0] or beginning, end.partition(" ")[2] or end
         words = " … ".join(whole)
     return ClipWarning(
-        "prompt_cut", f"{field} is longer than {READS[encoder]}: “{words}” is cut off."
+        code="prompt_cut",
+        message=f"{field} is longer than {READS[encoder]}: “{words}” is cut off.",
     )
 
 

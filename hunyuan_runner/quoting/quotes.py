@@ -13,7 +13,6 @@ from itertools import chain, combinations
 from typing import Any, get_args
 
 from hunyuan_runner.catalogue import MODELS, Model
-from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.params import (
     FRAME_MULTIPLE,
     MIN_SIDE,
@@ -25,6 +24,7 @@ from hunyuan_runner.params import (
 from hunyuan_runner.quoting.estimate import Expectation, Range
 from hunyuan_runner.quoting.memory import fits, peak_bytes
 from hunyuan_runner.quoting.profile import Profile
+from hunyuan_runner.wire import ClipWarning
 
 MAX_ALTERNATIVES = 4
 SHAPE = ("width", "height", "num_frames")

@@ -61,7 +61,7 @@ def test_events_tell_how_the_job_was_when_they_happened(jobs: Jobs, render: Rend
     ]
     *earlier, last = page.events
     assert {event.job.completed_at for event in earlier} == {None}
-    assert all(event.job.eta for event in earlier)
+    assert all(event.job.eta_seconds for event in earlier)
     shares = [event.job.progress for event in page.events]
     assert shares == sorted(shares)
     assert shares[-1] == 1
@@ -144,10 +144,10 @@ def test_only_the_end_that_a_retry_did_not_undo_is_final(jobs: Jobs, settings: S
     job = jobs.submit(clip())
     claim = Claim.next(jobs.database, "a worker")
     assert claim is not None
-    claim.fail(JobError("broken", "it broke"), expiry(jobs.database, settings))
+    claim.fail(JobError(code="broken", message="it broke"), expiry(jobs.database, settings))
     failed = jobs.events_after(0).events[-1]
     assert (failed.final, failed.job.state) == (True, JobState.FAILED)
-    assert failed.job.error == JobError("broken", "it broke")
+    assert failed.job.error == JobError(code="broken", message="it broke")
 
     jobs.retry(job.id)
     jobs.cancel(job.id)

@@ -77,9 +77,9 @@ def assert_places_are_exact(jobs: Jobs) -> None:
     forecast = jobs.forecast()
     for before, job in pairwise(queued):
         own = forecast.expect(Work.of(job.params, MODELS["demo"]), "demo").total
-        assert before.eta is not None
-        assert job.eta is not None
-        assert job.eta.expected == pytest.approx(before.eta.expected + own)
+        assert before.eta_seconds is not None
+        assert job.eta_seconds is not None
+        assert job.eta_seconds.expected == pytest.approx(before.eta_seconds.expected + own)
 
 
 def test_places_are_exact_whatever_is_done_to_the_queue(jobs: Jobs) -> None:

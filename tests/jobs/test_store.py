@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from hunyuan_runner.clip_warning import ClipWarning
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.database import reading
@@ -36,6 +35,7 @@ from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folde
 from hunyuan_runner.storage.keys import checkpoint_key
 from hunyuan_runner.storage.opening import open_storage
 from hunyuan_runner.storage.protocol import ObjectNotFound
+from hunyuan_runner.wire import ClipWarning
 from tests.jobs.conftest import LEASE_SECONDS, clip
 
 
@@ -47,8 +47,8 @@ def test_a_submitted_job_is_pending_with_everything_it_was_given(jobs: Jobs) -> 
     assert job.stage is Stage.QUEUED
     assert (job.params, job.priority, job.metadata) == (params, 3, {"order": "17"})
     assert (job.progress, job.queue_position) == (0.0, 1)
-    assert job.eta is not None
-    assert 0 < job.eta.low < job.eta.expected < job.eta.high
+    assert job.eta_seconds is not None
+    assert 0 < job.eta_seconds.low < job.eta_seconds.expected < job.eta_seconds.high
 
 
 def test_a_job_survives_the_process_that_took_it(settings: Settings) -> None:
@@ -97,7 +97,7 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date(settings: Settin
 
 def test_what_was_warned_of_stays_with_the_job(jobs: Jobs, settings: Settings) -> None:
     Lease(jobs.database, settings.lease_seconds).renew(Profile.of_this_machine(settings))
-    warnings = (ClipWarning("unknown_words", "«dog» is unknown"),)
+    warnings = (ClipWarning(code="unknown_words", message="«dog» is unknown"),)
     job = jobs.submit(clip(), warnings=warnings)
     assert job.warnings == jobs.get(job.id).warnings == warnings
     jobs.cancel(job.id)
@@ -157,7 +157,7 @@ def test_the_queue_goes_by_priority_then_by_time(jobs: Jobs) -> None:
 
 
 def test_a_longer_queue_means_a_longer_wait(jobs: Jobs) -> None:
-    waits = [jobs.submit(clip()).eta for _ in range(3)]
+    waits = [jobs.submit(clip()).eta_seconds for _ in range(3)]
     expected = [eta.expected for eta in waits if eta]
     assert expected == sorted(expected)
     assert expected[2] == pytest.approx(3 * expected[0])

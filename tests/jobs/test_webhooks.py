@@ -107,7 +107,7 @@ def test_a_job_owes_its_start_and_each_of_its_ends_once(
     assert second is not None
     second.enter(Stage.DENOISING)
     assert owed(outbox, job.id) == ["started"]
-    second.fail(JobError("broken", "it broke"), expiry(jobs.database, settings))
+    second.fail(JobError(code="broken", message="it broke"), expiry(jobs.database, settings))
     assert owed(outbox, job.id) == ["started", "failed"]
     jobs.retry(job.id)
     third = Claim.next(jobs.database, "another")

@@ -217,11 +217,11 @@ def test_two_workers_share_a_queue_and_render_nothing_twice(
 
 
 def test_the_first_clips_teach_the_estimate(jobs: Jobs, start_worker: StartWorker) -> None:
-    before = jobs.submit(clip("slow", steps=5)).eta
+    before = jobs.submit(clip("slow", steps=5)).eta_seconds
     start_worker()
     for _ in range(4):
         wait_for_end(jobs, jobs.submit(clip("slow", steps=5)).id)
-    after = jobs.submit(clip("slow", steps=5)).eta
+    after = jobs.submit(clip("slow", steps=5)).eta_seconds
     assert before is not None
     assert after is not None
     assert after.expected > 0.9  # five steps of 0.2 s; the guess for so small a clip is far below
@@ -489,7 +489,7 @@ def test_a_paused_job_waits_behind_its_step_and_goes_on_from_there(
     assert jobs.pause(job_id).pausing
     paused = wait_for(jobs, job_id, lambda job: job.stage is Stage.PAUSED)
     assert (paused.state, paused.pausing, paused.queue_position) == (JobState.PENDING, False, None)
-    assert paused.eta is None
+    assert paused.eta_seconds is None
     assert paused.progress > 0
     other = wait_for_end(jobs, jobs.submit(clip()).id)
     assert other.state is JobState.COMPLETED

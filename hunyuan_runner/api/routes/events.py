@@ -23,9 +23,10 @@ from hunyuan_runner.api.document import (
 from hunyuan_runner.api.errors import NOT_OPEN, unavailable
 from hunyuan_runner.api.requests import JobId
 from hunyuan_runner.api.tail import Subscription, Tail
-from hunyuan_runner.api.views import JobView, PreviewView, ProgressView
+from hunyuan_runner.api.views import job_view, preview_view, progress_view
 from hunyuan_runner.jobs.job import ENDED
 from hunyuan_runner.jobs.journal import Change, JobEvent, JournalPage
+from hunyuan_runner.wire import JobView, PreviewView, ProgressView
 
 MAX_NUMBER = 2**63 - 1  # of the journal
 MAX_STREAMS = 200  # open at once, per caller and front
@@ -53,11 +54,11 @@ def encode(event: JobEvent, base: str) -> bytes:
 def _told(event: JobEvent, base: str) -> tuple[str, BaseModel]:
     match event.change:
         case Change.STATE:
-            return "final" if event.final else "state", JobView.of(event.job, base)
+            return "final" if event.final else "state", job_view(event.job, base)
         case Change.PROGRESS:
-            return "progress", ProgressView.of(event.job)
+            return "progress", progress_view(event.job)
         case Change.PREVIEW:
-            return "preview", PreviewView.of(event.job, base)
+            return "preview", preview_view(event.job, base)
 
 
 class _Stream(EventSourceResponse):

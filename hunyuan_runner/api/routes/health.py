@@ -6,9 +6,9 @@ from fastapi import APIRouter
 
 from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import refusals
-from hunyuan_runner.api.views import Health, QueueView, Ready
 from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.params import Stage
+from hunyuan_runner.wire import Health, QueueView, Ready
 
 router = APIRouter(tags=["operations"])
 
@@ -32,11 +32,11 @@ def get_health(backend: FromBackend) -> Health:
 @router.get("/livez", operation_id="get_livez")
 async def get_livez() -> Ready:
     """Whether this process runs: the platform's health check."""
-    return Ready()
+    return Ready(status="ok")
 
 
 @router.get("/readyz", operation_id="get_readyz", responses=refusals(503, open_to_all=True))
 def get_readyz(backend: FromBackend) -> Ready:
     """Whether jobs are taken. They are before a worker is up; /health tells about workers."""
     backend.jobs.check()
-    return Ready()
+    return Ready(status="ok")

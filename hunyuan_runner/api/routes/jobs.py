@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import CLIP_EXAMPLE, example, refusals
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, JobId, require_json
-from hunyuan_runner.api.views import Canceled, EstimateView, JobList, JobView
+from hunyuan_runner.api.views import estimate_view, job_list, job_view
 from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.params import EstimateRequest, GenerationRequest
+from hunyuan_runner.wire import Canceled, EstimateView, JobList, JobView
 
 router = APIRouter(tags=["jobs"])
 
@@ -55,7 +56,7 @@ def submit_job(
     """Queue a clip. Poll the path in `Location` until it is completed."""
     job = backend.submit(wanted, idempotency_key=idempotency_key)
     response.headers["Location"] = f"{backend.base}/api/status/{job.id}"
-    return JobView.of(job, backend.base)
+    return job_view(job, backend.base)
 
 
 @router.post(
@@ -67,7 +68,7 @@ def submit_job(
 )
 def estimate(wanted: EstimateRequest, backend: FromBackend) -> EstimateView:
     """What a clip would take: seconds, memory, money; and what to ask for if that is too much."""
-    return EstimateView.of(backend.estimate(wanted), wanted.deadline_seconds)
+    return estimate_view(backend.estimate(wanted), wanted.deadline_seconds)
 
 
 @router.get(
@@ -79,7 +80,7 @@ def estimate(wanted: EstimateRequest, backend: FromBackend) -> EstimateView:
 def get_job(job_id: JobId, backend: FromBackend) -> Response:
     """One job: its state, how far it is, and where its files are."""
     # As a Response: FastAPI would check the view again, in a thread, and many ask this often.
-    view = JobView.of(backend.jobs.get(job_id), backend.base)
+    view = job_view(backend.jobs.get(job_id), backend.base)
     return Response(view.model_dump_json(), media_type="application/json")
 
 
@@ -87,7 +88,7 @@ def get_job(job_id: JobId, backend: FromBackend) -> Response:
 def list_jobs(query: Annotated[JobsQuery, Query()], backend: FromBackend) -> JobList:
     """Jobs, the newest first, a page at a time."""
     page = backend.jobs.list(state=query.status, limit=query.limit, after=query.after)
-    return JobList.of(page, backend.base)
+    return job_list(page, backend.base)
 
 
 @router.post(
@@ -108,7 +109,7 @@ def cancel_jobs(query: Annotated[CancelQuery, Query()], backend: FromBackend) ->
 )
 def cancel_job(job_id: JobId, backend: FromBackend) -> JobView:
     """End a job that is queued or rendered. Its checkpoint stays, for a retry."""
-    return JobView.of(backend.jobs.cancel(job_id), backend.base)
+    return job_view(backend.jobs.cancel(job_id), backend.base)
 
 
 @router.post(
@@ -118,7 +119,7 @@ def cancel_job(job_id: JobId, backend: FromBackend) -> JobView:
 )
 def retry_job(job_id: JobId, backend: FromBackend) -> JobView:
     """Queue a failed or canceled job again; it goes on from its checkpoint."""
-    return JobView.of(backend.jobs.retry(job_id), backend.base)
+    return job_view(backend.jobs.retry(job_id), backend.base)
 
 
 @router.post(
@@ -128,7 +129,7 @@ def retry_job(job_id: JobId, backend: FromBackend) -> JobView:
 )
 def pause_job(job_id: JobId, backend: FromBackend) -> JobView:
     """Have a job wait: at once if it is queued, else behind the step under way."""
-    return JobView.of(backend.jobs.pause(job_id), backend.base)
+    return job_view(backend.jobs.pause(job_id), backend.base)
 
 
 @router.post(
@@ -138,7 +139,7 @@ def pause_job(job_id: JobId, backend: FromBackend) -> JobView:
 )
 def resume_job(job_id: JobId, backend: FromBackend) -> JobView:
     """Queue a paused job again; it goes on from exactly where it is, its draft approved."""
-    return JobView.of(backend.jobs.resume(job_id), backend.base)
+    return job_view(backend.jobs.resume(job_id), backend.base)
 
 
 @router.delete(

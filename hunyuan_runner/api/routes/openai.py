@@ -36,11 +36,11 @@ from hunyuan_runner.api.video_request import (
     own_model,
     read_video_request,
 )
-from hunyuan_runner.api.views import JobErrorView, WarningView
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.jobs.job import Job, JobState
 from hunyuan_runner.jobs.store import WrongState
 from hunyuan_runner.params import ALIASES, GenerationRequest, Prompt
+from hunyuan_runner.wire import ClipWarning, JobError
 
 POLL_MS = 500, 10_000  # the least and the most a client is asked to wait between two looks
 STAYS = {*GenerationRequest.model_fields, *ALIASES} - {"prompt", "model"}  # in a remix
@@ -78,8 +78,8 @@ class Video(BaseModel):
     size: str
     seconds: str = Field(description="As asked for; or else the clip's length.")
     remixed_from_video_id: str | None
-    error: JobErrorView | None
-    warnings: list[WarningView] = Field(description="Ours, as of the job; see /api/status.")
+    error: JobError | None
+    warnings: tuple[ClipWarning, ...] = Field(description="Ours, as of the job; see /api/status.")
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -97,7 +97,7 @@ class Video(BaseModel):
             seconds=f"{job.seconds or round(params.num_frames / params.fps, 3):.10g}",
             remixed_from_video_id=job.remixed_from,
             error=_error(job),
-            warnings=[WarningView.of(warning) for warning in job.warnings],
+            warnings=job.warnings,
         )
 
 
@@ -191,9 +191,9 @@ def list_videos(query: Annotated[VideosQuery, Query()], backend: FromBackend) ->
 def retrieve_video(job_id: JobId, backend: FromBackend, response: Response) -> Video:
     """How far a video is. The header `openai-poll-after-ms` says when to look again."""
     job = backend.jobs.get(job_id)
-    if job.eta is not None:
+    if job.eta_seconds is not None:
         least, most = POLL_MS
-        milliseconds = int(min(max(job.eta.expected * 1000 / 10, least), most))
+        milliseconds = int(min(max(job.eta_seconds.expected * 1000 / 10, least), most))
         response.headers["openai-poll-after-ms"] = str(milliseconds)
     return Video.of(job)
 
@@ -267,9 +267,9 @@ def _epoch(time: datetime | None) -> int | None:
     return None if time is None else int(time.timestamp())
 
 
-def _error(job: Job) -> JobErrorView | None:
+def _error(job: Job) -> JobError | None:
     if job.error is not None:
-        return JobErrorView(code=job.error.code, message=job.error.message)
+        return job.error
     if job.state is JobState.CANCELED:
-        return JobErrorView(code="canceled", message="The job was canceled.")
+        return JobError(code="canceled", message="The job was canceled.")
     return None

@@ -6,10 +6,11 @@ from fastapi import APIRouter
 
 from hunyuan_runner.api.backend import Backend, FromBackend
 from hunyuan_runner.api.document import refusals
-from hunyuan_runner.api.views import HostView, Info, ModelList, ModelView, PresetView, RunnerView
+from hunyuan_runner.api.views import model_view, runner_view
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.machine.host import cpu_name, memory_bytes, package_versions, usable_cores
 from hunyuan_runner.params import MAX_PIXEL_FRAMES, GenerationRequest
+from hunyuan_runner.wire import HostView, Info, ModelList, ModelView
 
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength")
 
@@ -19,7 +20,7 @@ router = APIRouter(tags=["service"])
 @router.get("/api/models", operation_id="list_models", responses=refusals())
 def list_models(backend: FromBackend) -> ModelList:
     """The models this service knows, and which of them are installed."""
-    return ModelList(models=[_model_view(backend, model) for model in MODELS.values()])
+    return ModelList(models=tuple(_model_view(backend, model) for model in MODELS.values()))
 
 
 @router.get("/api/info", operation_id="get_info", responses=refusals(503))
@@ -39,20 +40,13 @@ def get_info(backend: FromBackend) -> Info:
             threads=settings.threads or usable_cores(),
             memory_bytes=memory_bytes(),
         ),
-        runners=[RunnerView.of(machine) for machine in backend.jobs.forecast().machines.values()],
+        runners=tuple(map(runner_view, backend.jobs.forecast().machines.values())),
     )
 
 
 def _model_view(backend: Backend, model: Model) -> ModelView:
-    return ModelView(
-        id=model.id,
-        title=model.title,
-        licence=model.licence,
-        parameters=model.parameters,
-        installed=backend.is_installed(model),
-        default=model.id == backend.settings.model,
-        presets={name: PresetView.model_validate(preset) for name, preset in model.presets.items()},
-    )
+    installed, default = backend.is_installed(model), model.id == backend.settings.model
+    return model_view(model, installed=installed, default=default)
 
 
 def _bounds() -> dict[str, dict[str, float]]:

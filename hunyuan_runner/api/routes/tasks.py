@@ -17,9 +17,9 @@ from hunyuan_runner.api.document import CLIP_EXAMPLE, answers_with, example
 from hunyuan_runner.api.errors import TASK_ROUTE, ApiError
 from hunyuan_runner.api.files import VIDEO, file_response
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, require_json
-from hunyuan_runner.api.views import RangeView, WarningView
 from hunyuan_runner.jobs.job import Job, JobState
 from hunyuan_runner.params import GenerationRequest, Stage
+from hunyuan_runner.wire import ClipWarning, RangeView, Share, Wire
 
 
 class TaskError(BaseModel):
@@ -39,18 +39,18 @@ class TaskReceipt(BaseModel):
         return cls(task_id=job.id, status=job.state)
 
 
-class TaskStatus(BaseModel):
+class TaskStatus(Wire):
     """The four fields BentoML's client reads, and how far the job is."""
 
     task_id: str
     status: JobState
     created_at: datetime
     executed_at: datetime | None = Field(description="When it ended.")
-    progress: float
+    progress: Share
     stage: Stage | None
     queue_position: int | None
     eta_seconds: RangeView | None
-    warnings: list[WarningView]
+    warnings: tuple[ClipWarning, ...]
 
     @classmethod
     def of(cls, job: Job) -> TaskStatus:
@@ -59,11 +59,11 @@ class TaskStatus(BaseModel):
             status=job.state,
             created_at=job.created_at,
             executed_at=job.completed_at,
-            progress=round(job.progress, 4),
+            progress=job.progress,
             stage=job.stage,
             queue_position=job.queue_position,
-            eta_seconds=RangeView.of(job.eta) if job.eta else None,
-            warnings=[WarningView.of(warning) for warning in job.warnings],
+            eta_seconds=job.eta_seconds,
+            warnings=job.warnings,
         )
 
 

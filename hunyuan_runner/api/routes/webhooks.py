@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import refusals
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, JobId
-from hunyuan_runner.api.views import JobView, without_query
+from hunyuan_runner.api.views import job_view, without_query
 from hunyuan_runner.jobs.deliveries import Delivery, DeliveryState, Outbox
 from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.webhooks import secret_of
 from hunyuan_runner.params import WebhookEvent
+from hunyuan_runner.wire import JobView
 
 DeliveryId = Annotated[
     str, Path(pattern=JOB_ID_PATTERN, description="A delivery's `id`, its header webhook-id.")
@@ -33,7 +34,7 @@ class Notice(BaseModel):
     @classmethod
     def of(cls, delivery: Delivery, job: Job, base: str) -> Self:
         return cls(
-            type=f"job.{delivery.event}", timestamp=delivery.created_at, data=JobView.of(job, base)
+            type=f"job.{delivery.event}", timestamp=delivery.created_at, data=job_view(job, base)
         )
 
 
