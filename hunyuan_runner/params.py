@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypedDict, get_args
 
 from pydantic import (
     AfterValidator,
@@ -329,6 +329,35 @@ class GenerationRequest(BaseModel):
             return {}
         width, height = map(int, self.size.split("x"))
         return {"width": _next_even(width), "height": _next_even(height)}
+
+
+class ClipOptions(TypedDict, total=False):
+    """The fields of a request besides its prompt, as keyword arguments that a type checker knows.
+
+    None leaves the field to the service, like leaving it out. A test compares these fields with
+    those of GenerationRequest.
+    """
+
+    negative_prompt: str | None
+    model: str | None
+    preset: PresetName | None
+    width: int | None
+    height: int | None
+    size: str | None
+    num_frames: int | None
+    seconds: float | None
+    fps: float | None
+    num_inference_steps: int | None
+    seed: int | None
+    guidance_scale: float | None
+    true_cfg_scale: float | None
+    flow_shift: float | None
+    step_cache: StepCache | None
+    draft_steps: int | None
+    priority: int | None
+    metadata: dict[str, str] | None
+    webhook_url: str | None
+    webhook_events: list[WebhookEvent] | None
 
 
 class EstimateRequest(GenerationRequest):

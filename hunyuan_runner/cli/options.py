@@ -6,38 +6,19 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, get_type_hints
 
 import typer
 
 from hunyuan_runner.client import DEFAULT_URL, ServiceUnavailable
 from hunyuan_runner.client.address import service_url
-from hunyuan_runner.params import GenerationRequest, PresetName
-from hunyuan_runner.schedule import StepCache
+from hunyuan_runner.params import ClipOptions, GenerationRequest
 
 # Request fields that are options of `generate` and `estimate`. The service knows their defaults
 # and bounds.
-CLIP_OPTIONS: dict[str, Any] = {
-    "model": str,
-    "preset": PresetName,
-    "negative_prompt": str,
-    "width": int,
-    "height": int,
-    "size": str,
-    "num_frames": int,
-    "seconds": float,
-    "fps": float,
-    "num_inference_steps": int,
-    "seed": int,
-    "guidance_scale": float,
-    "true_cfg_scale": float,
-    "flow_shift": float,
-    "step_cache": StepCache,
-    "draft_steps": int,
-    "priority": int,
-    "webhook_url": str,
-    "webhook_events": list[str],
-}
+CLIP_OPTIONS = get_type_hints(ClipOptions)
+CLIP_OPTIONS["webhook_events"] = list[str] | None  # typer takes no list of literals
+del CLIP_OPTIONS["metadata"]
 # Options that are not named after their field.
 FLAGS = {"num_inference_steps": "--steps", "deadline_seconds": "--deadline"}
 # Help in the words of the command line, where the request's own description names other fields.
@@ -63,7 +44,7 @@ def takes_a_clip(command: Callable[..., None]) -> Callable[..., None]:
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
             annotation=Annotated[
-                kind | None,
+                kind,
                 typer.Option(
                     *filter(None, [FLAGS.get(name)]),
                     help=HELP.get(name, GenerationRequest.model_fields[name].description),

@@ -21,7 +21,6 @@ from hunyuan_runner.client.errors import (
     UnexpectedAnswer,
     WaitTimeout,
 )
-from hunyuan_runner.client.options import ClipOptions
 from hunyuan_runner.client.patience import Retry
 from hunyuan_runner.client.views import (
     Alternative,
@@ -39,6 +38,7 @@ from hunyuan_runner.client.views import (
     StateEvent,
     Status,
 )
+from hunyuan_runner.params import ClipOptions
 
 __all__ = [
     "DEFAULT_HOST",

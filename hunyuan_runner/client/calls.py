@@ -12,7 +12,6 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from hunyuan_runner.client.errors import unexpected
-from hunyuan_runner.client.options import ClipOptions
 from hunyuan_runner.client.sse import ServerSentEvent
 from hunyuan_runner.client.views import (
     Canceled,
@@ -28,6 +27,7 @@ from hunyuan_runner.client.views import (
     Status,
 )
 from hunyuan_runner.manifest import PublishedManifest
+from hunyuan_runner.params import ClipOptions
 
 T = TypeVar("T")
 ViewT = TypeVar("ViewT", bound=BaseModel)

@@ -9,9 +9,9 @@ from hunyuan_runner.client import calls
 from hunyuan_runner.client._async.job import AsyncJobHandle
 from hunyuan_runner.client._async.service import AsyncService
 from hunyuan_runner.client.address import DEFAULT_URL, Address
-from hunyuan_runner.client.options import ClipOptions
 from hunyuan_runner.client.patience import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Retry
 from hunyuan_runner.client.views import Estimate, Event, Info, JobPage, Status
+from hunyuan_runner.params import ClipOptions
 
 
 class AsyncHunyuanClient:

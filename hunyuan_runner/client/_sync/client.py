@@ -10,9 +10,9 @@ from hunyuan_runner.client import calls
 from hunyuan_runner.client._sync.job import JobHandle
 from hunyuan_runner.client._sync.service import Service
 from hunyuan_runner.client.address import DEFAULT_URL, Address
-from hunyuan_runner.client.options import ClipOptions
 from hunyuan_runner.client.patience import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Retry
 from hunyuan_runner.client.views import Estimate, Event, Info, JobPage, Status
+from hunyuan_runner.params import ClipOptions
 
 
 class HunyuanClient:
