@@ -32,9 +32,9 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
 HEADER = """\
 # Performance
 
-Each section is what its command printed; `make bench` runs them all and writes this file. Machines
-differ and so do runs on one machine: the ratios say more than the figures. What the whole 13B model
-takes, which needs 42 GB of disk, is in [full-model.md](full-model.md).
+Each section is the output of its command; `make bench` runs them all and writes this file. Results
+differ between machines, and between runs on one machine: the ratios say more than the figures. For
+the whole 13B model, which needs 42 GB of disk, see [full-model.md](full-model.md).
 
 {date}, {cpu}, {cores} cores, {system}, Python {python}.
 """
@@ -52,7 +52,7 @@ def header() -> str:
 
 def main(names: list[str]) -> None:
     parts = [header()]
-    # Each in a process of its own: none shall see what another left in memory.
+    # Each benchmark has a process of its own, so that none is affected by the memory of another.
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
         for name in names or BENCHMARKS:
             parts.append(processes.submit(BENCHMARKS[name]).result())

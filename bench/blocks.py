@@ -1,9 +1,9 @@
-"""Blocks of the 13B model's dimensions: ours in int8 against plain diffusers, side by side.
+"""Compares our int8 blocks with plain diffusers, at the dimensions of the 13B model.
 
     python -m bench.blocks --tokens 4800 --json
 
-times one double and one single block with random weights, and the matrix products and attention
-that they are made of.
+times one double and one single block with random weights, and the matrix products and the attention
+in them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HEADS, HEAD_WIDTH, MLP_RATIO = 24, 128, 4.0
 WIDTH = HEADS * HEAD_WIDTH
 TEXT_TOKENS = 64
 GEMM_ROWS = 4800
-LATENT_WIDTH = 40  # tokens per row of a frame, for the angles
+LATENT_WIDTH = 40  # tokens per row of a frame, for the rotary embedding
 CONFIG = {
     "num_layers": 1,
     "num_single_layers": 1,
@@ -48,25 +48,25 @@ TEMPLATE = """\
 ## Blocks of the 13B model, {tokens} tokens
 
 `python -m bench.blocks --tokens {tokens}`: one double and one single block with random weights,
-{tokens} video and {text} text tokens, {threads} threads; medians of {repeats}, in turns.
+{tokens} video and {text} text tokens, {threads} threads; medians of {repeats} interleaved runs.
 
 | | seconds | times ours |
 |---|---|---|
 | plain diffusers, fp32 | {plain_fp32_s:.2f} | {fp32_ratio:.1f} |
 | plain diffusers, bf16 | {plain_bf16_s:.2f} | {bf16_ratio:.1f} |
 | ours, int8 ({instructions}) | {ours_s:.2f} | |
-| ours, predicted by the benchmark of a runner's start | {predicted_s:.2f} | {predicted_ratio:.2f} |
+| ours, as predicted by a runner's benchmark | {predicted_s:.2f} | {predicted_ratio:.2f} |
 
 | in the same run | GFLOP/s |
 |---|---|
-| ours over all | {ours_gflops:.0f} |
-| matrix products of torch, fp32 | {gemm_fp32_gflops:.0f} |
-| matrix products of torch, bf16 | {gemm_bf16_gflops:.0f} |
-| matrix products of oneDNN, int8 | {gemm_int8_onednn_gflops:.0f} |
+| ours, as a whole | {ours_gflops:.0f} |
+| matrix products, torch, fp32 | {gemm_fp32_gflops:.0f} |
+| matrix products, torch, bf16 | {gemm_bf16_gflops:.0f} |
+| matrix products, oneDNN, int8 | {gemm_int8_onednn_gflops:.0f} |
 | matrix products, ours, int8 | {gemm_int8_gflops:.0f} |
 | attention, ours | {attention_gflops:.0f} |
 
-Relative error of ours against fp32: {rel_err:.4f}.
+Relative error of ours, compared with fp32: {rel_err:.4f}.
 """
 
 
@@ -91,7 +91,7 @@ class Result:
 
 
 class PlainBlocks(torch.nn.Module):
-    """A double and a single block as diffusers has them."""
+    """A double and a single block of diffusers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ def _quantized(plain: PlainBlocks, kernels: Kernels) -> Int8Blocks:
 
 
 def _inputs(tokens: int) -> tuple[Any, ...]:
-    """What the transformer hands to its blocks: as in HunyuanVideoTransformer3DModel.forward."""
+    """The inputs of the blocks, as in HunyuanVideoTransformer3DModel.forward."""
     rope = HunyuanVideoRotaryPosEmbed(2, 1, [16, 56, 56])
     rows = -(-tokens // LATENT_WIDTH)
     cosine, sine = rope(torch.zeros(1, 1, 1, 2 * rows, 2 * LATENT_WIDTH))

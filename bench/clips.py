@@ -1,4 +1,4 @@
-"""Whole clips through the running service: from submit until the file can be fetched."""
+"""Times whole clips in a running service, from the request until the file is downloaded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CLIP = {"prompt": "A cat walks on grass", "width": 192, "height": 128, "num_fram
 TEMPLATE = """\
 ## Clips of the demo model
 
-`python -m bench clips`: {clips} clips one after the other, 192x128, 33 frames, default steps, model
-loaded by one clip before; medians.
+`python -m bench clips`: {clips} clips one after the other, 192x128, 33 frames, default steps, after
+one clip that loaded the model; medians.
 
 | | seconds |
 |---|---|
-| from submit to the finished file | {total:.2f} |
-| of it from the worker's start to its end | {rendered:.2f} |
-| the first clip, with loading the model | {first:.2f} |
+| from the request to the finished file | {total:.2f} |
+| of which the worker needs | {rendered:.2f} |
+| the first clip, which loads the model | {first:.2f} |
 """
 
 
@@ -39,7 +39,7 @@ def run() -> str:
 
 
 def _render(service: Service) -> tuple[float, float]:
-    """Seconds as the client sees them, and as the job tells."""
+    """Seconds that the client waits, and seconds from the job's start to its end."""
     start = time.perf_counter()
     job: dict[str, Any] = service.client.post("/api/generate", json=CLIP).json()
     while job["status"] in ("pending", "in_progress"):

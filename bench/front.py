@@ -1,4 +1,4 @@
-"""The front: how fast it answers, starts, and how much memory it holds."""
+"""Measures the front: time of its answers, its start, and its memory."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CLIP = {"prompt": "A cat walks on grass"}
 TEMPLATE = """\
 ## The front
 
-`python -m bench front`: medians (and the 95th percentile) of {requests} requests from a client on
-the same machine that keeps its connection, with no render under way.
+`python -m bench front`: medians (and 95th percentiles) of {requests} requests on one connection
+from the same machine, while nothing is rendered.
 
 | | measured | bound |
 |---|---|---|
@@ -62,7 +62,7 @@ def _import_seconds() -> float:
 
 
 def _times(request: Callable[[], object]) -> list[float]:
-    """Milliseconds each of REQUESTS calls takes."""
+    """Median and 95th percentile of REQUESTS calls, in milliseconds."""
     times = []
     for _ in range(REQUESTS):
         start = time.perf_counter()

@@ -1,10 +1,10 @@
-"""The 13B model at full size, with random weights: quantised, loaded, and rendered with.
+"""Quantises, loads and runs a model of the 13B model's full size with random weights.
 
     python -m bench.full_model FOLDER
 
-makes the model in FOLDER unless it is there (25 GB, and 17 GB more in int8), then renders two
-steps of a clip through the engine itself. The weights are random, so is what the text encoders
-would say, and so is the picture; time and memory are those of the real model.
+makes the model in FOLDER if it is not there (25 GB, and 17 GB more in int8), then renders two steps
+of a clip with the engine. Weights and prompt embeddings are random, so the picture is noise, but
+time and memory are those of the real model.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from hunyuan_runner.settings import BUNDLED_MODELS, Settings
 
 MODEL = "hunyuanvideo"
 DEMO = BUNDLED_MODELS / "demo"
-STEPS = 2  # before the first the modulation of all is computed, behind it comes a preview
+STEPS = 2  # the first one also computes the modulation of all steps, and a preview follows it
 PROMPT_TOKENS = 40
 WEIGHT_DEVIATION = 0.02
 
@@ -50,23 +50,23 @@ TEMPLATE = """\
 ## The 13B model
 
 `python -m bench.full_model FOLDER --width {width} --height {height} --num-frames {num_frames}`:
-random weights at full size in int8, {threads} threads, through the engine's own process.
+random weights at full size in int8, {threads} threads, in the engine's process.
 
 | | |
 |---|---|
 | quantised and saved in | {quantise_s} |
-| of which the most memory | {quantise_peak_gb} |
+| memory for that, at most | {quantise_peak_gb} |
 | loaded from the saved form in | {load_s:.0f} s |
 | one denoising step | {step_s:.0f} s; quoted {quoted_step_s:.0f} s |
 | a preview | {preview_s:.0f} s |
 | decoded in | {decode_s:.0f} s; quoted {quoted_decode_s:.0f} s |
-| most memory resident | {peak_rss_gb:.1f} GB |
+| resident memory, at most | {peak_rss_gb:.1f} GB |
 """
 
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds and gigabytes; None where the int8 form was there already."""
+    """Seconds and gigabytes; `quantise_*` are None if the int8 weights were there already."""
 
     width: int
     height: int
@@ -84,8 +84,10 @@ class Result:
 
 
 def make(folder: Path) -> None:
-    """A diffusers folder of the real dimensions; the text encoders are the demo model's, as nobody
-    asks them."""
+    """Write a diffusers folder with the real dimensions.
+
+    The text encoders are the demo model's, because they are not used.
+    """
     torch.manual_seed(0)
     vae = AutoencoderKLHunyuanVideo().to(torch.bfloat16)
     vae.save_pretrained(folder / "vae")
@@ -120,7 +122,7 @@ def _random(name: str, shape: torch.Size) -> torch.Tensor:
 
 
 def quantise(models_dir: Path) -> tuple[float, float]:
-    """Seconds, and gigabytes at the peak, of `download_models.py --quantise int8`."""
+    """Seconds and peak gigabytes of `download_models.py --quantise int8`."""
     script = Path(__file__).parent.parent / "download_models.py"
     start = time.perf_counter()
     subprocess.run(
@@ -195,20 +197,20 @@ def measure(models_dir: Path, width: int, height: int, num_frames: int, threads:
 
 
 def describe(result: Result) -> str:
-    def told(value: float | None, unit: str) -> str:
-        return "(it was there already)" if value is None else f"{value:.0f} {unit}"
+    def shown(value: float | None, unit: str) -> str:
+        return "(already done)" if value is None else f"{value:.0f} {unit}"
 
     return TEMPLATE.format(
         **asdict(result)
         | {
-            "quantise_s": told(result.quantise_s, "s"),
-            "quantise_peak_gb": told(result.quantise_peak_gb, "GB"),
+            "quantise_s": shown(result.quantise_s, "s"),
+            "quantise_peak_gb": shown(result.quantise_peak_gb, "GB"),
         }
     )
 
 
 def _quote(params: GenerationParams, settings: Settings) -> Mapping[Stage, float]:
-    """Seconds by stage, by the benchmark of a runner's start."""
+    """Seconds by stage, predicted from the benchmark that a runner makes at its start."""
     assert settings.threads is not None
     rates = measure_rates(
         MODEL,
@@ -221,7 +223,7 @@ def _quote(params: GenerationParams, settings: Settings) -> Mapping[Stage, float
 
 
 def _checkpoint(params: GenerationParams, models_dir: Path) -> bytes:
-    """As left by text encoders that had spoken, before the first step."""
+    """A checkpoint before the first step, with random prompt embeddings."""
     torch.manual_seed(1)
     conditioning = {
         "prompt_embeds": torch.randn(1, PROMPT_TOKENS, 4096),
@@ -242,7 +244,7 @@ def _peak_rss_gb(engine: EngineProcess) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.full_model")
-    parser.add_argument("folder", type=Path, help="where the model is, or shall be")
+    parser.add_argument("folder", type=Path, help="folder of the model")
     parser.add_argument("--width", type=int, default=480)
     parser.add_argument("--height", type=int, default=368)
     parser.add_argument("--num-frames", type=int, default=13)

@@ -1,4 +1,4 @@
-"""Many who watch while a clip is rendered: how long they wait, and what it costs the render."""
+"""Measures how many watchers of a job slow down each other, and the render."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ CLIPS = 5
 TEMPLATE = """\
 ## Under load
 
-`python -m bench load`: {pollers} pollers of a job's status at {rate} Hz each and {streams} open
-event streams while the demo model renders; the clients run on the same cores. {clips} clips each
-way, in turns, medians.
+`python -m bench load`: {pollers} clients poll a job's status at {rate} Hz each and {streams} read
+event streams while the demo model renders; the clients run on the same cores. Medians of {clips}
+clips each way, interleaved.
 
 | | measured | bound |
 |---|---|---|
 | status, 99th percentile | {p99:.0f} ms (median {median:.1f}) | 100 ms |
 | status requests answered | {answered} of {asked} | all |
-| event streams that saw the end of every job | {complete} of {streams} | all |
-| cores busy with answering / with asking | {front:.2f} / {clients:.2f} | |
+| event streams that reported the end of every job | {complete} of {streams} | all |
+| cores used by the front / by the clients | {front:.2f} / {clients:.2f} | |
 | a clip, under load / alone | {loaded:.2f} s / {alone:.2f} s = {ratio:.2f} | 1.05 |
 """
 
 
 @dataclass
 class _Seen:
-    """What is watched, and what the watchers met with."""
+    """The job that is watched, and what the watchers measured."""
 
     job_id: str = ""
     milliseconds: list[float] = field(default_factory=list)
@@ -57,7 +57,7 @@ def run() -> str:
             with _watchers(service, seen):
                 before = sum(front.cpu_times()[:2]), time.process_time(), time.monotonic()
                 loaded.append(_render(service, seen))
-                time.sleep(1)  # for the streams to tell of the end
+                time.sleep(1)  # so that the streams report the end
                 front_seconds += sum(front.cpu_times()[:2]) - before[0]
                 client_seconds += time.process_time() - before[1]
                 watched_seconds += time.monotonic() - before[2]
@@ -93,12 +93,12 @@ def _render(service: Service, seen: _Seen) -> float:
 
 @contextmanager
 def _watchers(service: Service, seen: _Seen) -> Iterator[None]:
-    """In a thread of their own, until the block is left."""
+    """Run the watchers in a thread while the block runs."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     thread = Thread(target=lambda: loop.run_until_complete(_watch(service, seen, stop)))
     thread.start()
-    time.sleep(1)  # until all of them are there
+    time.sleep(1)  # so that all of them have connected
     try:
         yield
     finally:
@@ -118,7 +118,7 @@ async def _watch(service: Service, seen: _Seen, stop: asyncio.Event) -> None:
 
 
 async def _poll(service: Service, seen: _Seen, stop: asyncio.Event, number: int) -> None:
-    """The job's status, at a steady rate whatever the answers take."""
+    """Ask for the job's status at a steady rate, however long the answers take."""
     await asyncio.sleep(number / POLLERS / POLLS_PER_SECOND)
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     due = time.perf_counter()

@@ -1,12 +1,12 @@
-"""What faster ways of computing a clip cost in quality: the demo model's clips against exact ones.
+"""Measures the quality of faster ways to compute a clip, on the demo model.
 
     python -m bench quality
     python -m bench.quality --steps 24 fp32 fp32+fast
 
-Every variant renders the same prompts, of held-out shapes and of drawn scenes, with the same seeds;
-its frames are compared with those of the exact variant, and scored by what they show as
-demo_model/evaluate.py does. A line on stderr tells of each clip, and of each shape in which
-something else is read than in the exact one.
+Every variant renders the same prompts (held-out shapes and drawn scenes) with the same seeds. Its
+frames are compared with those of the exact variant, and scored by what they show, as in
+demo_model/evaluate.py. A line on stderr reports each clip, and each shape that is recognised
+differently than in the exact clip.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from hunyuan_runner.schedule import StepCache
 
 Frames = npt.NDArray[np.uint8]  # THWC
 
-SHAPES = 100  # each of them is a point of the scores
+SHAPES = 100  # so that each counts for one percent of the scores
 STEPS = 12
-MAX_PSNR = 99.0  # dB, what identical frames count as
+MAX_PSNR = 99.0  # dB, for identical frames
 MODEL = MODELS["demo"]
 
 
@@ -61,7 +61,7 @@ class Variant:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Raises ValueError where there is no such variant."""
+        """Raises ValueError if there is no such variant."""
         precision, _, step_cache = name.partition("+")
         (known,) = [mode for mode in get_args(StepCache) if mode == (step_cache or "off")]
         return cls(Precision(precision), known)
@@ -83,14 +83,14 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt, and what its clip should show."""
+    """A prompt, its seed, and what its clip should show."""
 
     text: str
     scene: Scene
     seed: int
 
     def params(self, step_cache: StepCache, num_inference_steps: int) -> GenerationParams:
-        """The clip, of the demo model's own size."""
+        """The params of the clip, at the demo model's default size."""
         request = GenerationRequest(
             prompt=self.text,
             seed=self.seed,
@@ -101,7 +101,7 @@ class Prompt:
 
 
 def prompts(shapes: int) -> list[Prompt]:
-    """Those of `python -m demo_model.evaluate`, with its seeds: held-out shapes, then scenes."""
+    """The prompts and seeds of demo_model/evaluate.py: held-out shapes, then scenes."""
     return [
         Prompt(text, scene, seed)
         for pairs in (shape_prompts(shapes, seed=0), scene_prompts())
@@ -110,7 +110,7 @@ def prompts(shapes: int) -> list[Prompt]:
 
 
 def render(variant: Variant, asked: Sequence[Prompt], steps: int) -> list[Frames]:
-    """The clips of a variant, one after the other."""
+    """The clips of a variant, in the order of the prompts."""
     clips = []
     with tempfile.TemporaryDirectory() as folder:
         kernels, kept = Path(folder) / "kernels", Path(folder) / "prompts"
@@ -129,7 +129,7 @@ def render(variant: Variant, asked: Sequence[Prompt], steps: int) -> list[Frames
 
 
 def unit(clip: Frames) -> Array:
-    """In 0..1, as demo_model/evaluate.py looks at clips."""
+    """The clip in 0..1, as demo_model/evaluate.py expects it."""
     return np.divide(clip, 255, dtype=np.float32)
 
 
@@ -146,7 +146,7 @@ def row(
     exact: Sequence[Frames],
     steps: int,
 ) -> str:
-    """A line of the table."""
+    """A row of the table."""
     computed = len(asked[0].params(variant.step_cache, steps).computed_steps)
     ratios = [psnr(clip, other) for clip, other in zip(clips, exact, strict=True)]
     seen = [(clip, prompt.scene) for clip, prompt in zip(clips, asked, strict=True)]
@@ -169,7 +169,7 @@ def row(
 def read_otherwise(
     asked: Sequence[Prompt], clips: Sequence[Frames], exact: Sequence[Frames]
 ) -> list[str]:
-    """The shapes in which something else is read than in the exact clip, a line for each."""
+    """One line for each shape that is recognised differently than in the exact clip."""
     lines = []
     for prompt, clip, other in zip(asked, clips, exact, strict=True):
         if prompt.scene.kind != "shape":
@@ -194,7 +194,7 @@ HEADINGS = (
     "steps computed",
     "PSNR, mean (dB)",
     "least",
-    "read otherwise",
+    "differing shapes",
     *SHAPE_FACTORS,
     "scenes",
 )
@@ -203,16 +203,16 @@ TEMPLATE = """\
 ## Quality
 
 `{command}`: {shapes} held-out shapes and {scenes} drawn scenes of the demo model,
-192x128, 33 frames, {steps} steps, the same seeds for each variant; frames against those of
-`{exact}`, in how many shapes something else is read than in those, and the share of the clips
-that show what was asked for.
+192x128, 33 frames, {steps} steps, the same seeds for each variant. The table shows how close the
+frames are to those of `{exact}`, how many shapes are recognised differently, and which share of the
+clips shows what the prompt asks for.
 
 {table}
 """
 
 
 def measure(variants: Sequence[Variant], steps: int, shapes: int, command: str) -> str:
-    """The table of these variants; the exact one is rendered in any case."""
+    """The table of these variants; the exact one is always rendered, to compare with."""
     asked = prompts(shapes)
     exact = render(EXACT, asked, steps)
     rows = [table_row(HEADINGS), table_row("---" for _ in HEADINGS)]
@@ -235,7 +235,7 @@ def run() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What faster variants cost in quality.")
+    parser = argparse.ArgumentParser(description="Measure the quality of faster variants.")
     parser.add_argument("variants", nargs="*", type=Variant.parse, default=VARIANTS)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--shapes", type=int, default=SHAPES, help="held-out prompts of shapes")

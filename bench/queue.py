@@ -1,4 +1,4 @@
-"""A long queue: what is asked of it, and how long that takes on SQLite and on Postgres."""
+"""Times what clients and workers ask of a long queue, on SQLite and on Postgres."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ EVENTS_PER_PAGE = 500
 EXPIRED = 100
 CLIP = {"prompt": "A cat walks on grass"}
 BOUNDS = {
-    "a page of 100 that wait": "50",
-    "one from the middle": "50",
+    "a page of 100 waiting jobs": "50",
+    "a page from the middle": "50",
     "submit": "10",
-    "submit that overtakes all": "10",
+    "submit at the highest priority": "10",
 }
 
 TEMPLATE = """\
 ## A long queue
 
-`python -m bench queue`: medians (and the 95th percentile) of {times} calls each, in ms, while so
-many jobs of {owners} users and {priorities} priorities wait; all but the last four rows over HTTP.
+`python -m bench queue`: medians (and 95th percentiles) of {times} calls each, in ms, while that
+many jobs of {owners} users and {priorities} priorities wait. All but the last four rows are HTTP
+requests.
 
 | | {columns} | bound |
 |---|{rules}---|
@@ -117,11 +118,11 @@ def _over_http(settings: Settings, key: str, ids: list[str]) -> dict[str, str]:
             return client.post("/api/generate", json=CLIP | fields)
 
         return {
-            "a page of 100 that wait": _times(get("/api/jobs?limit=100&status=pending")),
-            "one from the middle": _times(get(f"/api/jobs?limit=100&after={next(middle)}")),
+            "a page of 100 waiting jobs": _times(get("/api/jobs?limit=100&status=pending")),
+            "a page from the middle": _times(get(f"/api/jobs?limit=100&after={next(middle)}")),
             "submit": _times(submit),
-            "submit that overtakes all": _times(lambda: submit(priority=10)),
-            "status of the last": _times(get(f"/api/status/{own[-1]}")),
+            "submit at the highest priority": _times(lambda: submit(priority=10)),
+            "status of the last job": _times(get(f"/api/status/{own[-1]}")),
             "estimate": _times(lambda: client.post("/api/estimate", json=CLIP)),
             "cancel": _times(lambda: client.post(f"/api/jobs/{next(middle)}/cancel")),
             "pause": _times(lambda: client.post(f"/api/jobs/{next(middle)}/pause")),
@@ -132,7 +133,7 @@ def _over_http(settings: Settings, key: str, ids: list[str]) -> dict[str, str]:
 
 
 def _by_workers(jobs: Jobs) -> dict[str, str]:
-    """What is done beside requests."""
+    """What workers ask of the queue."""
 
     def claim() -> None:
         found = Claim.next(jobs.database, secrets.token_hex(4))
@@ -142,13 +143,13 @@ def _by_workers(jobs: Jobs) -> dict[str, str]:
     return {
         "claim and hand back": _times(claim),
         f"{EVENTS_PER_PAGE} events of the journal": _times(lambda: jobs.events_after(0)),
-        "look for what has expired": _times(jobs.delete_expired),
-        "look for files without a job": _times(jobs.delete_orphaned_files),
+        "delete expired jobs": _times(jobs.delete_expired),
+        "delete files without a job": _times(jobs.delete_orphaned_files),
     }
 
 
 def _fill(jobs: Jobs, waiting: int) -> list[str]:
-    """So many jobs that wait, and a tenth as many that have ended; the ids of the former."""
+    """Add this many waiting jobs, and a tenth as many ended ones; returns the waiting ids."""
     params = GenerationRequest(**CLIP).resolve("demo", MODELS["demo"].presets)
     now = database.now_ms()
     common = {
@@ -178,15 +179,15 @@ def _fill(jobs: Jobs, waiting: int) -> list[str]:
             )
             if not ended:
                 ids.append(rows[-1]["id"])
-        told = [
+        notes = [
             {"job_id": row["id"], "run": 1, "change": "state", "step": 0, "at": now}
             | {"state": row["state"], "stage": Stage.QUEUED}
             for row in rows
         ]
         with jobs.database.begin() as connection:
             connection.execute(sa.insert(database.jobs), rows)
-            connection.execute(sa.insert(database.events), told)
-    if jobs.database.dialect.name == "postgresql":  # which would by itself, within a minute
+            connection.execute(sa.insert(database.events), notes)
+    if jobs.database.dialect.name == "postgresql":  # which Postgres does by itself, within a minute
         with jobs.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(sa.text("VACUUM ANALYZE"))
     return ids

@@ -1,4 +1,4 @@
-"""Expected against real seconds of clips of many sizes, through the running service."""
+"""Compares the estimated and the real seconds of clips of many sizes in a running service."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ CLIPS = (
 TEMPLATE = """\
 ## Quotes
 
-`python -m bench quotes`: what `POST /api/estimate` said of {total} clips of the demo model, and
-what they then took from the worker's start to its end. The machine was measured before, in
-{calibration:.1f} s, and has rendered one small clip, which loaded the model.
+`python -m bench quotes`: the estimates of `POST /api/estimate` for {total} clips of the demo model,
+and the time that the worker then needed. Before, the machine was measured in {calibration:.1f} s,
+and rendered one small clip, which loaded the model.
 
-| clip | expected | it took | off by |
+| clip | expected | needed | difference |
 |---|---|---|---|
 {rows}
 
@@ -78,7 +78,7 @@ def _fields(width: int, height: int, num_frames: int, num_inference_steps: int) 
 
 
 def _wait_until_measured(service: Service) -> None:
-    """A quote from measured rates is surer of itself than a guess."""
+    """Wait until the machine is measured: the range of its estimates is narrower then."""
     deadline = time.monotonic() + CALIBRATION_SECONDS
     while time.monotonic() < deadline:
         seconds = service.client.post("/api/estimate", json={}).json()["seconds"]
@@ -89,7 +89,7 @@ def _wait_until_measured(service: Service) -> None:
 
 
 def _render(service: Service, fields: dict[str, Any]) -> float:
-    """Seconds that the worker took."""
+    """Seconds that the worker needed."""
     job: dict[str, Any] = service.client.post("/api/generate", json=fields).json()
     while job["status"] in ("pending", "in_progress"):
         time.sleep(0.1)

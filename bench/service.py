@@ -1,4 +1,4 @@
-"""A real service to measure, on a port and in a folder of its own."""
+"""Starts a real service to measure, with its own port and data folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOP_SECONDS = 60
 
 @dataclass(frozen=True)
 class Service:
-    """A running `bentoml serve`, and a client that keeps its connection."""
+    """A running `bentoml serve`, and a client with a connection that is kept open."""
 
     client: httpx.Client
     port: int
@@ -32,9 +32,9 @@ class Service:
 
 
 def front_process(port: int) -> psutil.Process:
-    """The process that answers HTTP: the one BentoML handed the listening socket to.
+    """The process that answers HTTP on this port.
 
-    Its parent, the supervisor, holds the socket too, so the youngest holder is the one.
+    Its parent, BentoML's supervisor, holds the listening socket too. The younger one is the front.
     """
     holders = {
         connection.pid
@@ -46,7 +46,7 @@ def front_process(port: int) -> psutil.Process:
 
 @contextlib.contextmanager
 def running_service(**environment: str) -> Iterator[Service]:
-    """`bentoml serve` with a fresh data folder and these environment variables besides."""
+    """Run `bentoml serve` with an empty data folder and these environment variables."""
     with socket.socket() as probe, tempfile.TemporaryDirectory() as data_dir:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

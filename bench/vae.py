@@ -1,4 +1,4 @@
-"""The VAE's decoder at its real dimensions against plain diffusers, with random weights.
+"""Compares our VAE decoder with plain diffusers, at its real dimensions, with random weights.
 
 `python -m bench.vae --width 640 --height 480 --num-frames 9 --json` measures one size.
 """
@@ -22,35 +22,35 @@ from hunyuan_runner.engine.vae import Tiling
 from hunyuan_runner.machine.host import usable_cores
 from hunyuan_runner.settings import BUNDLED_MODELS
 
-LARGE_CLIP = (640, 480, 61)  # is decoded in several tiles
+LARGE_CLIP = (640, 480, 61)  # width, height, num_frames; decoded in several tiles
 
 TEMPLATE = """\
 ## Decoding
 
 `python -m bench.vae --width {width} --height {height} --num-frames {num_frames}`: latents to
-pixels, the decoder of the 13B model with random weights, {threads} threads.
+pixels with the decoder of the 13B model, random weights, {threads} threads.
 
 | | |
 |---|---|
 | plain diffusers, fp32, `enable_tiling()` | {plain_fp32_tiled_s:.1f} s |
-| here, {dtype} | {ours_s:.1f} s |
-| most memory of the process, here | {peak_rss_gb:.2f} GB |
-| a clip of the demo model, in tiles, against whole in fp32 | {psnr_db:.1f} dB |
+| ours, {dtype} | {ours_s:.1f} s |
+| memory of our process, at most | {peak_rss_gb:.2f} GB |
+| PSNR of a demo clip decoded in tiles, compared with the whole in fp32 | {psnr_db:.1f} dB |
 """
 
 
 @dataclass(frozen=True)
 class Result:
-    """Both decoders on the same latents and weights."""
+    """The results of both decoders with the same latents and weights."""
 
     plain_fp32_tiled_s: float
     ours_s: float
-    peak_rss_gb: float  # of ours, in a process of its own
-    psnr_db: float  # of a clip of the demo model, tiled as LARGE_CLIP, against the whole in fp32
+    peak_rss_gb: float  # of our decoder, in a process of its own
+    psnr_db: float  # of a demo clip tiled as LARGE_CLIP is, compared with the whole clip in fp32
 
 
 def measure(width: int, height: int, num_frames: int) -> Result:
-    # A fresh process: a forked one would begin with the memory of this one.
+    # A forked process would begin with the memory of this one.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         ours_s, peak_rss_gb = pool.submit(_ours, width, height, num_frames).result()
     return Result(
@@ -63,7 +63,7 @@ def measure(width: int, height: int, num_frames: int) -> Result:
 
 @torch.no_grad()
 def _ours(width: int, height: int, num_frames: int) -> tuple[float, float]:
-    """Seconds, and GB at the peak."""
+    """Seconds and peak GB."""
     torch.set_num_threads(usable_cores())
     decoder = _real_decoder()
     latents = _latents(width, height, num_frames)
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--num-frames", type=int, default=9)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     result = asdict(measure(arguments.width, arguments.height, arguments.num_frames))
     if arguments.json:
