@@ -35,7 +35,8 @@ os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 os.environ["BENTOML_RESULT_STORE"] = ":memory:"
 
 from hunyuan_runner import __version__
-from hunyuan_runner.jobs.opening import StoreUnusable, require_usable, when_it_opens
+from hunyuan_runner.jobs.opening import require_usable, when_it_opens
+from hunyuan_runner.jobs.schema_version import StoreUnusable
 from hunyuan_runner.logs import configure_logging
 from hunyuan_runner.machine.listening import CannotListen, require_free
 from hunyuan_runner.machine.parent import die_with

@@ -16,7 +16,8 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr, ValidationError
 
-from hunyuan_runner.jobs.opening import StoreUnusable, require_usable, when_it_opens
+from hunyuan_runner.jobs.opening import require_usable, when_it_opens
+from hunyuan_runner.jobs.schema_version import StoreUnusable
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.settings import Settings
 from tests.conftest import finish, serve, submit

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from hunyuan_runner.jobs import queue_sums
 from hunyuan_runner.quoting.estimate import WORK_FIELDS
 from hunyuan_runner.settings import Settings
 
@@ -25,14 +24,13 @@ MAX_OVERFLOW = (
 CONNECT_SECONDS = 5  # for Postgres to answer a new connection
 SILENCE_SECONDS = 60  # that Postgres bears in a transaction, unless it is a writer's
 WRITERS_SILENCE = "hunyuan.writers_silence"  # a variable of each connection: milliseconds
-SCHEMA_LOCK = 0x68756E79  # any constant of our own: serialises schema creation on Postgres
 
-_metadata = sa.MetaData()
+metadata = sa.MetaData()
 
 # Times are milliseconds since the epoch.
 jobs = sa.Table(
     "hunyuan_jobs",
-    _metadata,
+    metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("owner", sa.Text, nullable=False, server_default=""),  # the name of the API key
     sa.Column("state", sa.Text, nullable=False),
@@ -85,13 +83,12 @@ jobs = sa.Table(
     sa.Index("hunyuan_jobs_of_owner_state", "owner", "state", "id"),
     sa.Index("hunyuan_jobs_expiry", "expires_at"),
 )
-FORMER_INDEXES = ("hunyuan_jobs_turn", "hunyuan_jobs_owner")
 
 # An owner's waiting jobs of one priority come so many turns later than is written in each; none
 # is there for those that were never overtaken. See turns.py.
 lanes = sa.Table(
     "hunyuan_lanes",
-    _metadata,
+    metadata,
     sa.Column("owner", sa.Text, primary_key=True),
     sa.Column("priority", sa.Integer, primary_key=True),
     sa.Column("delay", sa.Integer, nullable=False),
@@ -100,7 +97,7 @@ lanes = sa.Table(
 # How many jobs wait, and their work: written by the database alone, see queue_sums.py.
 queue = sa.Table(
     "hunyuan_queue",
-    _metadata,
+    metadata,
     sa.Column("owner", sa.Text, primary_key=True),
     sa.Column("priority", sa.Integer, primary_key=True),
     sa.Column("stretch", sa.Integer, primary_key=True),  # of queue_sums.TURNS turns of the lane
@@ -112,7 +109,7 @@ queue = sa.Table(
 # What happened to the jobs; see journal.py.
 events = sa.Table(
     "hunyuan_events",
-    _metadata,
+    metadata,
     sa.Column(
         "number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True
     ),  # rises, over all jobs
@@ -134,7 +131,7 @@ events = sa.Table(
 # What the jobs' webhooks are told, and what came of it; see deliveries.py.
 deliveries = sa.Table(
     "hunyuan_deliveries",
-    _metadata,
+    metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column(
         "job_id", sa.Text, sa.ForeignKey("hunyuan_jobs.id", ondelete="CASCADE"), nullable=False
@@ -162,7 +159,7 @@ deliveries = sa.Table(
 # What was drawn at random once, for all processes.
 shared_secrets = sa.Table(
     "hunyuan_secrets",
-    _metadata,
+    metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
@@ -170,7 +167,7 @@ shared_secrets = sa.Table(
 # What a client calls a submission, so that it may repeat it without queueing a second job.
 submissions = sa.Table(
     "hunyuan_submissions",
-    _metadata,
+    metadata,
     sa.Column("key", sa.Text, primary_key=True),  # owner:key
     sa.Column("fingerprint", sa.Text, nullable=False),  # of what was asked for
     sa.Column(
@@ -181,7 +178,7 @@ submissions = sa.Table(
 
 workers = sa.Table(
     "hunyuan_workers",
-    _metadata,
+    metadata,
     sa.Column("executor_id", sa.Text, primary_key=True),
     sa.Column("beat_at", sa.BigInteger, nullable=False),
     sa.Column("profile", sa.JSON(none_as_null=True)),  # profile.Profile of its machine
@@ -191,16 +188,23 @@ workers = sa.Table(
 # has said something else. See retention.py.
 passage = sa.Table(
     "hunyuan_passage",
-    _metadata,
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("doubted", sa.BigInteger, nullable=False),
 )
 
+# One row: which version of these tables this is; see schema.py.
+schema = sa.Table(
+    "hunyuan_schema",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+)
+
 # By how much predicted times were off; see estimate.Correction.
 corrections = sa.Table(
     "hunyuan_corrections",
-    _metadata,
+    metadata,
     sa.Column("basis", sa.Text, primary_key=True),  # of the prediction: profile.Ability
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("precision", sa.Text, primary_key=True),
@@ -210,11 +214,10 @@ corrections = sa.Table(
 )
 
 
-def open_database(settings: Settings) -> sa.Engine:
-    """The job database, its tables created where missing.
+def database_of(settings: Settings) -> sa.Engine:
+    """The job database, to which this does not connect yet.
 
-    Raises sqlalchemy's DBAPIError if the database does not answer or is none, or OSError if there
-    is no folder for it.
+    Raises OSError if there is no folder for it.
     """
     url = _database_url(settings)
     if url.get_backend_name() == "sqlite":
@@ -235,7 +238,6 @@ def open_database(settings: Settings) -> sa.Engine:
     else:
         sa.event.listen(database, "connect", _limit_waits(settings.lease_seconds))
         sa.event.listen(database, "handle_error", _lost_connection_as_operational_error)
-    _create_tables(database)
     return database
 
 
@@ -321,49 +323,3 @@ def _lost_connection_as_operational_error(context: sa.ExceptionContext) -> None:
         raise sa.exc.OperationalError(
             context.statement, context.parameters, context.original_exception
         )
-
-
-def _create_tables(database: sa.Engine) -> None:
-    with database.connect() as connection:
-        if _is_up_to_date(connection):  # as nearly always: then nothing needs a lock, or room
-            return
-    with database.begin() as connection:
-        # Front and runner start together; CREATE TABLE IF NOT EXISTS alone is not safe then.
-        if database.dialect.name == "sqlite":
-            connection.execute(sa.text("BEGIN IMMEDIATE"))
-        else:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
-        is_summed_up = sa.inspect(connection).has_table(queue.name)
-        _metadata.create_all(connection)
-        _add_what_is_missing(connection)
-        if not is_summed_up:
-            queue_sums.install(connection)
-
-
-def _is_up_to_date(connection: sa.Connection) -> bool:
-    inspector = sa.inspect(connection)
-    present = set(inspector.get_table_names())
-    return all(
-        table.name in present
-        and {column.name for column in table.columns}
-        <= {column["name"] for column in inspector.get_columns(table.name)}
-        and {index.name for index in table.indexes}
-        <= {index["name"] for index in inspector.get_indexes(table.name)}
-        for table in _metadata.sorted_tables
-    )
-
-
-def _add_what_is_missing(connection: sa.Connection) -> None:
-    """Bring a database of an earlier version up to date: what came later has a default."""
-    inspector = sa.inspect(connection)
-    quote = connection.dialect.identifier_preparer.format_table
-    for table in _metadata.sorted_tables:
-        present = {column["name"] for column in inspector.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in present:
-                definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
-                connection.execute(sa.text(f"ALTER TABLE {quote(table)} ADD COLUMN {definition}"))
-        for index in table.indexes:
-            index.create(connection, checkfirst=True)
-    for name in FORMER_INDEXES:
-        connection.execute(sa.text(f"DROP INDEX IF EXISTS {name}"))

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
+from hunyuan_runner.jobs.schema_version import StoreUnusable, refuse_newer
 from hunyuan_runner.settings import Settings
 
 PAUSE_SECONDS = 1.0  # between two tries
@@ -17,10 +18,6 @@ PAUSE_SECONDS = 1.0  # between two tries
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class StoreUnusable(Exception):
-    """The job store can be used neither now nor later."""
 
 
 async def when_it_opens(open_store: Callable[[], T]) -> T:
@@ -46,11 +43,17 @@ def reason_of(error: Exception) -> str:
 
 
 def require_usable(settings: Settings) -> None:
-    """Raises StoreUnusable if the store could not be opened however long one waited."""
-    path = settings.sqlite_path
-    if settings.database_url is not None or not path.exists():
+    """Raises StoreUnusable if the store cannot be opened, however long one waits.
+
+    A store that does not answer now may do so later: that is no reason.
+    """
+    if settings.database_url is not None:
+        _require_known_version(settings)
         return
-    problem = _problem_of(path) if path.is_file() else "it is no file"
+    path = settings.sqlite_path
+    if not path.exists():
+        return
+    problem = _problem_of(path) if path.is_file() else "it is not a file"
     if problem is not None:
         raise StoreUnusable(
             f"the job database {path} cannot be used: {problem}. Put a backup in its place; or "
@@ -58,12 +61,36 @@ def require_usable(settings: Settings) -> None:
         )
 
 
+def _require_known_version(settings: Settings) -> None:
+    from sqlalchemy.exc import DBAPIError  # only here: SQLite needs neither
+
+    from hunyuan_runner.jobs.database import database_of
+    from hunyuan_runner.jobs.schema import known_version
+
+    database = database_of(settings)
+    try:
+        with database.connect() as connection:
+            known_version(connection)
+    except DBAPIError as error:
+        log.warning("the job database cannot be looked at yet: %s", reason_of(error))
+    finally:
+        database.dispose()
+
+
 def _problem_of(path: Path) -> str | None:
-    """What is wrong with this SQLite file for good, if anything is."""
+    """What is wrong with this SQLite file for good, if anything is.
+
+    Raises StoreUnusable if it is sound, but of a newer version.
+    """
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            return None if found == "ok" else str(found)
+            if found != "ok":
+                return str(found)
+            named = "SELECT 1 FROM sqlite_master WHERE name = 'hunyuan_schema'"
+            if connection.execute(named).fetchone():
+                refuse_newer(connection.execute("SELECT version FROM hunyuan_schema").fetchone()[0])
+            return None
     except sqlite3.OperationalError:  # it is locked, or its disk is full: that passes
         return None
     except sqlite3.DatabaseError as error:

@@ -18,6 +18,17 @@ _KEY = ("owner", "priority", "stretch", "model")
 _SUMS = ("jobs", *WORK_FIELDS)
 
 
+def remove(connection: sa.Connection) -> None:
+    """Keep the sums no longer, and forget them. Does nothing where they were never kept."""
+    if connection.dialect.name == "sqlite":
+        for name in ("entered", "moved", "left"):
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS hunyuan_queue_{name}")
+    else:
+        connection.exec_driver_sql("DROP TRIGGER IF EXISTS hunyuan_queue_moved ON hunyuan_jobs")
+    if sa.inspect(connection).has_table("hunyuan_queue"):
+        connection.exec_driver_sql("DELETE FROM hunyuan_queue")
+
+
 def install(connection: sa.Connection) -> None:
     """Sum up what waits in `hunyuan_jobs` and keep the sums from now on."""
     if connection.dialect.name == "sqlite":

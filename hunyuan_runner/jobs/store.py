@@ -23,7 +23,6 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs.database import (
     jobs,
     now_ms,
-    open_database,
     queue,
     reading,
     submissions,
@@ -42,6 +41,7 @@ from hunyuan_runner.jobs.journal import (
 )
 from hunyuan_runner.jobs.places import Place
 from hunyuan_runner.jobs.retention import Passage, expiry
+from hunyuan_runner.jobs.schema import open_database
 from hunyuan_runner.jobs.standing import Standing
 from hunyuan_runner.jobs.turns import RUNNING, WAITING, next_turn, queue_up
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Stage

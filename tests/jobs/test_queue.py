@@ -21,6 +21,7 @@ from hunyuan_runner.jobs.turns import WAITING, delay_of
 from hunyuan_runner.quoting.estimate import WORK_FIELDS, Work
 from hunyuan_runner.settings import Settings
 from tests.jobs.conftest import clip
+from tests.jobs.earlier import VERSIONS, restore
 
 jobs_table, queue, lanes = database.jobs, database.queue, database.lanes
 
@@ -201,30 +202,20 @@ def test_other_users_events_are_passed_over_a_part_at_a_time(
     assert [page.number for page in pages] == [3, 6, 9, 12]
 
 
-def test_a_queue_of_an_earlier_version_is_summed_up(settings: Settings) -> None:
-    earlier = Jobs(settings)
-    ids = [earlier.submit(clip(), priority=p).id for p in (0, 5, 0, -5, 0)]
-    earlier.cancel(ids[2])
-    order = counted_out(earlier)
-    with earlier.database.begin() as connection:
-        turn = jobs_table.c.turn + delay_of(jobs_table)  # they were the whole truth
-        connection.execute(sa.update(jobs_table).values(turn=turn))
-        if connection.dialect.name == "sqlite":
-            for name in ("entered", "moved", "left"):
-                connection.execute(sa.text(f"DROP TRIGGER hunyuan_queue_{name}"))
-        else:
-            connection.execute(sa.text("DROP TRIGGER hunyuan_queue_moved ON hunyuan_jobs"))
-        for table in (queue, lanes):
-            table.drop(connection)
-        connection.execute(
-            sa.text("CREATE INDEX hunyuan_jobs_turn ON hunyuan_jobs (state, turn, id)")
-        )
-    earlier.close()
-    now = Jobs(settings)
-    assert counted_out(now) == order
-    assert_places_are_exact(now)
-    assert now.submit(clip(), priority=10).queue_position == 1
-    assert_places_are_exact(now)
-    indexes = {index["name"] for index in sa.inspect(now.database).get_indexes("hunyuan_jobs")}
-    assert "hunyuan_jobs_turn" not in indexes
-    now.close()
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_queue_of_an_earlier_version_is_summed_up(version: str, settings: Settings) -> None:
+    restore(settings, version)
+    jobs = Jobs(settings)
+    assert_the_sums_are_right(jobs)
+    queued = [jobs.get(job_id) for job_id in counted_out(jobs)]
+    assert [job.params.prompt for job in queued] == [
+        "queued again by a retry",
+        "queued",
+        "queued before the others",
+        "queued after the others",
+        "queued",
+    ]
+    assert [job.queue_position for job in queued] == [*range(1, len(queued) + 1)]
+    jobs.seen_by(Caller("ana")).submit(clip(), priority=20)
+    assert_the_sums_are_right(jobs)
+    jobs.close()

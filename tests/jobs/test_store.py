@@ -82,19 +82,6 @@ def test_what_another_process_does_to_a_job_is_seen_at_once(settings: Settings) 
         store.close()
 
 
-def test_a_database_of_an_earlier_version_is_brought_up_to_date(settings: Settings) -> None:
-    earlier = Jobs(settings)
-    job = earlier.submit(clip())
-    with earlier.database.begin() as connection:
-        for column in ("remixed_from", "warnings"):
-            connection.execute(sa.text(f"ALTER TABLE hunyuan_jobs DROP COLUMN {column}"))
-    earlier.close()
-    now = Jobs(settings)
-    assert now.get(job.id) == job
-    assert now.submit(clip(), remixed_from=job.id).remixed_from == job.id
-    now.close()
-
-
 def test_what_was_warned_of_stays_with_the_job(jobs: Jobs, settings: Settings) -> None:
     Lease(jobs.database, settings.lease_seconds).renew(Profile.of_this_machine(settings))
     warnings = (ClipWarning(code="unknown_words", message="«dog» is unknown"),)

@@ -1,0 +1,24 @@
+"""The version of the job database's tables; schema.py has the steps that lead to it.
+
+It is apart from them so that the process that starts the others can compare it without SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from hunyuan_runner import __version__
+
+SCHEMA_VERSION = 2
+
+
+class StoreUnusable(Exception):
+    """The job store can be used neither now nor later."""
+
+
+def refuse_newer(version: int) -> None:
+    """Raises StoreUnusable if a job database of this version was written by a newer release."""
+    if version > SCHEMA_VERSION:
+        raise StoreUnusable(
+            f"the job database has schema version {version}, and hunyuan-runner {__version__} "
+            f"knows versions up to {SCHEMA_VERSION}: a newer hunyuan-runner has written to it. "
+            "Start that one or a later one; or restore a backup from before it was started."
+        )

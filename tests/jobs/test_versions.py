@@ -1,0 +1,178 @@
+"""Job databases that an earlier version wrote, or a later one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from hunyuan_runner.jobs import queue_sums, schema
+from hunyuan_runner.jobs.database import database_of, metadata
+from hunyuan_runner.jobs.database import schema as schema_table
+from hunyuan_runner.jobs.deliveries import DeliveryState, Outbox
+from hunyuan_runner.jobs.job import Job, JobState
+from hunyuan_runner.jobs.opening import require_usable
+from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION, StoreUnusable
+from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.settings import Settings
+from tests.jobs.conftest import environment
+from tests.jobs.earlier import VERSIONS, restore
+
+
+def by_prompt(jobs: Jobs) -> dict[str, Job]:
+    """Every job; there are two whose prompt is "queued"."""
+    return {job.params.prompt: job for job in jobs.list(limit=100, newest_first=False).jobs}
+
+
+def structure(database: sa.Engine) -> dict[str, Any]:
+    """All tables, columns, keys, indexes and triggers, whatever their order."""
+    inspector = sa.inspect(database)
+    found: dict[str, Any] = {}
+    for table in inspector.get_table_names():
+        columns = {
+            column["name"]: (str(column["type"]), column["nullable"], column["default"])
+            for column in inspector.get_columns(table)
+        }
+        indexes = {index["name"]: index["column_names"] for index in inspector.get_indexes(table)}
+        keys = [key["constrained_columns"] for key in inspector.get_foreign_keys(table)]
+        primary = inspector.get_pk_constraint(table)["constrained_columns"]
+        found[table] = columns, indexes, keys, primary
+    triggers = (
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        if database.dialect.name == "sqlite"
+        else "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"
+    )
+    with database.connect() as connection:
+        found["triggers"] = sorted(tuple(row) for row in connection.exec_driver_sql(triggers))
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_earlier_database_gets_the_tables_of_a_new_one(version: str, settings: Settings) -> None:
+    restore(settings, version)
+    Jobs(settings).close()
+    database = database_of(settings)
+    brought_up = structure(database)
+    with database.begin() as connection:
+        queue_sums.remove(connection)
+        metadata.drop_all(connection)
+    Jobs(settings).close()
+    assert brought_up == structure(database)
+    database.dispose()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_jobs_of_an_earlier_version_are_as_they_were(version: str, settings: Settings) -> None:
+    restore(settings, version)
+    jobs = Jobs(settings)
+    states = {prompt: job.state for prompt, job in by_prompt(jobs).items()}
+    assert states == {
+        "completed": JobState.COMPLETED,
+        "failed": JobState.FAILED,
+        "queued again by a retry": JobState.PENDING,
+        "paused with its draft": JobState.PENDING,
+        "canceled while it was rendered": JobState.CANCELED,
+        "pausing at step 1": JobState.IN_PROGRESS,
+        "running at step 3": JobState.IN_PROGRESS,
+        "paused in the queue": JobState.PENDING,
+        "canceled in the queue": JobState.CANCELED,
+        "canceled while it was paused": JobState.CANCELED,
+        "queued": JobState.PENDING,
+        "queued before the others": JobState.PENDING,
+        "queued after the others": JobState.PENDING,
+    }
+    jobs.close()
+
+
+def test_the_webhooks_that_an_earlier_version_owed_are_sent_in_order(settings: Settings) -> None:
+    restore(settings, "4b9c687")
+    jobs = Jobs(settings)
+    retried = by_prompt(jobs)["queued again by a retry"].id
+    outbox = Outbox(jobs.database)
+    assert [each.event for each in outbox.of_job(retried)] == ["started", "failed"]
+    attempts = outbox.claim(100)
+    sent = [each.delivery.event for each in attempts if each.job["id"] == retried]
+    assert sent == ["started"]
+    assert {each.delivery.owner for each in attempts} == {"", "ana"}
+    assert {each.delivery.receiver for each in attempts} == {"127.0.0.1:9"}
+    completed = outbox.of_job(by_prompt(jobs)["completed"].id)
+    assert [each.state for each in completed] == [DeliveryState.DELIVERED, DeliveryState.PENDING]
+    jobs.close()
+
+
+def test_a_new_database_has_the_version_that_the_steps_lead_to(settings: Settings) -> None:
+    jobs = Jobs(settings)
+    with jobs.database.connect() as connection:
+        assert schema.known_version(connection) == SCHEMA_VERSION
+    assert [*schema.STEPS] == [*range(schema.UNNUMBERED + 1, SCHEMA_VERSION + 1)]
+    jobs.close()
+
+
+def test_a_newer_database_is_refused_and_not_written_to(settings: Settings) -> None:
+    jobs = Jobs(settings)
+    with jobs.database.begin() as connection:
+        connection.execute(sa.update(schema_table).values(version=SCHEMA_VERSION + 1))
+        connection.execute(sa.text("DROP TABLE hunyuan_passage"))  # it may have other tables
+    jobs.close()
+    before = contents(settings)
+    for refused in (Jobs, require_usable):
+        with pytest.raises(StoreUnusable, match=f"schema version {SCHEMA_VERSION + 1}.*newer"):
+            refused(settings)
+    assert contents(settings) == before
+
+
+def contents(settings: Settings) -> object:
+    if settings.database_url is None:
+        return settings.sqlite_path.read_bytes()
+    database = database_of(settings)
+    found = structure(database)
+    database.dispose()
+    return found
+
+
+OPEN = "from hunyuan_runner.jobs.store import Jobs; from hunyuan_runner.settings import Settings; "
+
+
+def start(settings: Settings, program: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", OPEN + program],
+        env=os.environ | environment(settings),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_of_processes_that_start_at_once_one_takes_the_steps(settings: Settings) -> None:
+    restore(settings, "4b9c687")
+    program = "print(Jobs(Settings()).counts()['failed'])"
+    started = [start(settings, program) for _ in range(4)]
+    assert [process.communicate(timeout=120)[0] for process in started] == ["1\n"] * 4
+
+
+@pytest.mark.parametrize("last", [*schema.STEPS])
+def test_a_process_killed_in_a_step_leaves_the_earlier_version(
+    last: int, settings: Settings
+) -> None:
+    restore(settings, "4b9c687")
+    database = database_of(settings)
+    before = structure(database)
+    program = (
+        "import os; from hunyuan_runner.jobs import schema\n"
+        f"take = schema.STEPS[{last}]\n"
+        "def die(connection):\n"
+        "    take(connection)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        f"schema.STEPS[{last}] = die\n"
+        "Jobs(Settings())"
+    )
+    assert start(settings, program).wait(60) == -signal.SIGKILL
+    assert structure(database) == before
+    database.dispose()
+    jobs = Jobs(settings)
+    assert by_prompt(jobs)["failed"].state is JobState.FAILED
+    jobs.close()
