@@ -152,6 +152,11 @@ _MODELS = (
 MODELS: Mapping[str, Model] = {model.id: model for model in _MODELS}
 
 
-def download_command(model_id: str, options: str = "--accept-licence --quantise int8") -> str:
-    """The command, run where download_models.py is, that downloads a model or checks its files."""
-    return f".venv/bin/python download_models.py {model_id} {options}"
+def download_command(model_id: str) -> str:
+    """The command that fetches a model."""
+    return f"hunyuan models download {model_id} --accept-licence --quantise int8"
+
+
+def verify_command(model_id: str) -> str:
+    """The command that says what is wrong with an installed model's files."""
+    return f"hunyuan models verify {model_id}"

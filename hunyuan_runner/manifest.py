@@ -93,7 +93,7 @@ class PublishedManifest(Manifest):
 
 
 def _revision(model_dir: Path) -> str | None:
-    """The commit that download_models.py noted."""
+    """The commit that was noted when the model was downloaded."""
     note = model_dir / DOWNLOAD_NOTE
     return json.loads(note.read_text())["commit"] if note.exists() else None
 

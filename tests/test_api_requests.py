@@ -64,7 +64,10 @@ def error_of(answer: httpx.Response, status: int) -> dict[str, Any]:
         pytest.param({"preset": "best"}, "preset", "'fast'", id="an unknown preset"),
         pytest.param({"model": "sora"}, "model", "demo", id="an unknown model"),
         pytest.param(
-            {"model": "hunyuanvideo"}, "model", "download_models.py", id="a model not installed"
+            {"model": "hunyuanvideo"},
+            "model",
+            "hunyuan models download",
+            id="a model not installed",
         ),
         pytest.param({"metadata": {"a": 1}}, "metadata.a", "string", id="a label that is none"),
         pytest.param({"metadata": {"a": "x" * 600}}, "metadata.a", "512", id="a long label"),

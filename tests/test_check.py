@@ -175,7 +175,7 @@ FAULTS: dict[str, tuple[Tamper, str]] = {
     "health": (instead_of("GET /health", body=WORKERLESS), "HUNYUAN_LOCAL_RUNNER"),
     "docs": (instead_of("GET /static/docs/docs.js", 404), "/static/docs/docs.js"),
     "openapi.json": (instead_of("GET /openapi.json", body=b'{"paths": {}}'), "/api/generate"),
-    "models": (instead_of("GET /api/models", body=b'{"models": []}'), "download_models.py"),
+    "models": (instead_of("GET /api/models", body=b'{"models": []}'), "hunyuan models download"),
     "info": (instead_of("GET /api/info", 500, X_Request_Id="r17"), "request r17"),
     "unknown job": (instead_of("GET /api/status/no-such-job", body=b"{}"), "200"),
     "list": (instead_of("GET /api/jobs?limit=100", body=NO_JOBS), "without it"),

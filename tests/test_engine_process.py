@@ -544,7 +544,7 @@ def test_a_missing_or_incomplete_model_says_how_to_get_it(
     target = folder / missing
     shutil.rmtree(target) if target.is_dir() else target.unlink()
 
-    with pytest.raises(GenerationFailed, match=r"python download_models.py incomplete") as failure:
+    with pytest.raises(GenerationFailed, match="hunyuan models download incomplete") as failure:
         render(engine, tiny.params(model="incomplete"))
     assert failure.value.code == "model_unavailable"
 

@@ -20,12 +20,15 @@ PACKAGE = "hunyuan_runner"
 
 # From the top floor down: each room, and the rooms below it that it may import.
 ROOMS = {
+    "__main__": "cli",
     "service": "api jobs engine machine storage logs params settings",
     "api": "studio jobs prompts quoting machine storage manifest catalogue wire params schedule"
-    " network logs settings",
-    "cli": "client machine storage manifest media catalogue wire params schedule settings",
-    "client": "manifest wire params network",
+    " network logs settings api_keys",
+    "cli": "client models machine storage manifest media catalogue wire params schedule settings"
+    " api_keys",
+    "client": "manifest wire params schedule network",
     "studio": "",
+    "models": "engine prompts weights catalogue",
     "jobs": "engine quoting machine storage manifest media frame_file catalogue wire params network"
     " settings",
     "engine": "prompts quoting machine weights catalogue params logs settings",
@@ -40,7 +43,8 @@ ROOMS = {
     "wire": "params schedule",
     "params": "schedule",
     "media": "frame_file",
-    "settings": "",
+    "settings": "api_keys",
+    "api_keys": "",
     "network": "",
     "schedule": "",
     "frame_file": "",
@@ -56,7 +60,7 @@ LIBRARIES = {
     "torch": "engine",
     "diffusers": "engine",
     "transformers": "engine",
-    "safetensors": "engine",
+    "safetensors": "engine models",
     "tokenizers": "prompts",
     "obstore": "storage",
     "typer": "cli",

@@ -15,6 +15,7 @@ from hunyuan_runner.cli.clips import download, estimate, generate, reproduce
 from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNAVAILABLE, complain
 from hunyuan_runner.cli.display import EXIT_PIPE_CLOSED
 from hunyuan_runner.cli.jobs import cancel, delete, jobs, pause, resume, retry, status
+from hunyuan_runner.cli.models import models
 from hunyuan_runner.cli.services import check, info, new_key, serve
 from hunyuan_runner.client import DEFAULT_URL
 
@@ -31,6 +32,7 @@ commands = typer.Typer(
 )
 keys = typer.Typer(rich_markup_mode=None, help="Manage API keys.", no_args_is_help=True)
 commands.add_typer(keys, name="keys")
+commands.add_typer(models, name="models")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(generate, estimate, download, reproduce),
     *(jobs, status, cancel, retry, pause, resume, delete),

@@ -34,6 +34,7 @@ from hunyuan_runner.cli.options import (
     readable,
     takes_a_clip,
 )
+from hunyuan_runner.cli.server import require_extra
 from hunyuan_runner.manifest import TAG, Manifest
 from hunyuan_runner.params import EstimateRequest, GenerationRequest
 
@@ -156,7 +157,8 @@ def reproduce(
     api_key: ApiKey = None,
 ) -> None:
     """Re-render a clip from its MP4 and compare frame by frame."""
-    from hunyuan_runner.media import frame_hashes, probe  # imports numpy
+    require_extra("media")
+    from hunyuan_runner.media import frame_hashes, probe
 
     destination = Destination.checked(output, force)
     manifest, before = _manifest_in(file), frame_hashes(file)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from hunyuan_runner.cli.connection import (
     EXIT_INTERRUPTED,
@@ -26,6 +25,7 @@ from hunyuan_runner.cli.connection import (
 from hunyuan_runner.cli.display import err, out, outcome_table, progress, rounded, show, show_json
 from hunyuan_runner.cli.examination import examine
 from hunyuan_runner.cli.options import ApiKey, Json, Url, chosen_url
+from hunyuan_runner.cli.server import require_extra, server_settings
 from hunyuan_runner.cli.tables import Facts, Listing
 from hunyuan_runner.client import DEFAULT_HOST, DEFAULT_PORT, ServiceUnavailable
 from hunyuan_runner.client.address import without_password
@@ -83,6 +83,8 @@ def check(
     """Test a service with one request of every kind. Removes what it creates."""
     if address:
         url = chosen_url(context, address)
+    if wait:
+        require_extra("media")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up then too
     try:
         report = examine(url, api_key, wait=wait, rendering=progress)
@@ -113,19 +115,13 @@ def serve(
     ] = DEFAULT_PORT,
 ) -> None:
     """Run a service on this machine."""
-    # Imported here: clients of a remote service do not have these packages.
-    from hunyuan_runner.settings import get_settings
+    settings = server_settings()
     from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folder
 
     try:
-        settings = get_settings()
         address = address_of(host)
         require_free(address, port)
         data_dir = prepare_data_folder(settings)
-    except ValidationError as error:
-        for problem in error.errors():
-            complain(f"HUNYUAN_{str(problem['loc'][0]).upper()}: {problem['msg']}")
-        raise typer.Exit(EXIT_REFUSED) from error
     except (DataFolderUnusable, CannotListen) as error:
         complain(error)
         raise typer.Exit(EXIT_REFUSED) from error

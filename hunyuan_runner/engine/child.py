@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hunyuan_runner.catalogue import download_command
+from hunyuan_runner.catalogue import download_command, verify_command
 from hunyuan_runner.engine import exhaustion
 from hunyuan_runner.engine.messages import (
     Event,
@@ -143,13 +143,13 @@ def describe_failure(error: Exception, request: Generate) -> Failed:
         return Failed(
             "model_unavailable",
             f"The model {request.params.model} would not read prompts right: its {error}. "
-            f"Compare its files: {download_command(request.params.model, '--verify')}",
+            f"Compare its files: {verify_command(request.params.model)}",
         )
     if isinstance(error, WeightsAltered):
         return Failed(
             "model_unavailable",
             f"The weights of {request.params.model} were changed: {error}. "
-            f"To see what is damaged: {download_command(request.params.model, '--verify')}",
+            f"To see what is damaged: {verify_command(request.params.model)}",
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failed("disk_full", "There is no space left on the disk for the frames.")

@@ -1,0 +1,1 @@
+"""The models on this machine: fetching them, checking them, and the licence they come under."""

@@ -1,0 +1,125 @@
+"""Whether a model's files are all there and as they were published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
+from hunyuan_runner.models.folder import INDEX, components
+from hunyuan_runner.prompts.tokens import (
+    CLIP,
+    LLAMA,
+    TokenizerUnusable,
+    open_tokenizer,
+    require_usable,
+)
+from hunyuan_runner.weights import (
+    DOWNLOAD_NOTE,
+    INDEX_SUFFIX,
+    file_sha256,
+    read_index,
+    weight_files,
+    weights_entry,
+)
+
+CONFIGS = {"config.json", "scheduler_config.json", "tokenizer_config.json"}
+CHUNK = 2**24
+SHA1_DIGITS = 40
+
+
+def problems_of(folder: Path) -> dict[str, str]:
+    """What is wrong with a model, by file or component; empty if nothing is."""
+    try:
+        parts = components(folder)
+    except ValueError:
+        return {INDEX: "is not JSON"}
+    found = dict(_altered(folder))
+    for component in parts:
+        found |= dict(_incomplete(folder, component))
+    return found | (tokenizer_problems(folder) if {LLAMA, CLIP} <= set(parts) else {})
+
+
+def tokenizer_problems(folder: Path) -> dict[str, str]:
+    """The tokenizer that would give its text encoder something other than the prompt, if any."""
+    try:
+        require_usable(*(open_tokenizer(folder / part) for part in (LLAMA, CLIP)))
+    except TokenizerUnusable as error:
+        return {error.part: error.problem}
+    return {}
+
+
+def listed(problems: dict[str, str]) -> str:
+    """The problems, a line each."""
+    return "\n".join(f"{path} {problem}" for path, problem in problems.items())
+
+
+def _altered(folder: Path) -> Iterator[tuple[str, str]]:
+    """Files that differ from the hub's. Only a model that was downloaded has a list of them."""
+    if not (folder / DOWNLOAD_NOTE).exists():
+        return
+    for file in json.loads((folder / DOWNLOAD_NOTE).read_text())["files"]:
+        path = folder / file["path"]
+        if path.parent.name == TRANSFORMER and _has_only_int8(folder):
+            continue
+        if not path.is_file():
+            yield file["path"], "is missing"
+        elif (size := path.stat().st_size) != file["size"]:
+            yield file["path"], f"has {size} bytes, not {file['size']}"
+        elif _digest(path, file["digest"]) != file["digest"]:
+            yield file["path"], "differs from the hub's file"
+
+
+def _incomplete(folder: Path, component: str) -> Iterator[tuple[str, str]]:
+    """Files of one component that are missing or broken."""
+    if component == TRANSFORMER and _has_only_int8(folder):
+        component = QUANTIZED_TRANSFORMER
+    names = {path.name for path in (folder / component).glob("*")}
+    if not names & CONFIGS:
+        yield component, "has no configuration"
+    if "config.json" not in names:
+        return  # a tokenizer or a scheduler, which have no weights
+    entry = weights_entry(names) or ""
+    try:
+        index = read_index(folder / component / entry) if entry.endswith(INDEX_SUFFIX) else {}
+        shards = weight_files(folder / component)
+    except ValueError:
+        yield f"{component}/{entry}", "is not an index of weights"
+        return
+    if not shards:
+        yield component, "has no weights"
+    for shard in shards:
+        tensors = {tensor for tensor, name in index.items() if name == shard.name}
+        if problem := _shard_problem(shard, tensors):
+            yield f"{component}/{shard.name}", problem
+
+
+def _has_only_int8(folder: Path) -> bool:
+    """Whether the original transformer was deleted after it was quantised."""
+    return not (folder / TRANSFORMER).exists() and (folder / QUANTIZED_TRANSFORMER).exists()
+
+
+def _shard_problem(path: Path, tensors: set[str]) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    try:
+        with safe_open(path, framework="numpy") as shard:  # compares its header with its length
+            absent = tensors - set(shard.keys())
+    except SafetensorError as error:
+        return f"is broken: {error}"
+    return f"lacks {len(absent)} tensors, such as {min(absent)}" if absent else None
+
+
+def _digest(path: Path, like: str) -> str:
+    """The digest of the kind of `like`: SHA-256, or the SHA-1 by which git names a blob."""
+    if len(like) != SHA1_DIGITS:
+        return file_sha256(path)
+    hashed = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            hashed.update(chunk)
+    return hashed.hexdigest()
