@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import resource
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from hunyuan_runner.api_keys import ApiKey
 
 BUNDLED_MODELS = Path(__file__).parent / "bundled"  # comes with the package: the demo model
 LogFormat = Literal["text", "json"]
@@ -28,27 +28,6 @@ PATH_PREFIX = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*"
 PUBLIC_URL = re.compile(
     rf"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::\d{{1,5}})?{PATH_PREFIX}", re.I
 )
-API_KEY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})(:admin)?")
-
-
-@dataclass(frozen=True)
-class ApiKey:
-    """The SHA-256 of a key, in hexadecimal. Only its user knows the key itself."""
-
-    name: str  # of its user; may have several keys, so that a new one can replace an old one
-    sha256: str
-    admin: bool  # may see every user's jobs
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read name:sha256 or name:sha256:admin. Raises ValueError."""
-        match = API_KEY.fullmatch(text)
-        if match is None:
-            raise ValueError(
-                "must be a comma-separated list of name:sha256 or name:sha256:admin; "
-                "`hunyuan keys new NAME` makes one"
-            )
-        return cls(match[1], match[2], admin=match[3] is not None)
 
 
 def _split(text: object) -> object:
@@ -262,6 +241,8 @@ class Settings(BaseSettings):
         """How many connections the front keeps open at once."""
         if self.max_connections is not None:
             return self.max_connections
+        import resource  # only here: Windows does not have it
+
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files == resource.RLIM_INFINITY:
             return MAX_CONNECTIONS

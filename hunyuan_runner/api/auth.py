@@ -13,8 +13,9 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from hunyuan_runner.api.errors import ApiError
+from hunyuan_runner.api_keys import ApiKey
 from hunyuan_runner.jobs.job import Caller
-from hunyuan_runner.settings import ApiKey, Settings
+from hunyuan_runner.settings import Settings
 
 ANONYMOUS = Caller("")
 # What a browser loads before it can send a key, what platforms ask for, what clients read first.

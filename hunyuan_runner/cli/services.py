@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from hunyuan_runner import api_keys
 from hunyuan_runner.cli.connection import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
@@ -166,12 +167,10 @@ def new_key(
     ] = False,
 ) -> None:
     """Make an API key. It is shown only once; the service stores its hash."""
-    from hunyuan_runner.settings import ApiKey
-
     key = KEY_PREFIX + secrets.token_urlsafe(32)
     entry = f"{name}:{hashlib.sha256(key.encode()).hexdigest()}{':admin' if admin else ''}"
     try:
-        ApiKey.parse(entry)
+        api_keys.ApiKey.parse(entry)
     except ValueError as error:
         raise typer.BadParameter(
             "must be 1 to 64 letters, digits, dots, dashes or underscores"
