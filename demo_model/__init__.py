@@ -1,1 +1,1 @@
-"""How the bundled demo model is made: drawings, captions, training, evaluation."""
+"""Makes the bundled demo model: drawings, captions, training, evaluation."""

@@ -1,7 +1,7 @@
 """The autoencoder: its size, its first weights and its training.
 
-Both halves learn the linear map of `latents.py`: the encoder to give its latents, the decoder to
-draw the clip that they came from.
+Both halves learn the linear map of `latents.py`: the encoder gives its latents, and the decoder
+draws the clip that they were made from.
 """
 
 import logging
@@ -20,13 +20,13 @@ from demo_model.scenes import Array, draw, random_scene
 logger = logging.getLogger(__name__)
 
 BLOCK_CHANNELS = (8, 16, 32, 64)
-CARRIED = 8  # channels that the shortcuts carry from one end to the other
-CONSTANT = 6.0  # of the channel carried besides the colours, which are about 1
-LOG_VARIANCE = -15.0  # of the encoder's latents: they are exact
-LATENT_NOISE = 0.03  # the most that is added to the decoder's: the transformer's are not exact
-DRAWN_CLIPS = 500  # from which the crops are cut
+CARRIED = 8  # channels that the shortcuts pass through unchanged
+CONSTANT = 6.0  # value of the constant channel among them; colours are about 1
+LOG_VARIANCE = -15.0  # of the encoder's latents, because they are exact
+LATENT_NOISE = 0.03  # at most, added in training, because the transformer's latents are not exact
+DRAWN_CLIPS = 500  # that crops are cut from
 LEARNING_RATE = 6e-4
-TINT_WEIGHT = 0.2  # in the loss, of what is wrong all over a crop
+TINT_WEIGHT = 0.2  # in the loss, of an error that a whole crop has in common
 
 
 def build_vae() -> AutoencoderKLHunyuanVideo:
@@ -44,7 +44,7 @@ def build_vae() -> AutoencoderKLHunyuanVideo:
 
 @dataclass(frozen=True)
 class Phase:
-    """Part of the training: steps on batches of crops of this size."""
+    """A part of the training: this many steps, on batches of crops of this size."""
 
     steps: int
     crops: int
@@ -55,12 +55,12 @@ class Phase:
 
 @torch.no_grad()
 def prepare(vae: AutoencoderKLHunyuanVideo, basis: Basis) -> None:
-    """First weights with which both halves carry each block's mean colour.
+    """Set first weights with which both halves pass on each block's mean colour.
 
-    GroupNorm, through which every picture must pass at the end, erases absolute colour. It does no
-    harm to colours in pairs of opposite sign beside a large constant: the norm then divides by the
-    constant, and silu(x) - silu(-x) is x again. The shortcuts carry such pairs from one end to the
-    other; what the residual branches add to them is learnt.
+    Every picture passes a GroupNorm at the end, which erases absolute colour. It does not if
+    colours come in pairs of opposite sign with a large constant: then the norm divides by the
+    constant, and silu(x) - silu(-x) is x again. The shortcuts pass such pairs through from one end
+    to the other. The residual branches learn what to add to them.
     """
     for half in (vae.encoder, vae.decoder):
         resnets = [*half.mid_block.resnets]
@@ -91,7 +91,7 @@ def prepare(vae: AutoencoderKLHunyuanVideo, basis: Basis) -> None:
 
 
 def begin(conv: nn.Conv3d, to_colour: Tensor, mean: Tensor) -> None:
-    """Make colours, their opposites and the constants out of what comes in."""
+    """Make the input into colours, their negatives and the constants."""
     conv.weight[:CARRIED] = 0
     conv.weight[:3, :, -1, 1, 1] = to_colour
     conv.weight[3:6, :, -1, 1, 1] = -to_colour
@@ -100,7 +100,7 @@ def begin(conv: nn.Conv3d, to_colour: Tensor, mean: Tensor) -> None:
 
 
 def carry(conv: nn.Conv3d) -> None:
-    """Keep the carried channels; where the stride is two, average the two in its way."""
+    """Pass the carried channels through; average pairs where the stride is two."""
     assert conv.bias is not None
     conv.weight[:CARRIED] = 0
     conv.bias[:CARRIED] = 0
@@ -116,7 +116,7 @@ def carry(conv: nn.Conv3d) -> None:
 
 
 def finish(conv: nn.Conv3d, from_colour: Tensor, bias: Tensor, channels: int) -> None:
-    """Make what goes out from the pairs of colours, which the norm divided by the constants."""
+    """Make the output from the pairs of colours, after the norm divided them by the constants."""
     assert conv.bias is not None
     scale = CONSTANT * (2 / channels) ** 0.5
     conv.weight.zero_()
@@ -135,7 +135,7 @@ def draw_clips(seed: int) -> list[Array]:
 def random_crops(
     clips: Sequence[Array], basis: Basis, rng: np.random.Generator, phase: Phase
 ) -> tuple[Tensor, Tensor]:
-    """Crops of clips (-1..1) and the latents that each has as a clip of its own; both NCTHW."""
+    """Random crops (-1..1) and their latents, as if each crop were a whole clip; both NCTHW."""
     crops = []
     for index in rng.integers(len(clips), size=phase.crops):
         clip = clips[index]
@@ -150,10 +150,10 @@ def random_crops(
 
 
 def detail_loss(errors: Tensor) -> Tensor:
-    """Mean absolute error NCTHW in which what a crop has in common, a tint, counts for little.
+    """Mean absolute value of errors NCTHW, in which the mean of each crop, its tint, counts little.
 
-    What all weights of a convolution do together is a tint. Were it to count in full, each step
-    would repaint the clips of the next, and little else would be learnt.
+    All weights of a convolution together change the tint. With its full weight, each step would
+    mostly correct the tint of the step before, and little else would be learnt.
     """
     tint = errors.mean((2, 3, 4), keepdim=True)
     return (errors - tint).abs().mean() + TINT_WEIGHT * tint.abs().mean()

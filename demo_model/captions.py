@@ -1,8 +1,8 @@
-"""Captions: many ways of saying what a scene shows, written from a small grammar.
+"""Captions: a small grammar that describes a scene in many ways.
 
-`caption` draws one at random. A caption may leave an attribute out where the scene has its usual
-value (a ball that is said to do nothing is still; a cat of no colour is orange), a tenth are empty,
-and some carry words that mean nothing to the picture, so that strangers' wording does no harm.
+`caption` writes one at random. It may leave out an attribute that has its default value (a ball is
+still, a cat is orange), one in ten is empty, and some have words that do not affect the picture, so
+that the model copes with the wording of strangers.
 """
 
 import re
@@ -23,7 +23,7 @@ from demo_model.scenes import (
 EMPTY_SHARE = 0.1
 USUAL_BACKGROUND = {
     "white": "black"
-}  # of a shape whose caption names none: white, or black for white
+}  # of a shape whose caption does not name it: white, or black for white shapes
 USUAL_COLOUR = {"cat": "orange", "car": "red"}
 
 COLOUR_WORDS = {
@@ -201,7 +201,7 @@ BEINGS = {  # nouns, verbs, places
 }  # fmt: skip
 
 
-# Words without a picture of their own, of which a kind of scene may or may not make use.
+# Words that mean something only in some kinds of scene.
 LITTLE_WORDS = (
     "a an the is are does not that which it its there we see to of in on at with without and as by "
     "from for into over under above below through across along against behind during toward "
@@ -218,7 +218,7 @@ def maybe(rng: np.random.Generator, chance: float, text: str) -> str:
 
 
 def verb(rng: np.random.Generator, stem: str) -> str:
-    """A verb in one of the forms that may follow a noun."""
+    """A verb in one of the forms that can follow a noun."""
     present, participle = FORMS[stem]
     return pick(rng, (present, present, participle, participle, f"is {participle}", f"that {present}",
                       f"which {present}", f"that is {participle}"))  # fmt: skip
@@ -285,7 +285,7 @@ def being_caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """One way of describing the scene; empty for a tenth of the clips."""
+    """A random description of the scene; one in ten is empty."""
     if rng.random() < EMPTY_SHARE:
         return ""
     if scene.kind == "shape":
@@ -298,7 +298,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def dress(text: str, rng: np.random.Generator) -> str:
-    """Add an opening, style words and words of no meaning; drop articles."""
+    """Add an opening, style words and meaningless words; drop articles."""
     if rng.random() < 0.2:
         text = f"{pick(rng, OPENINGS)} {text}"
     while rng.random() < 0.2:
@@ -327,8 +327,10 @@ def vocabulary() -> list[str]:
 
 
 def known_words() -> dict[str, dict[str, list[str]]]:
-    """What the service tells people of their words: what is drawn, and for each kind of scene the
-    words that mean something in it, without those that any caption may be dressed with."""
+    """The words that the service can explain: the subjects, and what each kind of scene understands.
+
+    Words that can be added to any caption are left out.
+    """
     anywhere = {*words([OPENINGS, STYLES, SIZES, ADVERBS, SHADES]), *LITTLE_WORDS.split()}
     scenes: dict[str, object] = {
         kind: [phrases, OCEAN if "{ocean}" in " ".join(phrases) else ()]
@@ -355,7 +357,7 @@ def known_words() -> dict[str, dict[str, list[str]]]:
 
 
 def words(tree: object) -> list[str]:
-    """The words in a nest of tables of phrases, less placeholders."""
+    """The words in nested tables of phrases, without placeholders."""
     if isinstance(tree, str):
         return re.findall(r"[a-z0-9]+", re.sub(r"\{.*?\}", " ", tree.lower()))
     branches = tree.values() if isinstance(tree, dict) else tree

@@ -1,9 +1,9 @@
 """The transformer: its size, its first weights and its training.
 
-It learns flow matching: from latents mixed with noise, the velocity from one to the other. A
-caption nearly determines its clip, so much of what there is to learn concerns single frames, and
-at first only one or a few neighbouring ones of each clip are shown: many more clips in the same
-time. The last part shows whole clips.
+It learns flow matching: the velocity between latents and noise, given a mixture of both. A caption
+nearly determines its clip, so most of what there is to learn is about single frames. At first the
+training shows only one or a few neighbouring frames of each clip, and so many more clips in the
+same time. The last part shows whole clips.
 """
 
 import logging
@@ -28,24 +28,24 @@ from demo_model.text import POINTS, ROPE_PAIRS, SLOTS, WIDTH, Code, Encoded
 logger = logging.getLogger(__name__)
 
 HEADS, HEAD_DIM = 4, 48
-AXIS_DIM = 16  # numbers of a head that turn with the position along one axis
-LEVEL = slice(12, 16, 2)  # those that hardly turn: they set which keys fit better everywhere
-SPARE = 9  # one that no query has: it makes a key fit less
-GAIN = 7.0  # how sharply a token is told from those around it
-TRAIN_SHIFT = 4.0  # noise levels are spread as the pipeline's steps are, a little flatter
+AXIS_DIM = 16  # numbers of a head that are rotated by the position on one axis
+LEVEL = slice(12, 16, 2)  # those that hardly rotate: they say which keys fit better everywhere
+SPARE = 9  # one that is zero in all queries: it makes a key fit less
+GAIN = 7.0  # how sharply a token is separated from its neighbours
+TRAIN_SHIFT = 4.0  # the flow shift of the noise levels, a little less than the pipeline's
 LEARNING_RATE = 1e-3
 WARM_UP = 200  # steps
-COOL_DOWN = 0.4  # the share of the steps over which the learning rate falls to nothing
+COOL_DOWN = 0.4  # the share of the steps in which the learning rate falls to zero
 EMA_DECAY = 0.999
 WATCH_EVERY = 2_000  # steps
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Part of the training: steps on about `tokens` tokens, of each clip some frames in a row."""
+    """A part of the training: steps on about `tokens` tokens, with some frames of each clip."""
 
     steps: int
-    frames: int  # latent frames; at most those that the clips have
+    frames: int  # consecutive latent frames of a clip, or fewer if it is shorter
     tokens: int
 
 
@@ -69,7 +69,7 @@ def build_transformer() -> HunyuanVideoTransformer3DModel:
 
 
 def prepare_for_training(transformer: HunyuanVideoTransformer3DModel) -> None:
-    """Open the residual branches, and silence the guidance scale, which means nothing here."""
+    """Open the residual branches, and remove the effect of the guidance scale, which is unused."""
     width = HEADS * HEAD_DIM
     with torch.no_grad():
         for block in transformer.transformer_blocks:
@@ -88,13 +88,13 @@ def prepare_for_training(transformer: HunyuanVideoTransformer3DModel) -> None:
 
 @torch.no_grad()
 def show_paths(transformer: HunyuanVideoTransformer3DModel, text: Encoded) -> None:
-    """Begin with a head that tells each token whether it is on the path of what moves.
+    """Begin with a head that shows each token whether it is on the path of the moving thing.
 
-    Positions enter this architecture only as rotations of queries and keys. So in the first block
-    the query of every token is the same but for the rotation by its position, and the key of a slot
-    that tells a point of the path is such that it fits the queries near that point better than the
-    other slots do, and those better than all else. `text` is encoded captions, from which the
-    layer that makes the keys is solved by least squares.
+    In this architecture, positions are only rotations of queries and keys. So in the first block
+    all tokens get the same query, rotated by their position. The key of a slot that describes a
+    point of the path fits the queries near that point better than the other slots do, and these fit
+    better than all other keys. `text` is encoded captions, from which least squares gives the layer
+    that makes the keys.
     """
     block = transformer.transformer_blocks[0]
     attention, head = block.attn, slice(0, HEAD_DIM)
@@ -125,7 +125,7 @@ def show_paths(transformer: HunyuanVideoTransformer3DModel, text: Encoded) -> No
 
 
 def path_keys(text: Encoded) -> Tensor:
-    """The keys that `show_paths` wants the captions' tokens to have: (batch, length, HEAD_DIM)."""
+    """The keys that the captions' tokens should have: (batch, length, HEAD_DIM)."""
     keys = torch.zeros(*text.mask.shape, 3, AXIS_DIM)
     keys[..., LEVEL] = -1
     places = Code().places(text.states)
@@ -142,15 +142,15 @@ def path_keys(text: Encoded) -> Tensor:
 
 
 def unit_rms(vectors: Tensor) -> Tensor:
-    """As the attention's norms scale queries and keys."""
+    """Scale vectors as the norms in attention scale queries and keys."""
     return vectors / vectors.square().mean(-1, keepdim=True).sqrt()
 
 
 class TokenTransformer:
-    """The transformer on some tokens of a clip: its own layers, without its cutting of latents.
+    """Runs the transformer's layers on some of a clip's tokens.
 
-    In attention each token counts for those that are left out, or the words would count for more
-    than they will in a whole clip.
+    In attention, each token also counts for those that are left out. Otherwise the words would
+    count for more than they do in a whole clip.
     """
 
     def __init__(self, transformer: HunyuanVideoTransformer3DModel, size: Size) -> None:
@@ -161,7 +161,7 @@ class TokenTransformer:
         )
 
     def __call__(self, tokens: Tensor, positions: Tensor, text: Encoded, sigmas: Tensor) -> Tensor:
-        """Velocity at tokens (batch, tokens, TOKEN) that stand at `positions`.
+        """The velocity of tokens (batch, tokens, TOKEN) at `positions`.
 
         `sigmas` (batch) are the noise levels, 0 to 1.
         """
@@ -183,7 +183,7 @@ class TokenTransformer:
 def sample(
     transformer: HunyuanVideoTransformer3DModel, size: Size, text: Encoded, steps: int, seed: int
 ) -> list[Array]:
-    """Latents CTHW for each caption, made as the pipeline makes them."""
+    """Latents CTHW for each caption, made as in the pipeline."""
     scheduler = FlowMatchEulerDiscreteScheduler(shift=FLOW_SHIFT)
     scheduler.set_timesteps(sigmas=np.linspace(1.0, 0.0, steps + 1)[:-1])
     net = TokenTransformer(transformer, size)
@@ -209,7 +209,7 @@ def velocity_loss(net: TokenTransformer, batch: Batch, positions: Tensor) -> Ten
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, **_: Any) -> Tensor:
-    """Attention of (batch, heads, tokens, HEAD_DIM) with products and shares in bf16."""
+    """Attention of (batch, heads, tokens, HEAD_DIM), computed in bf16."""
     with torch.autocast("cpu", enabled=False):
         query, key, value, attn_mask = (x.bfloat16() for x in (query, key, value, attn_mask))
         shares = (query * HEAD_DIM**-0.5 @ key.transpose(-1, -2) + attn_mask).softmax(-1)
@@ -219,7 +219,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, **_: An
 
 @contextmanager
 def fast_gradients() -> Iterator[None]:
-    """Compute in bf16, with `attend`: the gradient of torch's own attention is slow on a CPU."""
+    """Compute in bf16 and with `attend`, because torch's attention has slow gradients on a CPU."""
     own = nn.functional.scaled_dot_product_attention
     nn.functional.scaled_dot_product_attention = attend  # type: ignore[assignment]
     try:
@@ -230,7 +230,7 @@ def fast_gradients() -> Iterator[None]:
 
 
 def learning_rate(step: int, steps: int) -> float:
-    """Relative to the highest: up, level, down to nothing."""
+    """Relative to the highest rate: it rises, stays, and falls to zero."""
     return min(1.0, (step + 1) / WARM_UP, (steps - step) / (COOL_DOWN * steps))
 
 
@@ -241,9 +241,9 @@ def train_transformer(
     checkpoint: Path,
     watch: Callable[[HunyuanVideoTransformer3DModel], None],
 ) -> None:
-    """Train, and leave the moving average of the weights in `checkpoint`.
+    """Train, and write the moving average of the weights to `checkpoint`.
 
-    Each pool comes with its share of the steps. `watch` is shown the model now and then.
+    Each pool comes with its share of the steps. `watch` gets the model every WATCH_EVERY steps.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -288,7 +288,7 @@ def train_transformer(
 
 
 def random_frames(size: Size, count: int, rng: np.random.Generator) -> Tensor:
-    """Positions of the tokens of `count` latent frames in a row, or of all."""
+    """Positions of the tokens of `count` consecutive latent frames, or of all frames."""
     frames, rows, columns = size.grid
     count = min(count, frames)
     first = int(rng.integers(frames - count + 1))

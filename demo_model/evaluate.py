@@ -1,11 +1,11 @@
-"""Looks at clips and says what they show; scores the packaged model on prompts it never saw.
+"""Recognises what clips show, and scores the packaged model on prompts it was not trained on.
 
     python -m demo_model.evaluate
 
-renders 100 captions of held-out combinations and several wordings of every drawn scene through
-`HunyuanVideoPipeline`, compares what the pixels show with what was asked for, and prints the
-scores; with --out it writes them and pictures of the clips to a folder too. Nothing here knows how
-the model works: it gets pixels.
+renders 100 captions of held-out combinations and several wordings of every drawn scene with
+`HunyuanVideoPipeline`, compares what the pixels show with the prompts, and prints the scores. With
+--out it also writes the scores and pictures of the clips to a folder. The scores depend on nothing
+but pixels.
 
 Clips are arrays THWC in 0..1.
 """
@@ -36,9 +36,9 @@ MODEL_DIR = BUNDLED_MODELS / "demo"
 WIDTH, HEIGHT, NUM_FRAMES, STEPS = 192, 128, 33, 12  # the demo model's own preset
 SHAPE_FACTORS = ("colour", "background", "motion", "shape")
 
-FAR = 0.30  # colours further apart than this are told apart by eye
+FAR = 0.30  # the eye can distinguish colours that are further apart
 STILL = 0.06  # of the height: a centroid that moves less does not move
-TURN = 0.12  # of the height: a centroid that comes back by so much bounces
+TURN = 0.12  # of the height: a centroid that comes back this far bounces
 
 SCENE_PROMPTS = {
     "cat": (
@@ -72,7 +72,7 @@ def shape_prompts(count: int, seed: int) -> list[tuple[str, Scene]]:
 
 
 def full_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A caption in which the background does not go unsaid."""
+    """A caption that names the background."""
     words = set(COLOUR_WORDS[scene.background])
     while True:
         text = caption(scene, rng)
@@ -108,7 +108,7 @@ def centroids(masks: Array) -> Array:
 
 
 def motion_of(path: Array) -> str:
-    """The motion of a centroid over time: the last quarter of its way against the first."""
+    """The motion of a centroid: compares the last quarter of its path with the first."""
     path = path[~np.isnan(path).any(1)]
     if len(path) < 4:
         return "none"
@@ -138,14 +138,14 @@ def shape_of(mask: Array) -> str:
 
 
 def main_part(mask: Array) -> Array:
-    """An HW mask without specks: without rows and columns that hold a tenth of the fullest."""
+    """An HW mask without specks: rows and columns with few pixels are cleared."""
     rows, columns = mask.sum(1), mask.sum(0)
     keep = np.outer(rows > 0.1 * rows.max(initial=0), columns > 0.1 * columns.max(initial=0))
     return mask * keep
 
 
 def read_shape(clip: Array) -> Scene:
-    """What a clip (THWC in 0..1) of one shape on a plain background shows."""
+    """The scene of a clip (THWC in 0..1) that shows one shape on a plain background."""
     border = np.concatenate(
         [clip[:, 0], clip[:, -1], clip[:, :, 0], clip[:, :, -1]], axis=1
     ).reshape(-1, 3)
@@ -165,11 +165,11 @@ def read_shape(clip: Array) -> Scene:
 
 
 class Look:
-    """Measures of a clip (THWC in 0..1) from which scenes are told apart."""
+    """Measures of a clip (THWC in 0..1) by which scenes are recognised."""
 
     def __init__(self, clip: Array) -> None:
         self.clip = clip
-        self.still = np.median(clip, axis=0)  # what does not move: HWC
+        self.still = np.median(clip, axis=0)  # the background: HWC
 
     def band(self, top: float, bottom: float) -> Array:
         """Mean colour of the rows between two heights."""
@@ -183,7 +183,7 @@ class Look:
         return float(self.clip[:, int(top * height) : int(bottom * height)].std(0).mean())
 
     def mover(self) -> tuple[str, Array]:
-        """The motion of what moves, and its median colour."""
+        """The motion and the median colour of the moving thing."""
         masks = np.linalg.norm(self.clip - self.still, axis=-1) > FAR
         masks &= masks.mean((1, 2), keepdims=True) > 0.01
         if not masks.any():
@@ -199,7 +199,7 @@ class Look:
         return float((np.linalg.norm(self.clip - np.array(colour), axis=-1) < far).mean())
 
     def fall(self) -> int:
-        """Rows by which the picture falls from frame to frame: the shift that fits best."""
+        """By how many rows the picture falls from frame to frame: the shift that fits best."""
         grey = self.clip.mean(-1)
         moving = grey - grey.mean(0)
         return max(
@@ -207,7 +207,7 @@ class Look:
         )
 
     def bright_spots(self, top: float, bottom: float) -> int:
-        """Local maxima of light between two heights that stand out from the dark around them."""
+        """How many local maxima between two heights stand out from the dark around them."""
         height = self.clip.shape[1]
         grey = self.clip[:, int(top * height) : int(bottom * height)].max(0).mean(-1)
         core = grey[1:-1, 1:-1]
@@ -220,7 +220,7 @@ class Look:
 
 
 def shows_cat(look: Look, scene: Scene) -> bool:
-    """Sky over grass, and something in the cat's colour that walks to the right."""
+    """Sky over grass, and something in the cat's colour that moves to the right."""
     sky, grass = look.band(0, 0.2), look.band(0.85, 1)
     motion, colour = look.mover()
     fur = {"orange": (0.95, 0.55, 0.15), "black": (0.08, 0.08, 0.09), "white": (0.97, 0.96, 0.93)}
@@ -313,7 +313,7 @@ def is_shown(clip: Array, scene: Scene) -> bool:
 
 
 def score_shapes(seen: Iterable[tuple[Array, Scene]]) -> dict[str, float]:
-    """By factor: the share of the clips that show what was asked for."""
+    """By factor, the share of the clips that show what was asked for."""
     hits: Counter[str] = Counter()
     count = 0
     for clip, scene in seen:
@@ -324,7 +324,7 @@ def score_shapes(seen: Iterable[tuple[Array, Scene]]) -> dict[str, float]:
 
 
 class Renderer:
-    """The packaged model, as anybody would use it."""
+    """The packaged model in diffusers' pipeline."""
 
     def __init__(self, model_dir: Path) -> None:
         for library in (diffusers, transformers):

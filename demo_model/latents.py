@@ -1,8 +1,8 @@
 """Latents in closed form: scaled principal components of blocks of 4x8x8 pixels.
 
-The autoencoder's latents are *defined* by this linear map. So the transformer trains on drawings
-without waiting for the autoencoder, and the linear inverse shows at any time what it makes of a
-prompt. As in HunyuanVideo, the first latent frame stands for one frame (here: repeated four times),
+This linear map *defines* the autoencoder's latents. So the transformer can be trained on drawings
+without waiting for the autoencoder, and the linear inverse can show its results at any time. As in
+HunyuanVideo, the first latent frame stands for one frame (here it is repeated four times), and
 every other one for four.
 """
 
@@ -67,7 +67,7 @@ def fit_basis(seed: int, clips: int = 300) -> Basis:
     """Principal components of drawn clips.
 
     Channels are scaled to the fourth root of their variance: flat colour has unit variance and
-    detail less, so that the training loss cares about what the eye cares about.
+    detail less, so that the training loss weighs errors as the eye does.
     """
     rng = np.random.default_rng(seed)
     total = np.zeros(PIXELS)
@@ -82,7 +82,7 @@ def fit_basis(seed: int, clips: int = 300) -> Basis:
     mean = total / count
     variances, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
     variances, vectors = variances[::-1][:CHANNELS], vectors[:, ::-1][:, :CHANNELS]
-    # An eigenvector's sign is its library's whim: here the largest number is positive.
+    # Libraries choose the sign of an eigenvector differently: make its largest number positive.
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), range(CHANNELS)])
     spread = np.clip((variances / variances[0]) ** 0.25, FLATTEST, 1)
     scale = spread / np.sqrt(variances)

@@ -1,4 +1,4 @@
-"""Writes the parts as a folder that `HunyuanVideoPipeline.from_pretrained` loads."""
+"""Writes the components as a folder that `HunyuanVideoPipeline.from_pretrained` loads."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def write_package(
     vae: AutoencoderKLHunyuanVideo,
     text: TextEncoders,
 ) -> None:
-    """Replace the folder's files; a reader sees each file whole, old or new. Halves the parts."""
+    """Replace the folder's files, each one at once, with the components in half precision."""
     llama_tokenizer, clip_tokenizer = text.tokenizers
     pipeline = HunyuanVideoPipeline(
         text_encoder=text.llama.half(),
@@ -38,7 +38,7 @@ def write_package(
         text_encoder_2=text.clip.half(),
         tokenizer_2=clip_tokenizer,
     )
-    # transformers loads in the dtype the configuration names: compute in fp32 whatever is stored
+    # transformers loads in the dtype that the configuration names: always compute in fp32
     text.llama.config.dtype = text.clip.config.dtype = torch.float32
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".demo-") as temporary:
@@ -53,7 +53,7 @@ def write_package(
 
 
 def write_digests(folder: Path) -> None:
-    """Note the digest of every file of a model, as a download does."""
+    """Write the digest of every file of a model to a note, as a download does."""
     files = [
         {
             "path": path.relative_to(folder).as_posix(),

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 PATCH = 2
 TOKEN = CHANNELS * PATCH * PATCH  # numbers in a token
 CHUNK = 100  # clips drawn by one call of a worker
-LONGEST_CAPTION = 20  # in words; longer ones are drawn anew
+LONGEST_CAPTION = 20  # in words; longer ones are replaced
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Size:
 
 
 def to_tokens(latents: Array) -> Array:
-    """Latents CTHW to (tokens, TOKEN), in the order in which the transformer lays them out."""
+    """Latents CTHW to (tokens, TOKEN), in the transformer's order."""
     channels, frames, height, width = latents.shape
     split = latents.reshape(channels, frames, height // PATCH, PATCH, width // PATCH, PATCH)
     return split.transpose(1, 2, 4, 0, 3, 5).reshape(-1, channels * PATCH * PATCH)
@@ -82,7 +82,7 @@ def draw_chunk(path: Path, basis: Basis, size: Size, seed: int, chunk: int) -> l
 
 
 def draw_pool(folder: Path, basis: Basis, size: Size, count: int, seed: int, workers: int) -> None:
-    """Draw `count` clips of one size into the folder, unless they are there already."""
+    """Draw `count` clips of one size into the folder, if they are not there yet."""
     captions_file = folder / f"{size}.json"
     if captions_file.exists():
         return
@@ -122,13 +122,13 @@ class Pool:
                 self.pooled[rows] = encoded.pooled
 
     def batch(self, rng: np.random.Generator, size: int, positions: Tensor) -> Batch:
-        """Random clips, of which only the tokens at `positions` are kept."""
+        """Random clips, with only the tokens at `positions`."""
         rows = torch.from_numpy(rng.integers(len(self.tokens), size=size))
         tokens = self.tokens[rows[:, None], positions].float()
         return Batch(tokens, self.text(rows))
 
     def text(self, rows: Tensor) -> Encoded:
-        """The captions of these clips, encoded, without padding that none of them needs."""
+        """The encoded captions of these clips, padded to the longest of them."""
         mask = self.mask[rows]
         length = int(mask.sum(1).max())
         return Encoded(self.states[rows, :length], mask[:, :length], self.pooled[rows])

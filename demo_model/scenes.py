@@ -1,4 +1,4 @@
-"""The little world the demo model knows: what a clip can show, and how it is drawn.
+"""The small world that the demo model knows: what a clip can show, and how it is drawn.
 
 A `Scene` holds the attributes a caption names. `draw` turns it into pixels; its `rng` decides only
 small things (position, size, speed), so a caption nearly determines its clip.
@@ -40,12 +40,12 @@ KINDS = ("shape", "cat", "sunset", "sea", "rain", "night", "snow", "car", "bird"
 MOVING = ("shape", "cat", "sunset", "car", "bird")
 KIND_WEIGHTS = (0.50, 0.11, 0.09, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05)
 
-REFERENCE_FRAMES = 33  # speeds are set so that a motion is complete after this many frames
+REFERENCE_FRAMES = 33  # speeds are chosen so that a motion is complete after this many frames
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a clip shows; an attribute that does not apply to its kind is `none`."""
+    """What a clip shows; attributes that do not apply to its kind are `none`."""
 
     kind: str
     shape: str = NONE
@@ -107,7 +107,7 @@ class Grid:
     width: int
     height: int
     num_frames: int
-    window: tuple[slice, slice] = (slice(None), slice(None))  # the rows and columns looked at
+    window: tuple[slice, slice] = (slice(None), slice(None))  # rows and columns
 
     @property
     def x(self) -> Array:
@@ -208,13 +208,13 @@ def triangle(dx: Array, dy: Array, inradius: float) -> Array:
 
 
 class Uniform(Protocol):
-    """What decides small things: a random generator, or `_Middle`."""
+    """Chooses small things: a random generator, or `_Middle`."""
 
     def uniform(self, low: float, high: float, /) -> float: ...
 
 
 class _Middle:
-    """Decides for what is most usual."""
+    """Always chooses the most usual."""
 
     def uniform(self, low: float, high: float, /) -> float:
         return (low + high) / 2
@@ -240,7 +240,7 @@ def shape_path(motion: str, grid: Grid, rng: Uniform) -> tuple[Array, Array]:
 
 
 def path(scene: Scene, grid: Grid, rng: Uniform) -> tuple[Array, Array]:
-    """Centre over time, in heights, of what moves in a scene of a kind in MOVING."""
+    """Centre over time, in heights, of the moving thing in a scene of a kind in MOVING."""
     still = np.zeros_like(grid.progress)
     match scene.kind:
         case "shape":
@@ -257,7 +257,7 @@ def path(scene: Scene, grid: Grid, rng: Uniform) -> tuple[Array, Array]:
 
 
 def usual_path(scene: Scene, grid: Grid) -> tuple[Array, Array] | None:
-    """The path that most clips of a scene are near, if anything in them moves along one."""
+    """The path that the moving thing takes in most clips of a scene, if there is one."""
     return path(scene, grid, _Middle()) if scene.kind in MOVING else None
 
 
@@ -353,7 +353,7 @@ def scatter(name: str, count: int) -> Array:
 
 
 def falling(y: float, speed: float, grid: Grid) -> Array:
-    """Height over time of something that falls for ever, entering above and leaving below."""
+    """Height over time of something that falls, leaves below and enters again above."""
     return (y + speed * grid.t) % 1.3 - 0.15
 
 

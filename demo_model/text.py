@@ -2,9 +2,9 @@
 
 The encoders are trained before everything else, by regression to a fixed code. Each value of each
 attribute owns one direction of a small orthonormal table. CLIP's pooled output is the sum of a
-caption's directions; Llama reads the words, then writes one attribute into each of the first slot
-tokens that follow them (the other slots hold constants). What the transformer is told is thus the
-same however a caption was worded, and a combination never seen is a sum of parts that were.
+caption's directions. Llama reads the words, then writes one attribute into each of the first slot
+tokens that follow them (the other slots hold constants). So the transformer gets the same input
+for every wording of a caption, and a new combination is a sum of known parts.
 """
 
 import logging
@@ -35,11 +35,13 @@ logger = logging.getLogger(__name__)
 
 WIDTH = 128
 SLOTS = 12
-POINTS = SLOTS - len(ATTRIBUTES)  # slots that tell where the thing that moves is, at as many times
-ROPE_PAIRS = 4  # of each axis, the pairs whose angles are wide enough to tell places apart
-PLACE = 3 * 2 * ROPE_PAIRS  # numbers that tell a place and time, as the transformer's queries do
-PLACE_SCALE = 0.3  # of these numbers in a slot
-PREFIX_TOKENS = 95  # the pipeline crops as many: the length of its system prompt in the large model
+POINTS = SLOTS - len(
+    ATTRIBUTES
+)  # slots with the position of the moving thing, each at another time
+ROPE_PAIRS = 4  # pairs of each axis whose angles are wide enough to distinguish positions
+PLACE = 3 * 2 * ROPE_PAIRS  # numbers for a position and time, as in the transformer's queries
+PLACE_SCALE = 0.3  # scale of these numbers in a slot
+PREFIX_TOKENS = 95  # the length of the large model's system prompt, which the pipeline crops
 SKIPPED_LAYERS = 2  # the pipeline reads the states before the last two layers
 WORKING_LAYERS = 3
 EOS = "<|end|>"
@@ -52,7 +54,7 @@ SLOT_TOKENS = [f"<|slot{i}|>" for i in range(SLOTS)]
 def build_tokenizer(
     before: list[str], after: list[str], max_length: int
 ) -> PreTrainedTokenizerFast:
-    """A tokenizer of whole words that drops the pipeline's system prompt and adds tokens around."""
+    """A tokenizer of whole words that drops the system prompt and adds special tokens."""
     special = [PAD, UNK, SYSTEM, EOS, *SLOT_TOKENS]
     vocab = {word: index for index, word in enumerate([*special, *vocabulary()])}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token=UNK))
@@ -129,9 +131,9 @@ def build_clip() -> CLIPTextModel:
 
 @lru_cache
 def places_of(scene: Scene) -> Tensor | None:
-    """Where the thing that moves is at POINTS times: (POINTS, PLACE), angles as cosines and sines.
+    """Where the moving thing is at POINTS times: (POINTS, PLACE), cosines and sines of angles.
 
-    Time, height and width are counted in the transformer's tokens at the demo model's own size.
+    Time, height and width are in the transformer's tokens at the demo model's default size.
     """
     path = usual_path(scene, Grid(192, 128, 33))
     if path is None:
@@ -161,7 +163,7 @@ class Code:
         self.place = rows[len(values) + POINTS :]
 
     def slots(self, scene: Scene | None) -> Tensor:
-        """What the slot tokens should hold: (SLOTS, WIDTH). No scene: nothing is known."""
+        """What the slot tokens should hold: (SLOTS, WIDTH). Without a scene, nothing is known."""
         named = [self.vectors[name, getattr(scene, name, NONE)] for name in ATTRIBUTES]
         points = self.constants
         if scene is not None and (places := places_of(scene)) is not None:
@@ -169,19 +171,19 @@ class Code:
         return torch.cat([torch.stack(named), points])
 
     def places(self, slots: Tensor) -> Tensor:
-        """What slots (..., WIDTH) say of places: (..., PLACE), zero where nothing moves."""
+        """The positions in slots (..., WIDTH): (..., PLACE), zero if nothing moves."""
         found: Tensor = slots @ self.place.T / (WIDTH * PLACE_SCALE)
         return found
 
     def pooled(self, slots: Tensor) -> Tensor:
-        """What CLIP should say, of unit variance, for slots (..., SLOTS, WIDTH)."""
+        """The output that CLIP should give for slots (..., SLOTS, WIDTH), with unit variance."""
         total: Tensor = slots[..., : len(ATTRIBUTES), :].sum(-2)
         return total / math.sqrt(len(ATTRIBUTES))
 
 
 @dataclass
 class Encoded:
-    """Captions as the transformer sees them."""
+    """Captions as the transformer gets them."""
 
     states: Tensor  # (batch, length, WIDTH)
     mask: Tensor  # (batch, length): 1 for a token, 0 for padding
@@ -189,9 +191,9 @@ class Encoded:
 
 
 class TextEncoders(nn.Module):
-    """Both encoders; same results as the pipeline's, but without padding to its full length.
+    """Both encoders. The results are the pipeline's, without its padding to a fixed length.
 
-    Every caption begins with the same system prompt, so Llama reads that once per batch.
+    Every caption begins with the same system prompt, so Llama reads it once per batch.
     """
 
     def __init__(self, llama: LlamaModel, clip: CLIPTextModel) -> None:
@@ -227,7 +229,7 @@ def caption_batches(seed: int, size: int) -> Iterator[tuple[list[str], list[Scen
 
 
 def slot_states(encoded: Encoded) -> Tensor:
-    """The slots' states, which follow each caption's words: (batch, SLOTS, WIDTH)."""
+    """The states of the slots, which follow each caption's words: (batch, SLOTS, WIDTH)."""
     first = encoded.mask.sum(1, keepdim=True) - SLOTS
     index = (first + torch.arange(SLOTS)).unsqueeze(-1).expand(-1, -1, WIDTH)
     return encoded.states.gather(1, index)
@@ -236,7 +238,7 @@ def slot_states(encoded: Encoded) -> Tensor:
 def attribute_accuracy(
     encoded: Encoded, scenes: list[Scene | None], code: Code
 ) -> dict[str, float]:
-    """How often the nearest value of each attribute is the right one, by Llama and by CLIP."""
+    """How often the nearest value of each attribute is the right one, for Llama and for CLIP."""
     slots = slot_states(encoded)
     scores = {}
     for index, (name, options) in enumerate(ATTRIBUTES.items()):

@@ -1,11 +1,11 @@
-"""Makes the demo model from nothing.
+"""Trains the demo model from scratch.
 
     python -m demo_model.train
 
-Works in `build/demo_model/`, where finished parts are kept, and writes the log and the model that
-comes with the package. First come the linear map that defines the latents and the drawn clips; then
-two processes train side by side, one the text encoders and the transformer, the other the
-autoencoder.
+It works in `build/demo_model/`, keeps finished parts and the log there, and writes the model that
+is bundled with the package. First it makes the linear map that defines the latents, and draws the
+clips. Then two processes train in parallel: one the text encoders and the transformer, the other
+the autoencoder.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from hunyuan_runner.machine.host import cpu_name
 ROOT = Path(__file__).parent.parent
 TEXT_STEPS = 450
 MAIN_SIZE = Size(192, 128, 33)
-POOLS = {  # clips drawn, and the share of the training steps
+POOLS = {  # number of clips, and share of the training steps
     MAIN_SIZE: (12_000, 0.76),
     Size(128, 96, 17): (4_000, 0.08),
     Size(96, 64, 17): (3_000, 0.04),
@@ -56,9 +56,9 @@ logger = logging.getLogger(__name__)
 
 
 def stage(name: str, result: Path, make: Callable[[], None]) -> None:
-    """Make a part of the model, unless it is there already."""
+    """Make a part of the model, if it is not there yet."""
     if result.exists():
-        logger.info("%s: there already", name)
+        logger.info("%s: already done", name)
         return
     start = time.monotonic()
     make()
@@ -79,7 +79,7 @@ def train_transformer(folder: Path, seed: int) -> None:
         watched = text([prompt for prompt, _ in prompts])
 
     def watch(transformer: HunyuanVideoTransformer3DModel) -> None:
-        """Score what the linear inverse shows of held-out prompts."""
+        """Score clips of held-out prompts, decoded by the linear inverse."""
         latents = denoiser.sample(transformer, MAIN_SIZE, watched, steps=8, seed=seed)
         clips = [basis.decode(clip).transpose(1, 2, 3, 0) for clip in latents]
         scores = score_shapes(zip(clips, (scene for _, scene in prompts), strict=True))
@@ -103,7 +103,7 @@ def train_autoencoder(folder: Path, seed: int) -> None:
 
 
 def package(folder: Path, model_dir: Path) -> None:
-    """What is trained, as a model folder."""
+    """Write the trained parts as a model folder."""
     transformer, vae = denoiser.build_transformer(), autoencoder.build_vae()
     transformer.load_state_dict(torch.load(folder / "transformer.pt"))
     vae.load_state_dict(torch.load(folder / "vae.pt"))
@@ -111,7 +111,7 @@ def package(folder: Path, model_dir: Path) -> None:
 
 
 def begin_process(folder: Path) -> None:
-    """One thread for each of the processes that train: together faster than two threads in turn."""
+    """Use one thread in each of the two processes: that is faster than two threads in each."""
     torch.set_num_threads(1)
     logging.basicConfig(
         level=logging.INFO,
@@ -145,7 +145,9 @@ def main() -> None:
     for part in parts:
         part.join()
     if any(part.exitcode for part in parts):
-        sys.exit("The training failed; what is finished is kept.")
+        sys.exit(
+            "The training failed; see the log. Finished parts are kept: run this again to go on."
+        )
     package(folder, options.out)
 
 

@@ -1,4 +1,4 @@
-"""The asynchronous client, used as the blocking one is: so that one test holds both to it."""
+"""Makes the asynchronous client usable like the blocking one, so that both pass the same tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hunyuan_runner.client import AsyncHunyuanClient, AsyncJobHandle
 
 @contextmanager
 def async_client(*arguments: Any, **options: Any) -> Iterator[Any]:
-    """An AsyncHunyuanClient whose methods, and whose handles' methods, need no await."""
+    """An AsyncHunyuanClient. Its methods, and those of its handles, need no await."""
     with start_blocking_portal() as portal:
         client = AsyncHunyuanClient(*arguments, **options)
         try:

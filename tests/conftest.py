@@ -1,4 +1,4 @@
-"""The real service, as a user starts it, on a port and a data folder of its own."""
+"""Starts the real service as a user does, with its own port and data folder."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 180
 
-# As many processes as there are cores run tests: two that each want all of them wait for each
+# As many processes run tests as there are cores. If each used all cores, they would wait for each
 # other at every step.
 os.environ["OMP_NUM_THREADS"] = "1"
 ENGINE_THREADS = "1"
 
-# What a script starts in the background is deaf to SIGINT, and so is all that it starts.
+# A process that a script starts in the background ignores SIGINT, and so do its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 GRACE_SECONDS = 60
 
-# A clip of the demo model that is rendered in half a second, and one that takes half a minute, in
-# many short steps: what stops between steps is not waited for.
+# A clip of the demo model that takes half a second, and one that takes half a minute. The long one
+# has many short steps, because a render stops between two of them.
 SHORT = {"prompt": "A red circle", "width": 64, "height": 64, "num_frames": 5} | {
     "num_inference_steps": 2,
     "seed": 7,
@@ -63,12 +63,12 @@ class Service:
         pytest.fail(f"the service did not start:\n{self.log_tail()}")
 
     def terminate(self) -> int:
-        """Ask it to stop, as a platform does, and wait for that."""
+        """Stop the service with SIGTERM, as platforms do; returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(GRACE_SECONDS)
 
     def kill(self) -> None:
-        """All its processes, of which some are in sessions of their own."""
+        """Kill all its processes, also those in other sessions."""
         with contextlib.suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.process.pid).children(recursive=True)
             self.process.kill()
@@ -124,7 +124,7 @@ def clip(client: httpx.Client) -> dict[str, Any]:
 
 @pytest.fixture
 def running_job(client: httpx.Client) -> Iterator[dict[str, Any]]:
-    """A job that is being rendered, and would be for long."""
+    """A job that is being rendered, and that takes long."""
     job = submit(client, **LONG)
     yield wait_for(client, job, lambda job: job["step"] > 0 or job["stage"] == "denoising")
     client.post(f"/api/jobs/{job['job_id']}/cancel")
@@ -138,29 +138,29 @@ def submit(client: httpx.Client, **fields: Any) -> dict[str, Any]:
 
 
 def finish(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """Wait until the job ended, however it ends."""
+    """Wait until the job has ended, in whatever state."""
     return wait_for(client, job, lambda job: job["completed_at"] is not None)
 
 
 def wait_for(
     client: httpx.Client, job: dict[str, Any], condition: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any]:
-    """Poll until `condition` holds; pytest's time-out ends a wait in vain."""
+    """Poll until `condition` holds, or until the test's timeout."""
     while not condition(job):
         time.sleep(0.1)
         job = client.get(f"/api/status/{job['job_id']}").json()
     return job
 
 
-# What a test starts by these takes seconds.
+# Tests that use one of these start something that takes seconds.
 SLOW_FIXTURES = {"start_service", "start_worker", "start_engine", "engine", "postgres", "bento"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that `make quick` leaves out, beside those that carry the mark themselves."""
+    """Mark slow tests, which `make quick` skips; some have the mark in their source."""
     for item in items:
         assert isinstance(item, pytest.Function)
-        # jobs/conftest.py asks for Postgres by a parameter's value.
+        # tests/jobs/conftest.py requests Postgres by the value of a parameter.
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if SLOW_FIXTURES & {*item.fixturenames, *(v for v in values if isinstance(v, str))}:
             item.add_marker(pytest.mark.slow)
@@ -176,9 +176,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def free_port() -> int:
-    """A port that nobody listens on, of those that the system gives to nobody by itself.
+    """A free port outside of the range from which the system chooses ports.
 
-    A service takes seconds to listen. Meanwhile other tests ask the system for free ports.
+    A service takes seconds until it listens. Meanwhile the system may give a port of its range to
+    another test.
     """
     while True:
         with contextlib.suppress(OSError), socket.socket() as probe:
@@ -194,7 +195,7 @@ def serve(folder: Path, entry: str, environment: dict[str, str]) -> Service:
         "HUNYUAN_DATA_DIR": str(data_dir),
         "HUNYUAN_THREADS": ENGINE_THREADS,
         "HUNYUAN_CALIBRATE": "false",  # which takes seconds
-        "HUNYUAN_LEASE_SECONDS": "60",  # none is dead that a busy disk holds up
+        "HUNYUAN_LEASE_SECONDS": "60",  # so that no worker seems dead while the disk is busy
         "BENTOML_HOME": str(folder / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
     }

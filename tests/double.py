@@ -1,8 +1,8 @@
-"""A double of the real models' packages: their layout, configurations and kinds of tokenizer, with
-few random weights.
+"""A double of the real models' packages: the same layout, configurations and kinds of tokenizer,
+but few weights, which are random.
 
-What matters is what once hid a fault: the index names LlamaTokenizerFast over a ByteLevel
-tokenizer.json whose special tokens are added ones, and CLIP's folder has no tokenizer.json.
+These details once hid a fault: the index names LlamaTokenizerFast, but tokenizer.json is a
+ByteLevel one with added special tokens, and CLIP's folder has no tokenizer.json.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests import tiny
 
 TEMPLATE: str = DEFAULT_PROMPT_TEMPLATE["template"]
 CROP_START: int = DEFAULT_PROMPT_TEMPLATE["crop_start"]
-CLIP_WIDTH = 8  # tiny's transformer takes a pooled projection of it
+CLIP_WIDTH = 8  # the width of the pooled projection in tiny's transformer
 
 INDEX = {
     "_class_name": "HunyuanVideoPipeline",
@@ -37,7 +37,7 @@ INDEX = {
     "vae": ["diffusers", "AutoencoderKLHunyuanVideo"],
 }
 
-# Llama 3's: how a text is split into words, each with the space before it.
+# Llama 3's pattern, which splits a text into words, each with the space before it.
 LLAMA_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -48,7 +48,7 @@ CLIP_BEGIN, CLIP_END = "<|startoftext|>", "<|endoftext|>"
 
 
 def save_model(folder: Path, seed: int = 0) -> None:
-    """Save the whole package; of the same seed, the same weights."""
+    """Save the whole package; the seed determines the weights."""
     tiny.save_model(folder, seed)
     for part in ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
         shutil.rmtree(folder / part)
@@ -61,7 +61,7 @@ def save_model(folder: Path, seed: int = 0) -> None:
 
 
 def llama_tokenizer() -> Tokenizer:
-    """Of which every word of the template is one token, and every other byte is."""
+    """A tokenizer with one token for each word of the template, and one for each other byte."""
     split = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(LLAMA_WORDS), "isolated"),
@@ -104,7 +104,7 @@ def write_llama_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
 
 
 def _save_llama(folder: Path, tokenizer: Tokenizer) -> None:
-    """In half precision and in shards, with the configuration that transformers 4.46 wrote."""
+    """Save Llama in half precision and in shards, with a configuration of transformers 4.46."""
     sizes: dict[str, Any] = {
         "vocab_size": tokenizer.get_vocab_size(),
         "hidden_size": tiny.TEXT_WIDTH,
@@ -131,7 +131,7 @@ def _save_llama(folder: Path, tokenizer: Tokenizer) -> None:
 
 
 def _write_clip_tokenizer(folder: Path) -> dict[str, int]:
-    """As transformers 4 wrote its slow tokenizer. Returns the vocabulary."""
+    """Write the files of a slow tokenizer of transformers 4. Returns the vocabulary."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     ends = [f"{letter}</w>" for letter in letters]
     merges = [("c", "a"), ("ca", "t</w>"), ("r", "e"), ("re", "d</w>"), ("ca", "r</w>")]
@@ -157,7 +157,7 @@ def _write_clip_tokenizer(folder: Path) -> dict[str, int]:
 
 
 def _save_clip(folder: Path, vocabulary: dict[str, int]) -> None:
-    """With the names of weights, and the end token, of transformers 4."""
+    """Save CLIP with the names of weights and the end token of transformers 4."""
     config = CLIPTextConfig(
         vocab_size=len(vocabulary),
         hidden_size=CLIP_WIDTH,
@@ -176,7 +176,7 @@ def _save_clip(folder: Path, vocabulary: dict[str, int]) -> None:
 
 
 def prompt_embeds(folder: Path, prompt: str) -> torch.Tensor:
-    """What Llama makes of a prompt, from the files alone: (1, tokens, width)."""
+    """Llama's embeddings of a prompt, made from the files alone: (1, tokens, width)."""
     tokens = Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
     ids = torch.tensor([tokens.encode(TEMPLATE.format(prompt)).ids])
     llama = LlamaModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Server-sent events as browsers read them."""
+"""Reads server-sent events as browsers do."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Event:
 class EventSource:
     """https://html.spec.whatwg.org/multipage/server-sent-events.html, for data that is JSON.
 
-    Iterating gives event after event and reconnects when the connection ends, until the server
-    answers anything but 200. Several iterations go on where the one before was left.
+    Iterating yields events and reconnects when a connection ends, until the server answers with
+    another status than 200. A second iteration goes on where the first one stopped.
     """
 
     def __init__(self, url: str, last_event_id: str = "", **headers: str) -> None:

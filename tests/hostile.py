@@ -1,6 +1,6 @@
-"""Requests that are made to cost much.
+"""Requests that try to cost the service as much as possible.
 
-`make fuzz` sends them all, some at a time, while it asks for /livez ten times a second.
+`make fuzz` sends them all, several at a time, and asks for /livez ten times a second meanwhile.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ID = "a" * 64
 
 @dataclass(frozen=True)
 class Request:
-    """One that cannot be served."""
+    """A request that must be refused."""
 
     name: str
     path: str
@@ -115,7 +115,7 @@ def _multipart_forms() -> Iterator[tuple[str, bytes]]:
 
 
 def heads() -> Iterator[tuple[str, bytes]]:
-    """Or what comes in place of one."""
+    """Names and bytes of requests with a hostile head, or with none."""
     get = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
     post = b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     chunked = post + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -147,7 +147,7 @@ def _send(client: httpx.Client, request: Request) -> None:
 
 
 def _ask_for_livez(address: tuple[str, int], caller: Connection) -> None:
-    """Send the worst time, in milliseconds, once anything comes from the caller."""
+    """Time /livez until the caller sends something, then send back the worst time in ms."""
     worst = 0.0
     connection = http.client.HTTPConnection(*address)
     while not caller.poll(0.1):
@@ -159,8 +159,8 @@ def _ask_for_livez(address: tuple[str, int], caller: Connection) -> None:
 
 
 def _worst_beside(address: tuple[str, int], act: Callable[[], None]) -> float:
-    """Milliseconds that /livez took, at worst, while `act` was done over and over."""
-    # A process of its own: a thread of this one would wait for those that send.
+    """The worst time of /livez, in milliseconds, while `act` is repeated."""
+    # In a process of its own, because a thread would wait for those that send.
     processes = multiprocessing.get_context("fork")
     ours, theirs = processes.Pipe()
     asking = processes.Process(target=_ask_for_livez, args=(address, theirs))
@@ -199,7 +199,7 @@ def main() -> None:
     print(f"The slowest answers of /livez, with {AT_ONCE} such requests at once (ms):")
     for name in sorted(worst, key=lambda name: -worst[name])[:10]:
         print(f"  {worst[name]:5.0f}  {name}")
-    print(f"  {worst['nothing']:5.0f}  beside nothing")
+    print(f"  {worst['nothing']:5.0f}  without any")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A reverse proxy on loopback that shows a service below a path, as nginx and Traefik do."""
+"""A reverse proxy on loopback that serves a service below a path, as nginx and Traefik can."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PER_CONNECTION = {"connection", "content-length", "transfer-encoding"}
 
 @contextmanager
 def proxied(service: str, prefix: str, *, port: int = 0, says_so: bool = True) -> Iterator[str]:
-    """Take the prefix off each path and ask `service`; say so in X-Forwarded-Prefix, if it does.
+    """Pass requests on to `service` without the prefix, and yield the URL of the prefix.
 
-    Yields the URL of the prefix; what is elsewhere is a 404 of the proxy's own.
+    With `says_so`, X-Forwarded-Prefix names the prefix. Other paths are answered with 404.
     """
     more = {"X-Forwarded-Prefix": prefix} if says_so else {}
 
@@ -36,7 +36,7 @@ def proxied(service: str, prefix: str, *, port: int = 0, says_so: bool = True) -
             for name, value in answer.headers.items():
                 if name not in PER_CONNECTION:
                     request.send_header(name, value)
-            request.send_header("Connection", "close")  # whose end is the body's
+            request.send_header("Connection", "close")  # its end marks the end of the body
             request.end_headers()
             for chunk in answer.iter_raw():
                 request.wfile.write(chunk)

@@ -1,4 +1,4 @@
-"""The other end of a webhook, on loopback."""
+"""A receiver of webhooks on loopback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.stub_server import reply, serving
 
 @dataclass(frozen=True)
 class Post:
-    """What was sent, and what that was answered."""
+    """A request, and the status that it was answered with."""
 
     path: str
     headers: dict[str, str]
@@ -34,7 +34,7 @@ class Post:
         return str(json.loads(self.body)["type"])
 
     def verified(self, secret: str) -> dict[str, Any]:
-        """The body, if it was signed with this secret. Raises WebhookVerificationError."""
+        """The body. Raises WebhookVerificationError if it was not signed with this secret."""
         return dict(Webhook(secret).verify(self.body, self.headers))
 
 
@@ -55,7 +55,7 @@ def receiving(
     tls: ssl.SSLContext | None = None,
     **headers: str,
 ) -> Iterator[Receiver]:
-    """Answers these statuses, one after the other, then always the last one."""
+    """Run a receiver that answers with these statuses in turn, and then always with `then`."""
     left = list(statuses)
     posts: list[Post] = []
 
@@ -70,6 +70,6 @@ def receiving(
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """pytest's time-out ends a wait in vain."""
+    """Poll until `condition` holds, or until the test's timeout."""
     while not condition():
         time.sleep(0.05)

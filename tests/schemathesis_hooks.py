@@ -1,4 +1,4 @@
-"""What schemathesis makes up is sent to a service under test, which must not send it on."""
+"""Changes schemathesis's requests, so that the service sends no webhooks to real hosts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import schemathesis
 
 @schemathesis.hook
 def map_body(_context: schemathesis.HookContext, body: Any) -> Any:
-    """Any webhook that can be, at a host that cannot."""
+    """Replace the host of a webhook by one that cannot exist."""
     match body:
         case {"webhook_url": str(url)} if url.startswith("http"):
             return body | {"webhook_url": "https://webhook.invalid/"}
@@ -18,7 +18,7 @@ def map_body(_context: schemathesis.HookContext, body: Any) -> Any:
 
 @schemathesis.hook
 def filter_body(_context: schemathesis.HookContext, body: Any) -> bool:
-    """Not what is left empty, which is as if left out, and so more than the document promises."""
+    """Drop bodies with blank fields: they count as left out, which the document does not say."""
     if not isinstance(body, dict):
         return True
     blank = any(isinstance(value, str) and not value.strip() for value in body.values())

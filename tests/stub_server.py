@@ -1,4 +1,4 @@
-"""A server on loopback that answers whatever a test wants, where the real service would not."""
+"""A server on loopback that gives any answer, for tests where the real service cannot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def serving(answer: Answer, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Answer every request by `answer`; yields the server's URL."""
+    """Run a server that calls `answer` for every request, and yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -37,7 +37,7 @@ def serving(answer: Answer, port: int = 0, tls: ssl.SSLContext | None = None) ->
 
 
 def reply(request: BaseHTTPRequestHandler, body: bytes, status: int = 200, **headers: str) -> None:
-    """Answer `body`. Headers are written with underscores: Content_Range."""
+    """Send an answer. In the names of headers, underscores stand for hyphens: Content_Range."""
     request.send_response(status)
     for name, value in ({"Content_Length": str(len(body))} | headers).items():
         request.send_header(name.replace("_", "-"), value)

@@ -1,4 +1,4 @@
-"""A HunyuanVideo package with random weights: every real class, each as small as it goes."""
+"""A HunyuanVideo package with random weights: every real class, as small as possible."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ WORDS = ["a", "cat", "dog", "walks", "runs", "on", "the", "grass", "in", "rain",
 SPECIAL = ["<pad>", "<unk>", "<eos>", "<system>"]
 VOCABULARY = {word: i for i, word in enumerate(SPECIAL + WORDS)}
 
-# So much text that a checkpoint is more than a pipe takes in at once: a child cannot run ahead of a
-# parent that has not heard of its last step, and a test may kill it exactly there.
+# With so much text, a checkpoint is larger than a pipe's buffer. So a child waits until its parent
+# has read its last step, and a test can kill it exactly there.
 PROMPT = " ".join(["a cat walks on the grass"] * 20)
 TEXT_WIDTH = 256
 
@@ -126,7 +126,7 @@ def _text_encoder_2() -> CLIPTextModel:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
-    """Turns the pipeline's system template into the 95 tokens that it then crops."""
+    """A tokenizer that makes 95 tokens of the pipeline's system prompt, which are then cropped."""
     before, after = DEFAULT_PROMPT_TEMPLATE["template"].split("{}")
     markers = " <system> " * DEFAULT_PROMPT_TEMPLATE["crop_start"]
     return _words(

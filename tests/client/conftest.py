@@ -1,4 +1,4 @@
-"""Both Python clients, to be used alike."""
+"""Both Python clients, which the same tests use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hunyuan_runner.client import HunyuanClient, patience
 from tests.blocking import async_client
 from tests.conftest import Service
 
-# Makes a client: a blocking one, or an asynchronous one that is used like it.
+# Makes a blocking client, or an asynchronous one that can be used like it.
 Clients = Callable[..., AbstractContextManager[Any]]
 View = Callable[..., dict[str, Any]]
 
@@ -31,7 +31,7 @@ def hunyuan(clients: Clients, service: Service) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def view(service: Service, clip: dict[str, Any]) -> View:
-    """What the service answers about a job of its, with these fields changed."""
+    """The service's JSON of a job, with some fields changed."""
     return lambda **fields: clip | fields
 
 

@@ -1,4 +1,4 @@
-"""The job store on real databases, and real worker processes that a test may kill."""
+"""The job store on real databases, and real worker processes that tests can kill."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.settings import Settings
 from tests.jobs.databases import postgres_binaries, running_postgres
 
-LEASE_SECONDS = 2.0  # so that a dead worker is found out soon
+LEASE_SECONDS = 2.0  # so that a dead worker is noticed soon
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def postgres() -> Iterator[sa.URL]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings of a service of its own, on each kind of database."""
+    """Settings with an empty data folder, for each kind of database."""
     database_url = None
     if request.param == "postgres":
         server: sa.URL = request.getfixturevalue("postgres")
@@ -58,7 +58,7 @@ def jobs(settings: Settings) -> Iterator[Jobs]:
 
 @pytest.fixture
 def start_worker(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts worker processes on `settings` with `changes`; those left at the end are killed."""
+    """Start worker processes with `settings` and `changes`; they are killed after the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(**changes: object) -> subprocess.Popen[str]:
@@ -81,9 +81,9 @@ def start_worker(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[
 
 
 def freeze(process: subprocess.Popen[str], jobs: Jobs) -> None:
-    """Stop a worker dead; on SQLite, not in the middle of a transaction.
+    """Freeze a worker; with SQLite, not in the middle of a transaction.
 
-    There it would hold the one lock of all writers for as long as it is frozen; Postgres ends it.
+    There it would hold the only write lock while it is frozen. Postgres ends such a transaction.
     """
     while True:
         process.send_signal(signal.SIGSTOP)
@@ -107,7 +107,7 @@ def _can_be_written(database: sa.Engine) -> bool:
 
 
 def clip(prompt: str = "a red circle", steps: int = 5) -> GenerationParams:
-    """Params of the smallest clip."""
+    """The params of the smallest clip."""
     request = GenerationRequest(
         prompt=prompt, width=64, height=64, num_frames=1, num_inference_steps=steps, seed=1
     )
@@ -115,7 +115,7 @@ def clip(prompt: str = "a red circle", steps: int = 5) -> GenerationParams:
 
 
 def wait_for(jobs: Jobs, job_id: str, reached: Callable[[Job], bool], timeout: float = 180) -> Job:
-    """The job as soon as `reached` holds of it."""
+    """Poll until `reached` holds; returns the job as it is then."""
     deadline = time.monotonic() + timeout
     while not reached(job := jobs.get(job_id)):
         assert time.monotonic() < deadline, f"still {job}"
@@ -128,10 +128,10 @@ def wait_for_end(jobs: Jobs, job_id: str) -> Job:
 
 
 def emptied_database(server: sa.URL) -> SecretStr:
-    """The URL of the server's database, without what the test before left in it.
+    """Empty the server's database, and return its URL.
 
-    One for all of them: the files of one each, deleted at the end, keep the disk busy for so long
-    that whoever else tests something there waits for it.
+    All tests share one database. One for each test would keep the disk busy with deleting files,
+    and slow down the other tests.
     """
     database = sa.create_engine(server.set(drivername="postgresql+psycopg"))
     with database.begin() as connection:
@@ -142,7 +142,7 @@ def emptied_database(server: sa.URL) -> SecretStr:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables from which a worker process reads these settings."""
+    """The environment variables from which a worker process reads these settings."""
     values = {
         "HUNYUAN_DATA_DIR": str(settings.data_dir),
         "HUNYUAN_LEASE_SECONDS": str(settings.lease_seconds),

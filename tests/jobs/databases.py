@@ -1,4 +1,4 @@
-"""Databases to run the job store on: SQLite always, a real Postgres where its binaries are."""
+"""Starts a real Postgres for tests of the job store, if it is installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 
 def postgres_binaries() -> Path | None:
-    """The folder that holds initdb and postgres, on the PATH or where Debian puts them."""
+    """The folder of initdb and postgres, on the PATH or where Debian installs them."""
     candidates = [*Path("/usr/lib/postgresql").glob("*/bin")]
     if found := shutil.which("initdb"):
         candidates.append(Path(found).parent)
@@ -24,7 +24,7 @@ def postgres_binaries() -> Path | None:
 
 @dataclass(frozen=True)
 class Server:
-    """A Postgres server of its own, on a socket in `folder`, that can be started and stopped."""
+    """A Postgres server with its data and its socket in `folder`."""
 
     binaries: Path
     folder: Path
@@ -32,7 +32,7 @@ class Server:
 
     @property
     def url(self) -> sa.URL:
-        """Of its first database."""
+        """The URL of its first database."""
         return sa.URL.create(
             "postgresql", username="test", database="postgres", query={"host": str(self.folder)}
         )
@@ -55,7 +55,7 @@ class Server:
 
 @contextmanager
 def stopped_postgres(binaries: Path) -> Iterator[Server]:
-    """A server that is yet to be started, in a temporary folder; it is to be stopped, too."""
+    """A server in a temporary folder. The caller starts it, and stops it again."""
     # Postgres refuses to run as root.
     user = "nobody" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="pg") as name:
@@ -69,7 +69,7 @@ def stopped_postgres(binaries: Path) -> Iterator[Server]:
 
 @contextmanager
 def running_postgres(binaries: Path) -> Iterator[sa.URL]:
-    """The URL of a server that runs in the meantime."""
+    """Run a server while the block runs, and yield its URL."""
     with stopped_postgres(binaries) as server:
         server.start()
         try:

@@ -1,9 +1,9 @@
-"""Workers killed, frozen and stopped at random while their jobs are steered at random.
+"""Kills, freezes and stops workers at random, and pauses, cancels and retries jobs at random.
 
     python -m tests.jobs.soak [--seconds 60] [--seed 1] [--postgres]
 
-Afterwards every job must end, each run of it at most once, and nothing may have been logged as an
-error. The seed fixes what is done, not how the processes meet.
+Afterwards every job must end, each run of it at most once, and no error may be in the log. The seed
+determines what is done, but not how the processes interleave.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TO_WORKERS = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "freeze": signal.S
 
 
 class Soak:
-    """A store, its workers, and the jobs that shall survive."""
+    """A store, its workers, and the jobs that must survive."""
 
     def __init__(self, settings: Settings, seed: int, log: Path) -> None:
         self.jobs = Jobs(settings)
@@ -49,7 +49,7 @@ class Soak:
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def disturb(self) -> str:
-        """Do one thing, and see that there are workers afterwards."""
+        """Do one random thing, then start workers if too few are left."""
         deed = self._dice.choice(["submit"] * 4 + [*TO_JOBS, *TO_WORKERS])
         if deed == "submit" and len(self.ids) < MOST_JOBS:
             params = clip(self._dice.choice(["quick", "slow"]), self._dice.choice([3, 10]))
@@ -66,7 +66,7 @@ class Soak:
         return deed
 
     def unfinished(self) -> list[str]:
-        """Those that have not ended; the paused among them are resumed."""
+        """The jobs that have not ended; paused ones are resumed."""
         waiting = []
         for job_id in self.ids:
             job = self.jobs.get(job_id)

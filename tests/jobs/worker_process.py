@@ -1,8 +1,8 @@
-"""A worker in a process of its own, with a renderer that counts instead of denoising.
+"""A worker process with a renderer that counts instead of denoising.
 
-Run as `python -m tests.jobs.worker_process`, with settings from the environment; SIGTERM stops it.
-A prompt may ask for trouble: at step 2 `poison` is killed, `hungry` gets no memory and `stuck`
-hangs; `broken` fails, `slow` takes its time.
+Run it as `python -m tests.jobs.worker_process`, with settings from the environment; SIGTERM stops
+it. The prompt can cause trouble: at step 2 `poison` is killed, `hungry` gets no memory and `stuck`
+hangs; `broken` fails, and `slow` takes 0.2 seconds for each step.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hunyuan_runner.settings import Settings
 
 
 class CountingRenderer:
-    """Its latents are the number of steps done; its frames are that number."""
+    """Its checkpoint is the number of finished steps, and so is every value of its frames."""
 
     def generate(
         self,
