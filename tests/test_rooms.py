@@ -126,7 +126,7 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
     try:
         TopologicalSorter(imports()).prepare()
     except CycleError as error:
-        pytest.fail(" -> ".join(error.args[1]))
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

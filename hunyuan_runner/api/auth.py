@@ -1,4 +1,4 @@
-"""Who asks: API keys, the rule for those without one, and how much each may ask."""
+"""Who sends a request: API keys, the rule for requests without one, and rate limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.settings import Settings
 
 ANONYMOUS = Caller("")
-# What a browser loads before it can send a key, what platforms ask for, what clients read first.
+# What a browser loads before it can send a key, health checks, and what clients read first.
 OPEN_PATHS = frozenset(
     ("/", "/docs", "/openapi.json", "/schema.json", "/health", "/livez", "/readyz")
 )
@@ -28,7 +28,7 @@ LOCAL_NAMES = ("localhost", "localhost.")
 
 
 class Guard:
-    """Admits requests or refuses them, before anything else looks at them."""
+    """Admits or refuses a request, before anything else looks at it."""
 
     def __init__(self, settings: Settings) -> None:
         self._keys = settings.api_keys
@@ -36,7 +36,7 @@ class Guard:
         self._limiter = _Limiter(settings.rate_limit) if settings.rate_limit else None
 
     def admit(self, scope: Scope) -> Caller:
-        """Whose request this is. Raises ApiError: 401, 403 or 429."""
+        """The caller who sent this request. Raises ApiError with 401, 403 or 429."""
         if self._is_open(scope["path"]):
             return ANONYMOUS
         headers = Headers(scope=scope)
@@ -60,42 +60,44 @@ class Guard:
     def _owner_of(self, presented: str) -> Caller:
         key = _matching(self._keys, presented)
         if key is None:
-            raise _unauthorized("This API key is not known here.")
+            raise _unauthorized("The API key is unknown; check it.")
         return Caller(key.name, sees_all=key.admin)
 
     def _require_anonymous_allowed(self, scope: Scope, headers: Headers) -> None:
         if self._settings.allow_anonymous:
             return
         if self._keys:
-            raise _unauthorized("Send an API key, as Authorization: Bearer KEY or X-API-Key: KEY.")
+            raise _unauthorized(
+                "An API key is required; send it as Authorization: Bearer KEY or X-API-Key: KEY."
+            )
         if not comes_from_here(scope, headers):
             raise ApiError(
                 403,
                 "keys_not_set",
-                "Without API keys this service answers its own machine only: set HUNYUAN_API_KEYS "
-                "(`hunyuan keys new NAME` makes one), or HUNYUAN_ALLOW_ANONYMOUS=true.",
+                "This service has no API keys, so it answers only its own machine. Set "
+                "HUNYUAN_API_KEYS (`hunyuan keys new NAME` makes a key), or "
+                "HUNYUAN_ALLOW_ANONYMOUS=true.",
             )
 
 
 class _Limiter:
-    """Counts the requests of each caller, in this process."""
+    """Counts the requests of each caller, within this process."""
 
     def __init__(self, limit: str) -> None:
-        from limits import parse_many, storage, strategies  # where there is a limit only: 0.15 s
+        from limits import parse_many, storage, strategies  # takes 0.15 s, needed only with a limit
 
         self._limits = parse_many(limit)
         self._windows = strategies.SlidingWindowCounterRateLimiter(storage.MemoryStorage())
 
     def count(self, caller: str) -> None:
-        """Raises ApiError with 429 when it was one too many."""
+        """Count a request. Raises ApiError with 429 if it exceeds a limit."""
         for limit in self._limits:
             if not self._windows.hit(limit, caller):
                 reset_at = self._windows.get_window_stats(limit, caller).reset_time
-                raise too_many(
-                    "rate_limited",
-                    f"More than {limit.amount} requests in {limit.get_expiry()} seconds.",
-                    retry_after=max(1, math.ceil(reset_at - time.time())),
-                )
+                wait = max(1, math.ceil(reset_at - time.time()))
+                allowed = f"{limit.amount} requests in {limit.get_expiry()} seconds"
+                message = f"More than {allowed}; wait {wait} s."
+                raise too_many("rate_limited", message, retry_after=wait)
 
 
 def too_many(code: str, message: str, *, retry_after: int) -> ApiError:
@@ -110,7 +112,7 @@ def _presented_key(headers: Headers) -> str | None:
 
 
 def _matching(keys: tuple[ApiKey, ...], presented: str) -> ApiKey | None:
-    """The key of this digest; every one is compared, so that time tells nothing."""
+    """The key that was presented. All are compared, so that the time taken reveals nothing."""
     digest = hashlib.sha256(presented.encode()).hexdigest()
     found = None
     for key in keys:
@@ -124,7 +126,7 @@ def _unauthorized(message: str) -> ApiError:
 
 
 def comes_from_here(scope: Scope, headers: Headers) -> bool:
-    """Whether a program on this machine asks, and asks this machine by a name of its own."""
+    """Whether the request is from this machine, and addressed to it by one of its local names."""
     return _is_loopback(_client_address(scope)) and _is_local_name(headers.get("Host", ""))
 
 
@@ -141,7 +143,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def _is_local_name(host: str) -> bool:
-    """Whether a Host header names this machine; any other is a proxy's, or a page's that had its
-    own name resolve to this machine."""
+    """Whether a Host header names this machine. Other names come from a proxy, or from a page whose
+    own name was made to resolve to this machine (DNS rebinding)."""
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     return name.lower() in LOCAL_NAMES or _is_loopback(name.strip("[]"))

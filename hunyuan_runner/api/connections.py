@@ -1,7 +1,7 @@
-"""Connections within bounds: how many, how long a request takes to arrive, an answer to be taken.
+"""Limits on connections: how many, and how long a request or the reading of its answer may take.
 
-uvicorn's protocol for httptools has none of these. A request that is refused here was read by no
-other part of the service; it is answered in the same shape all the same.
+uvicorn's protocol for httptools has no such limits. A request that is refused here never reaches
+the rest of the service, but its answer has the same shape.
 """
 
 from __future__ import annotations
@@ -30,22 +30,24 @@ from hunyuan_runner.api.routes.metrics import REQUESTS
 from hunyuan_runner.network import is_public, literal_address
 from hunyuan_runner.settings import Settings
 
-READ_BYTES = 1 << 15  # at once, before other connections have their turn
-MAX_WIRE_BYTES = (
-    8 * MAX_BODY_BYTES
-)  # of a request: a body of chunks of 1 byte takes 6 times its size
-MAX_PIPELINED = 64  # requests sent before the answers to earlier ones
-LINGER_SECONDS = 5  # for what a refused client still sends: closed on, it would not see the answer
-MAX_TURNED_AWAY = 16  # connections that are being told that there are too many
+READ_BYTES = 1 << 15  # at most, from one connection before the others have their turn
+# Of a request: a body sent in chunks of 1 byte takes 6 times its size.
+MAX_WIRE_BYTES = 8 * MAX_BODY_BYTES
+MAX_PIPELINED = 64  # requests sent before earlier ones were answered
+# A refused client may still be sending; if we closed at once, it would not see the answer.
+LINGER_SECONDS = 5
+MAX_TURNED_AWAY = 16  # refused connections that get an answer at the same time
 MIN_PER_ADDRESS = 8  # a browser opens six
-IPV6_NETWORK_BYTES = 8  # which one household has, with all its addresses
+IPV6_NETWORK_BYTES = 8  # the network prefix that one household usually has
 
-NOT_HTTP = ApiError(400, "malformed", "This is no HTTP/1.1 request.")
-TOO_SLOW = ApiError(408, "timeout", "The head of the request did not arrive in time.")
+NOT_HTTP = ApiError(400, "malformed", "This is not an HTTP/1.1 request; send plain HTTP/1.1 here.")
+TOO_SLOW = ApiError(
+    408, "timeout", "The head of the request did not arrive in time; send it again."
+)
 FULL = ApiError(
     503,
     "too_many_connections",
-    "All connections are taken; come back in a moment.",
+    "All connections are in use; try again in a moment.",
     headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
 )
 
@@ -53,26 +55,26 @@ log = logging.getLogger(__name__)
 
 
 def bounded(settings: Settings) -> Callable[..., asyncio.Protocol]:
-    """What makes uvicorn's protocol for each connection of this process, within the bounds."""
+    """The factory of the protocol for each connection of this process, all with common limits."""
     return partial(Connection, _Room(settings), settings)
 
 
 class _Room:
-    """The connections there are, and which of them wait for their client."""
+    """The open connections, and which of them wait for their client."""
 
     def __init__(self, settings: Settings) -> None:
         self._most = settings.connection_limit
         self._most_of_one = settings.max_connections_per_address
         self._crowds: dict[Connection, str] = {}
         self._sizes: Counter[str] = Counter()
-        self._waiting: dict[Connection, None] = {}  # the longest first
+        self._waiting: dict[Connection, None] = {}  # the longest waiting first
         self._turned_away: set[Connection] = set()
-        # What all connections read into, one after the other.
+        # All connections read into this, one after the other.
         self.buffer = memoryview(bytearray(READ_BYTES))
 
     def enter(self, connection: Connection, address: str) -> bool:
-        """Let it in, in place of one that waits for its client if there is no room; False if all
-        are served. So whoever opens connections and sends nothing keeps nobody out."""
+        """Admit a connection. If there is no room, it replaces one that waits for its client, so
+        that idle connections keep nobody out. False if every connection is being served."""
         crowd = _crowd(address)
         if self._sizes[crowd] >= self._most_from(address):
             rivals = (each for each in self._waiting if self._crowds[each] == crowd)
@@ -87,7 +89,7 @@ class _Room:
         return self._take_in(connection, crowd)
 
     def leave(self, connection: Connection) -> None:
-        """As often as one likes."""
+        """Forget a connection. May be called more than once."""
         self._turned_away.discard(connection)
         if (crowd := self._crowds.pop(connection, None)) is not None:
             self._waiting.pop(connection, None)
@@ -96,16 +98,16 @@ class _Room:
                 del self._sizes[crowd]
 
     def wait(self, connection: Connection) -> None:
-        """The connection waits for its client from now on."""
+        """The connection now waits for its client."""
         if connection in self._crowds:
             self._waiting[connection] = None
 
     def serve(self, connection: Connection) -> None:
-        """The client waits for an answer."""
+        """The client now waits for an answer."""
         self._waiting.pop(connection, None)
 
     def turn_away(self, connection: Connection) -> bool:
-        """Whether to tell it why: of a flood, few are told."""
+        """Whether to answer a connection that is refused; in a flood, only a few are answered."""
         if len(self._turned_away) >= MAX_TURNED_AWAY:
             return False
         self._turned_away.add(connection)
@@ -118,7 +120,7 @@ class _Room:
         return True
 
     def _most_from(self, address: str) -> int:
-        """Of one address: a proxy, through which many come, is on a private one as a rule."""
+        """The limit for one address. Private addresses are usually proxies, which serve many."""
         if self._most_of_one is not None:
             return self._most_of_one
         literal = literal_address(address)
@@ -127,27 +129,27 @@ class _Room:
 
 
 class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
-    """uvicorn's protocol, with bounds. It waits for its client until a request is there, body and
-    all, and again once that is answered; one timer limits how long that may take."""
+    """uvicorn's protocol with limits. A connection waits for its client until a whole request has
+    arrived, and again after it was answered. One timer limits each wait."""
 
     def __init__(self, room: _Room, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._room = room
         self._settings = settings
-        self.ws_protocol_class = None  # a client's offer to go on in another protocol is declined
+        self.ws_protocol_class = None  # offers to change to another protocol are declined
         self.timeout_keep_alive = settings.idle_seconds  # type: ignore[assignment]
         self._timer: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
-        self._in_head = self._in_body = False  # of the request that is being received
-        self._begun = False  # with what has just come
-        self._taken = 0  # bytes of that request, but for those that came with its first
+        self._in_head = self._in_body = False  # the part of a request that is being received
+        self._begun = False  # a request began in the bytes just read
+        self._taken = 0  # bytes of that request, except those of the read it began in
         self._upgrading = False
-        self._deaf = False  # what comes is thrown away, until the connection is closed
+        self._deaf = False  # discard everything until the connection is closed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # whatever is not taken, we are to be told of
+        transport.set_write_buffer_limits(high=0)  # report everything that the client does not read
         if self._room.enter(self, self.client[0] if self.client else ""):
             self._limit(self._settings.head_seconds, self._give_up_head)
         elif self._room.turn_away(self):
@@ -162,7 +164,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         super().connection_lost(exc)
 
     def give_way(self) -> None:
-        """Close it at once: another takes its place."""
+        """Close at once, so that another connection can take this place."""
         if (self._in_head or self._in_body) and not self._deaf:
             self._refuse(FULL)
         self.transport.abort()
@@ -203,19 +205,23 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
                 return
 
     def _head_without_offer(self) -> bytes:
-        """The head once more: the parser takes what follows an offer for another protocol."""
+        """The head without its Upgrade header: the parser stops after an offer to upgrade."""
         version = self.parser.get_http_version().encode()
         lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
         lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
     def _require_end_of_request(self) -> None:
-        """Raises ApiError where so much has come that it should be there."""
+        """Raises ApiError if more bytes have arrived than a whole head or body may have."""
         if self._in_head and self._taken > self._settings.max_head_bytes:
             raise self._head_too_large()
         if self._in_body and self._taken > MAX_WIRE_BYTES:
             if not self.cycle.response_complete:
-                raise ApiError(413, "body_too_large", "The body has too much around its bytes.")
+                raise ApiError(
+                    413,
+                    "body_too_large",
+                    "The body is sent in too many small chunks; send larger ones.",
+                )
             self._deaf = True
 
     def on_message_begin(self) -> None:
@@ -226,11 +232,13 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         if len(self.url) > (most := self._settings.max_url_bytes):
-            raise ApiError(414, "url_too_long", f"The URL is longer than {most} bytes.")
+            raise ApiError(414, "url_too_long", f"The URL is too long; send at most {most} bytes.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self.headers) >= (most := self._settings.max_headers):
-            raise ApiError(431, "head_too_large", f"The request has more than {most} headers.")
+            raise ApiError(
+                431, "head_too_large", f"The request has too many headers; send at most {most}."
+            )
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -244,7 +252,11 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         elif len(self.pipeline) < MAX_PIPELINED:
             super().on_headers_complete()
         else:
-            raise ApiError(429, "too_many_requests", "Wait for answers before you ask for more.")
+            raise ApiError(
+                429,
+                "too_many_requests",
+                "Too many requests at once; wait for answers before sending more.",
+            )
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -253,12 +265,14 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         super().on_message_complete()
         if not self.cycle.response_complete:
             self._room.serve(self)
-        else:  # answered before it was there
+        else:  # answered before its body had arrived
             self._limit(self._settings.idle_seconds, self.transport.close)
 
     def _head_too_large(self) -> ApiError:
         most = self._settings.max_head_bytes
-        return ApiError(431, "head_too_large", f"The request's head is larger than {most} bytes.")
+        return ApiError(
+            431, "head_too_large", f"The request's head is too large; send at most {most} bytes."
+        )
 
     # What is answered
 
@@ -269,7 +283,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.pipeline:
-            self.flow.pause_reading()  # until those that wait are answered
+            self.flow.pause_reading()  # until the waiting requests are answered
         if self.transport.is_closing() or not self._is_answered():
             return
         self._room.wait(self)
@@ -293,7 +307,8 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         return self._running is None or (self._running.response_complete and not self.pipeline)
 
     def _refuse(self, refusal: ApiError) -> None:
-        """Answer what is being received and close, or close once an earlier request is answered."""
+        """Refuse the request that is being received and close. If an earlier request is still being
+        answered, close after that answer instead."""
         self._deaf = True
         self._unlimit()
         self.pipeline.clear()
@@ -331,7 +346,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             self.transport.close()
 
     def _limit(self, seconds: float, act: Callable[[], None]) -> None:
-        """Do that then, and not what was to be done before."""
+        """Call `act` after so many seconds, instead of what the timer was set to before."""
         self._unlimit()
         self._timer = self.loop.call_later(seconds, act)
 
@@ -347,7 +362,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
 
 def _crowd(address: str) -> str:
-    """What counts as one address: of IPv6, a network that one household has."""
+    """What counts as one address: for IPv6, the network of one household."""
     literal = literal_address(address)
     if isinstance(literal, IPv6Address) and literal.ipv4_mapped is None:
         return literal.packed[:IPV6_NETWORK_BYTES].hex()

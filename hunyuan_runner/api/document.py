@@ -21,7 +21,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 CLIP_EXAMPLE = {"prompt": "A cat walks on grass", "preset": "fast", "seed": 7}
 REFERENCE = "#/components/schemas/{model}"
-GUARDED = (401, 403, 429)  # how any request that needs a key may be refused
+GUARDED = (401, 403, 429)  # statuses of the key check and the rate limit
 
 KEY_SCHEMES = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
@@ -29,16 +29,23 @@ KEY_SCHEMES = {
 }
 
 REFUSALS = (  # an example for each status
-    ApiError(400, "malformed_json", "The body is not JSON: Expecting value at 12."),
-    ApiError(401, "unauthorized", "This API key is not known here."),
-    ApiError(403, "foreign_page", "A page of another site may not do this."),
-    ApiError(404, "not_found", "There is no job '18d4'; it may have been deleted or have expired"),
+    ApiError(400, "malformed_json", "The body is not valid JSON: Expecting value at character 12."),
+    ApiError(401, "unauthorized", "The API key is unknown; check it."),
+    ApiError(
+        403, "keys_not_set", "This service has no API keys, so it answers only its own machine."
+    ),
+    ApiError(404, "not_found", "There is no job '18d4'; it may have been deleted or have expired."),
     ApiError(409, "wrong_state", "Job 18d4 is in_progress; cancel it before deleting it"),
-    ApiError(413, "body_too_large", "The body is larger than 262144 bytes."),
-    ApiError(415, "not_json", "Send JSON, with the header Content-Type: application/json."),
-    ApiError(416, "range_not_satisfiable", "The file has 183211 bytes.", param="Range"),
+    ApiError(413, "body_too_large", "The body is too large; send at most 262144 bytes."),
+    ApiError(415, "not_json", "Send the body as JSON, with Content-Type: application/json."),
+    ApiError(
+        416,
+        "range_not_satisfiable",
+        "The file ends at byte 183211; ask for a range that starts before.",
+        param="Range",
+    ),
     ApiError(422, "invalid_value", "num_frames must be 4k+1, such as 49 or 53", param="num_frames"),
-    ApiError(429, "rate_limited", "More than 120 requests in 60 seconds."),
+    ApiError(429, "rate_limited", "More than 120 requests in 60 seconds; wait 9 s."),
     ApiError(503, "unavailable", "The job database does not answer; nothing was changed."),
 )
 
@@ -56,7 +63,7 @@ class DocumentedApp(FastAPI):
 
 
 def refusals(*statuses: int, open_to_all: bool = False) -> Responses:
-    """The error responses of a route; those of the key check are added unless it needs no key."""
+    """The error responses of a route, with those of the key check unless it is open to all."""
     statuses = statuses if open_to_all else (*statuses, *GUARDED)
     # Not as a model: FastAPI would build a validator for every route and status.
     return {
@@ -76,8 +83,8 @@ def answers_with(*files: ClipFile) -> Responses:
     content: Schema = {file.media_type: {} for file in files}
     return {
         200: {"content": content, "description": "The file."},
-        206: {"content": content, "description": "The range asked for."},
-        304: {"description": "The file is the one of If-None-Match."},
+        206: {"content": content, "description": "The requested range of the file."},
+        304: {"description": "The file has not changed since the one of `If-None-Match`."},
     }
 
 
@@ -85,7 +92,7 @@ def answers_with_events(*events: Schema) -> Responses:
     """The response of a route that streams these events, each described by event_schema()."""
     return {
         200: {
-            "description": "The stream; a silent one is pinged by comments.",
+            "description": "The stream. Comments keep it alive while nothing happens.",
             "content": {"text/event-stream": {"itemSchema": {"oneOf": [*events]}}},
         }
     }

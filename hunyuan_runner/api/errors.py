@@ -1,4 +1,4 @@
-"""Every refusal in one shape: what went wrong, where, and what would be right."""
+"""Every refusal in one shape: what is wrong, in which field, and what to do."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from hunyuan_runner.wire import ErrorBody, ErrorDetail
 TASK_ROUTE = "/generate"
 RETRY_AFTER_SECONDS = 5
 QUEUE_RETRY_AFTER_SECONDS = 30
-MAX_NAME_LENGTH = 100  # of a field that is named in an error
-NOT_OPEN = "The job database cannot be opened yet; the service's log says why."
+MAX_NAME_LENGTH = 100  # characters of a field's name that an error repeats
+NOT_OPEN = "The job database cannot be opened yet; see the service's log for the reason."
 
 
 class ApiError(Exception):
@@ -60,7 +60,9 @@ class ApiError(Exception):
 
 
 INTERNAL = ApiError(
-    500, "internal_error", "Something went wrong here; the service's log says what."
+    500,
+    "internal_error",
+    "Something went wrong in the service; its log has the error, by this answer's X-Request-Id.",
 )
 
 LOCKED = "Another program keeps the job database locked; nothing was changed."
@@ -80,7 +82,7 @@ _TROUBLES = {
     "not a database": "The job database is damaged; the service's log says more.",
 }
 
-# What a handler may raise and as_api_error() knows.
+# What a route may raise, and as_api_error() makes a refusal of.
 KNOWN_ERRORS: tuple[type[Exception], ...] = (
     ApiError,
     DBAPIError,
@@ -99,53 +101,60 @@ KNOWN_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
-# Every code there is: with which statuses, and what it means.
+# Every code: the statuses it comes with, and what it means.
 CODES: Mapping[str, tuple[Sequence[int], str]] = {
     "malformed_json": ((400,), "The body is not JSON in UTF-8."),
     "malformed": ((400,), "The request cannot be read."),
-    "missing": ((422, 400), "A field that is required is not there; 400 if it belongs in the URL."),
-    "unknown_field": ((422,), "There is no such field; the message names the nearest."),
-    "invalid_value": ((422,), "The field's value cannot be served; the message says what can."),
-    "too_large": ((422,), "Width times height times frames is too much."),
+    "missing": ((422, 400), "A required field is absent; 400 if it belongs in the URL."),
+    "unknown_field": ((422,), "There is no such field; the message suggests the nearest one."),
+    "invalid_value": ((422,), "The value is not allowed; the message says what is."),
+    "too_large": ((422,), "width x height x num_frames is too large."),
     "private_address": (
         (422,),
-        "The webhook is on a private network, or on the service's machine.",
+        "The webhook's address is on a private network, or on the service's own machine.",
     ),
     "does_not_fit": (
         (422,),
-        "No machine has the memory it needs; `alternatives` beside the error says what would fit.",
+        "No machine has enough memory for the clip; `alternatives`, next to `error`, lists clips "
+        "that would fit.",
     ),
     "unknown_model": ((422, 404), "There is no such model, or it is not installed."),
-    "unauthorized": ((401,), "The API key is missing or not known."),
-    "keys_not_set": ((403,), "The service has no keys, so it answers its own machine only."),
-    "foreign_page": ((403,), "A page of another site sent a form; see HUNYUAN_CORS_ORIGINS."),
-    "not_found": ((404,), "There is no such path, job or file; or the job is another key's."),
-    "no_preview": ((404,), "There is no picture of this job yet."),
-    "no_draft": ((404,), "The job has no draft, or none any more."),
-    "method_not_allowed": ((405,), "The path takes other methods; `Allow` names them."),
+    "unauthorized": ((401,), "The API key is missing or unknown."),
+    "keys_not_set": ((403,), "The service has no API keys, so it answers only its own machine."),
+    "foreign_page": (
+        (403,),
+        "A page of another site sent a form; HUNYUAN_CORS_ORIGINS can allow that site.",
+    ),
+    "not_found": ((404,), "There is no such path, job or file, or the job is another key's."),
+    "no_preview": ((404,), "The job has no preview yet."),
+    "no_draft": ((404,), "The job has no draft, or no longer has one."),
+    "method_not_allowed": (
+        (405,),
+        "The path does not take this method; `Allow` lists those it does.",
+    ),
     "timeout": ((408,), "The request did not arrive in time."),
-    "wrong_state": ((409, 400), "The job's state does not allow it; 400 on BentoML's routes."),
-    "key_reused": ((409,), "The Idempotency-Key was sent before, with another request."),
-    "body_too_large": ((413,), "The body has too many bytes."),
-    "url_too_long": ((414,), "The URL has too many bytes; see HUNYUAN_MAX_URL_BYTES."),
-    "not_json": ((415,), "The body has another Content-Type than application/json."),
-    "range_not_satisfiable": ((416,), "The range begins behind the file's end."),
-    "rate_limited": ((429,), "Too many requests of this key; see `Retry-After`."),
-    "queue_full": ((429,), "Too many jobs of this key wait; see `Retry-After`."),
-    "too_many_requests": ((429,), "Too many were sent on a connection before it was answered."),
-    "too_many_streams": ((429,), "Too many event streams of this key are open."),
-    "head_too_large": ((431,), "The headers are too many, or have too many bytes."),
-    "internal_error": ((500,), "Something went wrong; the log has it by `X-Request-Id`."),
-    "too_many_connections": ((503,), "All connections are taken; see `Retry-After`."),
+    "wrong_state": ((409, 400), "The job's state does not allow this; 400 on BentoML's routes."),
+    "key_reused": ((409,), "The Idempotency-Key was already used for a different request."),
+    "body_too_large": ((413,), "The body is too large."),
+    "url_too_long": ((414,), "The URL is too long; see HUNYUAN_MAX_URL_BYTES."),
+    "not_json": ((415,), "The body's Content-Type is not application/json."),
+    "range_not_satisfiable": ((416,), "The range starts after the end of the file."),
+    "rate_limited": ((429,), "This key sent too many requests; see `Retry-After`."),
+    "queue_full": ((429,), "This key has too many waiting jobs; see `Retry-After`."),
+    "too_many_requests": ((429,), "A connection sent too many requests before it got an answer."),
+    "too_many_streams": ((429,), "This key has too many open event streams."),
+    "head_too_large": ((431,), "The request has too many headers, or they are too large."),
+    "internal_error": ((500,), "Something went wrong; the log has the error, by `X-Request-Id`."),
+    "too_many_connections": ((503,), "All connections are in use; see `Retry-After`."),
     "unavailable": (
         (503,),
-        "The database is away or locked, or the disk full; see `Retry-After`.",
+        "The database is unreachable or locked, or the disk is full; see `Retry-After`.",
     ),
 }
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """The refusal that `error` stands for; an error of ours is raised again."""
+    """The refusal for an error that a route raised. Raises `error` again if it has none."""
     match error:
         case ApiError():
             return error
@@ -156,7 +165,7 @@ def as_api_error(error: Exception) -> ApiError:
         case JobNotFound() | DeliveryNotFound():
             return ApiError(404, "not_found", _sentence(error))
         case ObjectNotFound():
-            return ApiError(404, "not_found", "This file is no longer there.")
+            return ApiError(404, "not_found", "This file has been deleted.")
         case KeyReused():
             return ApiError(409, "key_reused", _sentence(error), param="Idempotency-Key")
         case QueueFull():
@@ -181,14 +190,14 @@ def as_api_error(error: Exception) -> ApiError:
 
 
 def error_response(error: ApiError, path: str) -> JSONResponse:
-    """The answer to a refused request; BentoML's client expects a shape of its own."""
+    """The answer to a refused request; on the task routes, in the shape BentoML's client reads."""
     on_task_route = path == TASK_ROUTE or path.startswith(TASK_ROUTE + "/")
     content = {"error": error.message} if on_task_route else error.body()
     return JSONResponse(content, error.status, error.headers)
 
 
 def unavailable(message: str) -> ApiError:
-    """The refusal of a request that may well be served when it is sent again."""
+    """The refusal of a request that may succeed when it is sent again."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return ApiError(503, "unavailable", message, headers=headers)
 
@@ -205,13 +214,13 @@ def _database_trouble(error: DBAPIError) -> str | None:
 
 
 def _http_error(error: HTTPException) -> ApiError:
-    """What the framework refuses by itself: an unknown path, a wrong method, an unreadable body."""
+    """A refusal by the framework: an unknown path, a wrong method, an unreadable body."""
     match error.status_code:
         case 404:
-            return ApiError(404, "not_found", "There is nothing here; GET / lists the routes.")
+            return ApiError(404, "not_found", "There is no such path; GET / lists the routes.")
         case 405:
             allowed = (error.headers or {}).get("Allow", "")
-            message = f"This route does not take this method; it takes {allowed}."
+            message = f"This path does not take this method; use {allowed}."
             return ApiError(405, "method_not_allowed", message, headers=error.headers)
         case _:
             return ApiError(
@@ -220,7 +229,7 @@ def _http_error(error: HTTPException) -> ApiError:
 
 
 def _invalid(problem: ErrorDetails | dict[str, Any]) -> ApiError:
-    """A 422 that names the field and what would be right, from pydantic's report."""
+    """The refusal for a problem that pydantic reports; it names the field and what is allowed."""
     place, *fields = [_shortened(str(part)) for part in problem["loc"]] or [""]
     if problem["type"] == "string_pattern_mismatch":  # only ids have a pattern
         return ApiError(404, "not_found", "There is no job with this id.")
@@ -230,7 +239,7 @@ def _invalid(problem: ErrorDetails | dict[str, Any]) -> ApiError:
     code = {"missing": "missing", "extra_forbidden": "unknown_field"}.get(
         problem["type"], "invalid_value"
     )
-    # What is missing in a URL makes it another one; what is missing in a body, a clip undefined.
+    # A URL that lacks a parameter is malformed; a body that lacks a field does not define a clip.
     status = 400 if (place, code) == ("query", "missing") else 422
     return ApiError(status, code, _explain(problem, param), param=param)
 
@@ -243,7 +252,7 @@ def _explain(problem: ErrorDetails | dict[str, Any], param: str | None) -> str:
         case "extra_forbidden":
             return f"{param} is not a known field"
         case "int_parsing_size":
-            return f"{param} must be a number of fewer digits"
+            return f"{param} must be a number with fewer digits"
         case "contradiction":
             return message
     rule = re.sub(r"^\w+ should ", "must ", message)
@@ -251,7 +260,7 @@ def _explain(problem: ErrorDetails | dict[str, Any], param: str | None) -> str:
 
 
 def _shortened(name: str) -> str:
-    """A client's own word, repeated to it: not at any length."""
+    """A name that the client sent, short enough to repeat in an answer."""
     return name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}…"
 
 

@@ -1,4 +1,4 @@
-"""The files of a clip over HTTP: whole or in part, never all of it in memory."""
+"""Serves the files of a clip, whole or in part, without holding a whole file in memory."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from hunyuan_runner.storage.keys import (
 )
 from hunyuan_runner.storage.protocol import Storage
 
-# A browser shows a file that is opened by itself in a page of its own making. Our policy binds that
-# page, too: it may load the file and lay it out, and nothing else. (`sandbox` would keep Chromium
-# from loading a video.) By the first part of the media type.
+# By the first part of the media type. A browser that opens a file directly wraps it in a page of
+# its own, and our policy applies to that page: it may load the file and style itself, nothing else.
+# (With `sandbox`, Chromium would not load a video.)
 POLICIES = {
     kind: f"default-src 'none'; {source} 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     for kind, source in (("video", "media-src"), ("image", "img-src"))
@@ -33,11 +33,11 @@ ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 @dataclass(frozen=True)
 class ClipFile:
-    """One of the files of a job, which never change again."""
+    """A kind of file that a job has. Once written, such a file never changes."""
 
     key: Callable[[str], str]
     media_type: str
-    suffix: str  # behind the job's id: the name to save it under
+    suffix: str  # after the job's id, in the name to save the file under
 
 
 VIDEO = ClipFile(video_key, "video/mp4", ".mp4")
@@ -48,14 +48,14 @@ SPRITESHEET = ClipFile(spritesheet_key, "image/jpeg", "-spritesheet.jpg")
 
 
 def file_response(request: Request, storage: Storage, job: Job, file: ClipFile) -> Response:
-    """A file of a job, or the range asked for. Raises ObjectNotFound."""
+    """A file of a job, or the requested range of it. Raises ObjectNotFound or ApiError (416)."""
     key, name = file.key(job.id), f"{job.id}{file.suffix}"
     size = storage.size(key)
     headers = {
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",  # keep it, but ask each time: jobs can be deleted
+        "Cache-Control": "private, no-cache",  # validate a kept file each time: jobs can be deleted
         "Content-Disposition": f'inline; filename="{name}"',
-        # On a 304 as well, whose headers a browser keeps instead of those that it had.
+        # Also on a 304, whose headers replace those that the browser kept.
         "Content-Security-Policy": policy_for(file.media_type),
         "ETag": f'"{name}"',
     }
@@ -71,15 +71,15 @@ def file_response(request: Request, storage: Storage, job: Job, file: ClipFile) 
 
 
 def policy_for(media_type: str) -> str:
-    """The Content-Security-Policy of a file of this type."""
+    """The Content-Security-Policy for a file of this type."""
     return POLICIES[media_type.partition("/")[0]]
 
 
 def _wanted_range(headers: Mapping[str, str], etag: str, size: int) -> tuple[int, int] | None:
-    """The bytes asked for as [start, end), or None for all.
+    """The requested bytes as [start, end), or None for the whole file.
 
-    As RFC 9110 allows, a Range that is malformed, in several parts, or meant for another version
-    of the file (If-Range) is ignored. Raises ApiError with 416 for one behind the end.
+    As RFC 9110 allows, a Range is ignored if it is malformed, has several parts, or is meant for
+    another version of the file (If-Range). Raises ApiError with 416 if it starts after the end.
     """
     match = ONE_RANGE.fullmatch(headers.get("Range", "").replace(" ", ""))
     if match is None or headers.get("If-Range", etag) != etag:
@@ -97,7 +97,7 @@ def _wanted_range(headers: Mapping[str, str], etag: str, size: int) -> tuple[int
         raise ApiError(
             416,
             "range_not_satisfiable",
-            f"The file has {size} bytes.",
+            f"The file ends at byte {size}; ask for a range that starts before.",
             param="Range",
             headers={"Content-Range": f"bytes */{size}"},
         )

@@ -1,4 +1,4 @@
-"""The outermost layer of the service: what is true of every request, whoever answers it."""
+"""The outermost layer of the service: what applies to every request, whatever route answers it."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.webhooks import Sender
 from hunyuan_runner.settings import Settings
 
-OPENING_SECONDS = 5  # that the start waits for the store; then all that needs it is answered 503
-ANSWER_SECONDS = 50  # in which an answer has to begin; BentoML's own bound is at 60
-WRITERS_AT_ONCE = 8  # of the 40 threads and 25 connections: a locked database takes no more of them
+# The start waits so long for the job store; after that, routes that need it answer 503.
+OPENING_SECONDS = 5
+ANSWER_SECONDS = 50  # until an answer has to begin; BentoML's own limit is 60
+WRITERS_AT_ONCE = 8  # of 40 threads and 25 connections; a locked database blocks no more of them
 READING_METHODS = ("GET", "OPTIONS")
-READING_PATHS = ("/api/estimate",)  # posted, but nothing is written for it
+READING_PATHS = ("/api/estimate",)  # a POST that writes nothing
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 BENTOML_PATHS = ("/schema.json",)  # read by BentoML's client
-QUIET_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")  # asked for all day by machines
+QUIET_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")  # requested all day by machines
 
-# What a page of another site may read of an answer, besides its type and length: every header of
-# ours that says something.
+# The headers of an answer that a page of another site may read, besides its type and length.
 EXPOSED_HEADERS = [
     "Accept-Ranges",
     "Allow",
@@ -80,7 +80,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Exchange:
-    """One request and what was answered so far."""
+    """One request, and its answer so far."""
 
     scope: Scope
     request_id: str
@@ -90,31 +90,31 @@ class _Exchange:
 
     @property
     def route(self) -> str:
-        """The route's template: paths carry ids, which would swamp the metrics."""
+        """The template of the route. Paths contain ids, which would flood the metrics."""
         route = self.scope.get("route")
         return getattr(route, "path", "other")
 
     def answer(self, message: Message) -> None:
-        """Note the head of the answer and complete it."""
+        """Record the head of the answer, and add the headers that every answer has."""
         self.status = message["status"]
         self.seconds = time.perf_counter() - self.started
         headers = MutableHeaders(scope=message)
         headers["X-Request-Id"] = self.request_id
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
-        if PREFIX_HEADER in Headers(scope=self.scope):  # a cache must not give it to others
+        if PREFIX_HEADER in Headers(scope=self.scope):  # caches must tell prefixes apart
             headers.add_vary_header(PREFIX_HEADER)
 
 
 class Front:
-    """ASGI middleware around BentoML's app, of which only the schema is left to answer."""
+    """ASGI middleware around BentoML's app, which only answers for its schema."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._bentoml = app
         self._settings = settings
         self._api = create_app()
         self._api.state.settings = settings
-        self._api.openapi()  # which it keeps: the first request to need it would hold up others
+        self._api.openapi()  # built now and kept: later, other requests would wait for it
         self._app: ASGIApp = self._api
         self._at_the_end = AsyncExitStack()
         self._writers = asyncio.Semaphore(WRITERS_AT_ONCE)
@@ -134,11 +134,11 @@ class Front:
             await self._bentoml(scope, self._with_store(receive), send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
-        else:  # a websocket, which BentoML refuses
+        else:  # a websocket; BentoML refuses it
             await self._bentoml(scope, receive, send)
 
     def _with_store(self, receive: Receive) -> Receive:
-        """Have the store open from the service's start, or from when it can be, to its end."""
+        """Open the job store at the start, or as soon as possible, and close it at the end."""
 
         async def receive_on() -> Message:
             message = await receive()
@@ -153,14 +153,14 @@ class Front:
         return receive_on
 
     async def _open(self) -> None:
-        """Once the store can be opened: answer by it, and send its webhooks."""
+        """Wait until the job store can be opened; then answer from it, and send its webhooks."""
         backend = await when_it_opens(lambda: Backend.open(self._settings))
         self._at_the_end.callback(backend.jobs.close)
         self._at_the_end.callback(backend.prompts.close)
         pulse = Pulse(backend.jobs.database)
         self._at_the_end.callback(pulse.close)
         tail = Tail(backend.jobs, encode)
-        _when_told_to_stop(tail.close)
+        _on_stop_signal(tail.close)
         sender = Sender(self._settings, backend.jobs, render)
         sender.start()
         self._at_the_end.push_async_callback(sender.stop)
@@ -171,7 +171,7 @@ class Front:
         given_id = Headers(scope=scope).get("X-Request-Id", "")
         request_id = given_id if VALID_REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
         logs.REQUEST_ID.set(request_id)
-        scope = dict(scope)  # the server's own must stay as it is
+        scope = dict(scope)  # the server's own scope must not change
         exchange = _Exchange(scope, request_id)
 
         async def send_on(message: Message) -> None:
@@ -186,8 +186,8 @@ class Front:
         except ApiError as refusal:
             await error_response(refusal, scope["path"])(scope, receive, send_on)
         except ClientDisconnect:
-            log.info("client went away")
-            # Nobody reads it, but BentoML's time-out would wait for the beginning of an answer.
+            log.info("client disconnected")
+            # Nobody reads this, but BentoML's timeout waits for the beginning of an answer.
             await send({"type": "http.response.start", "status": 400, "headers": []})
         except Exception:
             log.exception("request failed")
@@ -197,11 +197,11 @@ class Front:
             _record(exchange)
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises ApiError if no answer has begun for so long that BentoML would give one."""
+        """Raises ApiError if no answer begins before BentoML would time out."""
         limit = asyncio.timeout(ANSWER_SECONDS)
 
         async def send_on(message: Message) -> None:
-            limit.reschedule(None)  # what has begun may take as long as its reader does
+            limit.reschedule(None)  # once begun, an answer may take as long as its reader needs
             await send(message)
 
         try:
@@ -214,7 +214,7 @@ class Front:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
-            scope["method"] = "GET"  # whatever answers GET answers HEAD
+            scope["method"] = "GET"  # every route that answers GET answers HEAD
             receive, send = _head_only(send)
         if scope["query_string"].count(b"&") >= MAX_VALUES:
             raise overfull("parameters")
@@ -228,9 +228,9 @@ class Front:
 
     @asynccontextmanager
     async def _turn_to_write(self) -> AsyncIterator[None]:
-        """Wait for the others that write, outside of the threads and connections that readers need.
+        """Wait until few enough others write, without taking a thread or connection from readers.
 
-        Raises ApiError if that takes too long: the database is locked, or is slow.
+        Raises ApiError if that takes too long because the database is locked or slow.
         """
         try:
             async with asyncio.timeout(BUSY_SECONDS):
@@ -243,10 +243,11 @@ class Front:
             self._writers.release()
 
 
-def _when_told_to_stop(act: Callable[[], None]) -> None:
-    """Act on the signals that stop the server, besides what it does about them itself.
+def _on_stop_signal(act: Callable[[], None]) -> None:
+    """Call `act` on the signals that stop the server, in addition to the server's own handling.
 
-    The end of its lifespan would be too late: it waits for all answers first, endless ones too.
+    The end of the lifespan would be too late: the server first waits for all answers, and event
+    streams do not end by themselves.
     """
     loop = asyncio.get_running_loop()
     server: dict[int, Any] = {
@@ -262,7 +263,7 @@ def _when_told_to_stop(act: Callable[[], None]) -> None:
 
 
 def _head_only(send: Send) -> tuple[Receive, Send]:
-    """Pass on the head of an answer, then hang up on who still sends its body."""
+    """For HEAD: the answer ends after its head, and what streams the body sees a disconnect."""
     answered = asyncio.Event()
 
     async def send_head(message: Message) -> None:
@@ -280,7 +281,7 @@ def _head_only(send: Send) -> tuple[Receive, Send]:
 
 def _record(exchange: _Exchange) -> None:
     method, route = exchange.scope["method"], exchange.route
-    status = exchange.status or 499  # the client went away, or BentoML's time-out struck
+    status = exchange.status or 499  # the client disconnected, or BentoML timed out
     REQUESTS.labels(method, route, status).inc()
     LATENCY.labels(method, route).observe(exchange.seconds)
     if exchange.scope["path"] not in QUIET_PATHS:

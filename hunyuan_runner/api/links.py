@@ -1,4 +1,4 @@
-"""What links to this service begin with, as whoever follows them reaches it."""
+"""What the links in an answer begin with, so that its reader can follow them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from hunyuan_runner.settings import PATH_PREFIX, Settings
 
 PREFIX_HEADER = "X-Forwarded-Prefix"
 MAX_PREFIX = 200  # characters
-# By these a proxy shows that what it passes on was asked for elsewhere.
+# A proxy sends these to show that the request was addressed to another host.
 PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", PREFIX_HEADER)
 
 
 def base_of(scope: Scope, settings: Settings) -> str:
     """What the links of an answer begin with: HUNYUAN_PUBLIC_URL, or the prefix that a proxy names.
 
-    Where neither is, links are paths of this service.
+    Without either it is empty: links are then paths of this service.
     """
     return settings.public_url or forwarded_prefix(Headers(scope=scope))
 
 
 def forwarded_prefix(headers: Headers) -> str:
-    """The path below which a proxy shows this service; none if it is not plainly a path.
+    """The path under which a proxy exposes this service; empty if the header is no plain path.
 
-    Anybody may send the header. It can name a path of the same host alone, in the answer to the
-    request that has it. Of proxies in a row, the outermost names the first part.
+    Anybody can send the header, so it may only name a path of the same host, and only affects the
+    answer to its own request. With several proxies in a row, the outermost names the first part.
     """
     named = ",".join(headers.getlist(PREFIX_HEADER))
     parts = [part.strip(" \t").rstrip("/") for part in named.split(",")]
@@ -37,10 +37,10 @@ def forwarded_prefix(headers: Headers) -> str:
 
 
 def lasting_base(scope: Scope) -> str:
-    """What the links of a job's webhooks begin with, where there is no HUNYUAN_PUBLIC_URL.
+    """What the links in a job's webhooks begin with if there is no HUNYUAN_PUBLIC_URL.
 
-    For a program on this machine, which asks without a proxy, the address that it asked. Any other
-    host that a request names may be a lie, which would be sent to the webhook as ours.
+    If a program on this machine submits the job without a proxy, this is the address it used. Any
+    other host that a request names may be false, and would be sent to the webhook as ours.
     """
     headers = Headers(scope=scope)
     host, port = scope.get("server") or ("", None)

@@ -1,4 +1,4 @@
-"""Which field was meant by a name that is none."""
+"""Which field a client meant by a name that is not a field."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import re
 from collections.abc import Collection
 from difflib import get_close_matches
 
-LONGEST_NAME = 40  # longer ones are no slip of the pen
-LIKENESS = (
-    0.7  # from 0 to 1; below it, a guess would name a wrong field more often than a right one
-)
+LONGEST_NAME = 40  # characters; a longer name is no typing mistake
+LIKENESS = 0.7  # 0 to 1; with less, the guess would be wrong more often than right
 
-# What other tools call it. One word may stand for several of our fields.
+# What other tools call each field. One word may stand for several fields.
 SYNONYMS = {
     "prompt": "text text_prompt positive_prompt description caption",
     "negative_prompt": "negative prompt_negative neg_prompt not_prompt",
@@ -45,13 +43,13 @@ SYNONYMS = {
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """The end of a message that `name` is not known; empty where it is like nothing that is."""
+    """The end of a message about an unknown `name`; empty if no known field is similar."""
     near = nearest(name, known)
     return f"; did you mean {near}?" if near else ""
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """What of the known fields `name` most likely stands for, such as `seconds or num_frames`."""
+    """The known fields that `name` most likely stands for, such as `seconds or num_frames`."""
     if len(name) > LONGEST_NAME:
         return None
     words: dict[str, list[str]] = {field: [field] for field in known}

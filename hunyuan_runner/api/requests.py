@@ -1,4 +1,4 @@
-"""What the routes share in reading a request."""
+"""What several routes read from a request, and require of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JOB_ID_FORM = "[A-Za-z0-9_-]{1,64}"
 JOB_ID_PATTERN = f"^{JOB_ID_FORM}$"
 
 JobId = Annotated[
-    str, Path(pattern=JOB_ID_PATTERN, description="The job_id that submitting answered.")
+    str, Path(pattern=JOB_ID_PATTERN, description="The `job_id` from the answer to submitting.")
 ]
 
 IdempotencyKey = Annotated[
@@ -24,33 +24,38 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="Your name for this submission: sent again, it queues no second job.",
+        description="Your own name for this submission. Sending it again queues no second job.",
     ),
 ]
 
 
 async def require_json(request: Request) -> None:
-    """Refuse other bodies: a page of another site can have a browser send a form, but not JSON."""
+    """Refuse a body that is not JSON: a page of another site can make a browser send a form."""
     if media_type_of(request.headers) != "application/json" and await request.body():
-        message = "Send JSON, with the header Content-Type: application/json."
+        message = "Send the body as JSON, with Content-Type: application/json."
         raise ApiError(415, "not_json", message)
 
 
 async def require_own_page(request: Request) -> None:
-    """Refuse what a browser sends for a page of another site, where a form has to be taken."""
+    """Refuse a form that a browser sends from a page of another site."""
     origin = request.headers.get("Origin")
     settings = request.app.state.settings
     if origin is None or urlsplit(origin).netloc == request.headers.get("Host"):
         return
     if settings.public_url and urlsplit(settings.public_url)[:2] == urlsplit(origin)[:2]:
-        return  # by a proxy that names a host of its own
+        return  # the page has the public URL, and a proxy changed Host
     if origin not in settings.cors_origins and "*" not in settings.cors_origins:
-        raise ApiError(403, "foreign_page", "A page of another site may not do this.")
+        message = (
+            "A page of another site may not send this; HUNYUAN_CORS_ORIGINS can allow its origin."
+        )
+        raise ApiError(403, "foreign_page", message)
 
 
 def completed_job(backend: Backend, job_id: str) -> Job:
-    """Raises JobNotFound, or ApiError while there is no clip."""
+    """The job. Raises JobNotFound, or ApiError with 409 unless it is completed."""
     job = backend.jobs.get(job_id)
     if job.state is not JobState.COMPLETED:
-        raise ApiError(409, "wrong_state", f"Job {job.id} is {job.state}, not completed.")
+        raise ApiError(
+            409, "wrong_state", f"Job {job.id} is {job.state}, not completed, so it has no clip."
+        )
     return job

@@ -1,4 +1,4 @@
-"""What happens to jobs, as server-sent events."""
+"""Server-sent events: what happens to a job, or to all jobs of a caller."""
 
 from __future__ import annotations
 
@@ -28,30 +28,34 @@ from hunyuan_runner.jobs.job import ENDED
 from hunyuan_runner.jobs.journal import Change, JobEvent, JournalPage
 from hunyuan_runner.wire import JobView, PreviewView, ProgressView
 
-MAX_NUMBER = 2**63 - 1  # of the journal
-MAX_STREAMS = 200  # open at once, per caller and front
+MAX_NUMBER = 2**63 - 1  # the largest number that a journal entry can have
+MAX_STREAMS = 200  # open at once, per caller and process
 RETRY_AFTER_SECONDS = 10
 RECONNECT_MS = 1000
 HEADERS = {
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx would keep back what is small
+    "X-Accel-Buffering": "no",  # otherwise nginx would hold back small events
 }
 
 LastEventId = Annotated[
     int | None,
-    Header(ge=0, le=MAX_NUMBER, description="The id of the last event you saw: go on behind it."),
+    Header(
+        ge=0,
+        le=MAX_NUMBER,
+        description="The id of the last event you received; the stream continues after it.",
+    ),
 ]
 
 router = APIRouter(tags=["events"])
 
 
 def encode(event: JobEvent, base: str) -> bytes:
-    """As it is streamed; `base` is what its links begin with."""
-    name, view = _told(event, base)
+    """An event as it is streamed. Its links begin with `base`."""
+    name, view = _name_and_view(event, base)
     return format_sse_event(event=name, data_str=view.model_dump_json(), id=str(event.number))
 
 
-def _told(event: JobEvent, base: str) -> tuple[str, BaseModel]:
+def _name_and_view(event: JobEvent, base: str) -> tuple[str, BaseModel]:
     match event.change:
         case Change.STATE:
             return "final" if event.final else "state", job_view(event.job, base)
@@ -62,7 +66,7 @@ def _told(event: JobEvent, base: str) -> tuple[str, BaseModel]:
 
 
 class _Stream(EventSourceResponse):
-    """What there is to tell already, then what comes, with pings where nothing does."""
+    """The events so far, then new ones as they come, and comments while nothing happens."""
 
     def __init__(
         self, backend: Backend, tail: Tail, subscription: Subscription, first: JournalPage
@@ -73,7 +77,7 @@ class _Stream(EventSourceResponse):
         self._subscription = subscription
 
     async def stream_response(self, send: Send) -> None:
-        # Not in the generator: one that is cut off while its reader is slow is not told at once.
+        # Not in the generator: if a slow reader is cut off, the generator is not closed at once.
         self._tail.enter(self._subscription)
         try:
             await super().stream_response(send)
@@ -82,7 +86,7 @@ class _Stream(EventSourceResponse):
 
     async def _messages(self, page: JournalPage) -> AsyncIterator[bytes]:
         subscription = self._subscription
-        # Whoever has seen nothing yet has at least a place to come back to.
+        # A reader that has received no event yet gets an id to reconnect with.
         begin_at = None if page.events else str(page.number)
         yield format_sse_event(retry=RECONNECT_MS, id=begin_at)
         while not subscription.ended:
@@ -112,12 +116,12 @@ async def _tail_of(request: Request) -> Tail:
     tail: Tail | None = request.app.state.tail
     if tail is None:
         raise unavailable(NOT_OPEN)
-    # Nor may one caller have all connections: streams do not end by themselves.
+    # One caller must not hold all connections: streams do not end by themselves.
     most = min(MAX_STREAMS, request.app.state.settings.connection_limit // 2)
     if tail.streams_of(request.scope["caller"]) >= most:
         raise too_many(
             "too_many_streams",
-            f"{most} event streams are open; close some.",
+            f"You already have {most} event streams open, which is the limit; close some.",
             retry_after=RETRY_AFTER_SECONDS,
         )
     return tail
@@ -128,12 +132,12 @@ FromTail = Annotated[Tail, Depends(_tail_of)]
 
 JOB = reference(JobView)
 STREAM = answers_with_events(
-    event_schema("state", "The job is in another state, or how it is as a stream begins.", JOB),
+    event_schema("state", "The job's state changed. A stream starts with the current state.", JOB),
     event_schema(
-        "progress", "It is at another stage, or a step or a tile further.", schema_of(ProgressView)
+        "progress", "The job reached another stage, step or tile.", schema_of(ProgressView)
     ),
-    event_schema("preview", "There is a new picture of it.", schema_of(PreviewView)),
-    event_schema("final", "It ended; the last event of its stream.", JOB),
+    event_schema("preview", "There is a new preview picture.", schema_of(PreviewView)),
+    event_schema("final", "The job ended. This is the last event of its stream.", JOB),
 )
 
 
@@ -142,7 +146,11 @@ STREAM = answers_with_events(
     operation_id="job_events",
     response_class=Response,
     responses=STREAM
-    | {204: {"description": "The job has ended, and you have seen it all: do not come back."}}
+    | {
+        204: {
+            "description": "The job has ended, and you have received every event: do not reconnect."
+        }
+    }
     | refusals(404, 422, 503),
 )
 def job_events(
@@ -152,9 +160,10 @@ def job_events(
     tail: FromTail,
     last_event_id: LastEventId = None,
 ) -> Response:
-    """What happens to a job: how it is now, then `state`, `progress` and `preview` as they come.
+    """Stream the events of a job: its current state, then each `state`, `progress` and `preview`.
 
-    The stream ends with `final`, whose data is the job. With `Last-Event-ID` it begins behind that.
+    The stream ends with `final`, whose data is the job. Reconnect with your last `Last-Event-ID` to
+    miss nothing (some `progress` events may be merged).
     """
     if last_event_id is None:
         now = backend.jobs.latest_event(job_id)
@@ -176,7 +185,7 @@ def job_events(
 def events(
     request: Request, backend: FromBackend, tail: FromTail, last_event_id: LastEventId = None
 ) -> Response:
-    """What happens to your jobs, new ones included, from now on or behind `Last-Event-ID`."""
-    now = MAX_NUMBER  # behind which nothing is, but where the journal ends
+    """Stream the events of all your jobs, new ones included, from now or after `Last-Event-ID`."""
+    now = MAX_NUMBER  # nothing comes after it, but the page says where the journal ends
     page = backend.jobs.events_after(now if last_event_id is None else last_event_id)
     return _Stream(backend, tail, Subscription(request.scope["caller"], None, backend.base), page)

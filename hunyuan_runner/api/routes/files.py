@@ -30,7 +30,7 @@ router = APIRouter(tags=["files"])
     responses=answers_with(VIDEO) | refusals(404, 409, 416, 503),
 )
 def get_video(request: Request, job_id: JobId, backend: FromBackend) -> Response:
-    """The clip. Takes Range and If-None-Match."""
+    """Get the clip. Supports `Range` and `If-None-Match`."""
     return file_response(request, backend.storage, completed_job(backend, job_id), VIDEO)
 
 
@@ -41,7 +41,7 @@ def get_video(request: Request, job_id: JobId, backend: FromBackend) -> Response
     responses=answers_with(THUMBNAIL) | refusals(404, 409, 503),
 )
 def get_thumbnail(request: Request, job_id: JobId, backend: FromBackend) -> Response:
-    """A still of the finished clip."""
+    """Get a still of the finished clip."""
     return file_response(request, backend.storage, completed_job(backend, job_id), THUMBNAIL)
 
 
@@ -52,12 +52,13 @@ def get_thumbnail(request: Request, job_id: JobId, backend: FromBackend) -> Resp
     responses=answers_with(ANIMATION, THUMBNAIL) | refusals(404, 503),
 )
 def get_preview(request: Request, job_id: JobId, backend: FromBackend) -> Response:
-    """The finished clip as a small animation (WebP); before that, a still of what it becomes."""
+    """Get a small WebP animation of the finished clip; before that, a still of the preview."""
     job = backend.jobs.get(job_id)
     if job.state is JobState.COMPLETED:
         return file_response(request, backend.storage, job, ANIMATION)
     if not job.has_preview:
-        raise ApiError(404, "no_preview", f"Job {job.id} is {job.state} and has no preview yet.")
+        message = f"Job {job.id} is {job.state} and has no preview; ask again while it is denoised."
+        raise ApiError(404, "no_preview", message)
     still = backend.storage.get(preview_key(job.id))
     headers = {
         "Cache-Control": "no-store",
@@ -73,10 +74,11 @@ def get_preview(request: Request, job_id: JobId, backend: FromBackend) -> Respon
     responses=answers_with(DRAFT) | refusals(404, 416, 503),
 )
 def get_draft(request: Request, job_id: JobId, backend: FromBackend) -> Response:
-    """What a job with `draft_steps` is expected to become, as an MP4, until it is completed."""
+    """Get the draft of a job with `draft_steps`, as an MP4, until the job is completed."""
     job = backend.jobs.get(job_id)
     if job.state is JobState.COMPLETED or not job.has_draft:
-        raise ApiError(404, "no_draft", f"Job {job.id} is {job.state} and has no draft.")
+        message = f"Job {job.id} is {job.state} and has no draft; submit a job with draft_steps."
+        raise ApiError(404, "no_draft", message)
     return file_response(request, backend.storage, job, DRAFT)
 
 
@@ -86,6 +88,6 @@ def get_draft(request: Request, job_id: JobId, backend: FromBackend) -> Response
     responses=refusals(404, 409, 503),
 )
 def get_manifest(job_id: JobId, backend: FromBackend) -> PublishedManifest:
-    """All that the finished clip depends on; it is in the MP4, too, for `hunyuan reproduce`."""
+    """Get all that the finished clip depends on. The MP4 has it, too, for `hunyuan reproduce`."""
     job = completed_job(backend, job_id)
     return PublishedManifest.model_validate_json(backend.storage.get(manifest_key(job.id)))

@@ -15,7 +15,7 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/health", operation_id="get_health", responses=refusals(503, open_to_all=True))
 def get_health(backend: FromBackend) -> Health:
-    """Whether jobs are taken and rendered."""
+    """Whether the service accepts jobs and has workers that render them."""
     counts = backend.jobs.counts()
     workers = backend.jobs.live_workers()
     return Health(
@@ -31,12 +31,12 @@ def get_health(backend: FromBackend) -> Health:
 
 @router.get("/livez", operation_id="get_livez")
 async def get_livez() -> Ready:
-    """Whether this process runs: the platform's health check."""
+    """Whether this process runs. Use this as the platform's health check."""
     return Ready(status="ok")
 
 
 @router.get("/readyz", operation_id="get_readyz", responses=refusals(503, open_to_all=True))
 def get_readyz(backend: FromBackend) -> Ready:
-    """Whether jobs are taken. They are before a worker is up; /health tells about workers."""
+    """Whether the service accepts jobs. It does so without workers, too; see /health for those."""
     backend.jobs.check()
     return Ready(status="ok")

@@ -21,10 +21,10 @@ router = APIRouter(tags=["jobs"])
 class JobsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    status: JobState | None = Field(None, description="Only jobs in this state.")
+    status: JobState | None = Field(None, description="Return only jobs in this state.")
     limit: int = Field(20, ge=1, le=100, description="Jobs per page.")
     after: str | None = Field(
-        None, pattern=JOB_ID_PATTERN, description="A job id: the page begins behind it."
+        None, pattern=JOB_ID_PATTERN, description="A job id: the page starts after this job."
     )
 
 
@@ -32,10 +32,12 @@ class CancelQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: Literal[JobState.PENDING, JobState.IN_PROGRESS] = Field(
-        JobState.PENDING, description="Those that wait, or those that are rendered."
+        JobState.PENDING,
+        description="Which jobs to cancel: those that wait, or those being rendered.",
     )
     all_users: bool = Field(
-        False, description="With an admin's key, everybody's; otherwise your own all the same."
+        False,
+        description="Cancel the jobs of all users, with an admin's key.",
     )
 
 
@@ -53,7 +55,7 @@ def submit_job(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> JobView:
-    """Queue a clip. Poll the path in `Location` until it is completed."""
+    """Queue a clip. Poll the path in `Location` until the job is completed."""
     job = backend.submit(wanted, idempotency_key=idempotency_key)
     response.headers["Location"] = f"{backend.base}/api/status/{job.id}"
     return job_view(job, backend.base)
@@ -67,7 +69,7 @@ def submit_job(
     responses=refusals(400, 413, 415, 422, 503),
 )
 def estimate(wanted: EstimateRequest, backend: FromBackend) -> EstimateView:
-    """What a clip would take: seconds, memory, money; and what to ask for if that is too much."""
+    """Estimate a clip without queueing it: time, memory, cost, and alternatives that need less."""
     return estimate_view(backend.estimate(wanted), wanted.deadline_seconds)
 
 
@@ -78,15 +80,15 @@ def estimate(wanted: EstimateRequest, backend: FromBackend) -> EstimateView:
     responses=refusals(404, 503),
 )
 def get_job(job_id: JobId, backend: FromBackend) -> Response:
-    """One job: its state, how far it is, and where its files are."""
-    # As a Response: FastAPI would check the view again, in a thread, and many ask this often.
+    """Get a job: its state, its progress and the URLs of its files."""
+    # As a Response: FastAPI would validate the view again, in a thread, and polls are frequent.
     view = job_view(backend.jobs.get(job_id), backend.base)
     return Response(view.model_dump_json(), media_type="application/json")
 
 
 @router.get("/api/jobs", operation_id="list_jobs", responses=refusals(404, 422, 503))
 def list_jobs(query: Annotated[JobsQuery, Query()], backend: FromBackend) -> JobList:
-    """Jobs, the newest first, a page at a time."""
+    """List jobs, the newest first, a page at a time."""
     page = backend.jobs.list(state=query.status, limit=query.limit, after=query.after)
     return job_list(page, backend.base)
 
@@ -97,7 +99,7 @@ def list_jobs(query: Annotated[JobsQuery, Query()], backend: FromBackend) -> Job
     responses=refusals(422, 503),
 )
 def cancel_jobs(query: Annotated[CancelQuery, Query()], backend: FromBackend) -> Canceled:
-    """End all of your jobs that wait, up to 500 at once: while `has_more`, ask again."""
+    """Cancel all your jobs that wait, up to 500 per request; repeat while `has_more` is true."""
     canceled, has_more = backend.jobs.cancel_all(query.status, everybody=query.all_users)
     return Canceled(canceled=canceled, has_more=has_more)
 
@@ -108,7 +110,7 @@ def cancel_jobs(query: Annotated[CancelQuery, Query()], backend: FromBackend) ->
     responses=refusals(404, 409, 503),
 )
 def cancel_job(job_id: JobId, backend: FromBackend) -> JobView:
-    """End a job that is queued or rendered. Its checkpoint stays, for a retry."""
+    """Cancel a job that is queued or being rendered. Its checkpoint is kept for a retry."""
     return job_view(backend.jobs.cancel(job_id), backend.base)
 
 
@@ -118,7 +120,7 @@ def cancel_job(job_id: JobId, backend: FromBackend) -> JobView:
     responses=refusals(404, 409, 503),
 )
 def retry_job(job_id: JobId, backend: FromBackend) -> JobView:
-    """Queue a failed or canceled job again; it goes on from its checkpoint."""
+    """Queue a failed or canceled job again. It continues from its checkpoint."""
     return job_view(backend.jobs.retry(job_id), backend.base)
 
 
@@ -128,7 +130,7 @@ def retry_job(job_id: JobId, backend: FromBackend) -> JobView:
     responses=refusals(404, 409, 503),
 )
 def pause_job(job_id: JobId, backend: FromBackend) -> JobView:
-    """Have a job wait: at once if it is queued, else behind the step under way."""
+    """Pause a job: at once if it is queued, otherwise after the current step."""
     return job_view(backend.jobs.pause(job_id), backend.base)
 
 
@@ -138,7 +140,7 @@ def pause_job(job_id: JobId, backend: FromBackend) -> JobView:
     responses=refusals(404, 409, 503),
 )
 def resume_job(job_id: JobId, backend: FromBackend) -> JobView:
-    """Queue a paused job again; it goes on from exactly where it is, its draft approved."""
+    """Resume a paused job from exactly where it stopped; this also approves its draft."""
     return job_view(backend.jobs.resume(job_id), backend.base)
 
 
@@ -149,5 +151,5 @@ def resume_job(job_id: JobId, backend: FromBackend) -> JobView:
     responses=refusals(404, 409, 503),
 )
 def delete_job(job_id: JobId, backend: FromBackend) -> None:
-    """Forget a job and its files. Cancel it first if it is being rendered."""
+    """Delete a job and its files. Cancel it first if it is being rendered."""
     backend.jobs.delete(job_id)

@@ -23,7 +23,7 @@ router = APIRouter()
 
 @router.get("/", tags=["service"], operation_id="index", response_class=Response)
 async def index(request: Request) -> Response:
-    """A page for browsers; for programs, the list of routes."""
+    """A page for browsers, or the list of routes for programs."""
     if "text/html" in request.headers.get("Accept", ""):
         response: Response = studio.page(_root(request), _service_url(request))
     else:

@@ -19,13 +19,13 @@ router = APIRouter(tags=["service"])
 
 @router.get("/api/models", operation_id="list_models", responses=refusals())
 def list_models(backend: FromBackend) -> ModelList:
-    """The models this service knows, and which of them are installed."""
+    """List the models this service knows, and which of them are installed."""
     return ModelList(models=tuple(_model_view(backend, model) for model in MODELS.values()))
 
 
 @router.get("/api/info", operation_id="get_info", responses=refusals(503))
 def get_info(backend: FromBackend) -> Info:
-    """What this service is, what it can do and where it runs."""
+    """Describe this service: its versions, models, bounds and machines."""
     settings = backend.settings
     return Info(
         name="hunyuan-runner",

@@ -1,7 +1,7 @@
-"""The wire of BentoML's tasks, answered from our job store.
+"""The routes of a BentoML task, answered from our job store.
 
-Stock `@bentoml.task` keeps its results in a file that every start deletes; its client is content
-with these routes (see docs/api.md).
+`@bentoml.task` itself keeps its results in a file that it deletes at every start. BentoML's client
+works with these routes instead (see docs/api.md).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from hunyuan_runner.wire import ClipWarning, RangeView, Share, Wire
 
 
 class TaskError(BaseModel):
-    """How BentoML's client expects a refusal."""
+    """A refusal, as BentoML's client expects it."""
 
     error: str
 
 
 class TaskReceipt(BaseModel):
-    """Names the task; BentoML's client asks for the rest."""
+    """The id and state of a task."""
 
     task_id: str
     status: JobState
@@ -40,12 +40,12 @@ class TaskReceipt(BaseModel):
 
 
 class TaskStatus(Wire):
-    """The four fields BentoML's client reads, and how far the job is."""
+    """The four fields that BentoML's client reads, and the job's progress."""
 
     task_id: str
     status: JobState
     created_at: datetime
-    executed_at: datetime | None = Field(description="When it ended.")
+    executed_at: datetime | None = Field(description="When the job ended.")
     progress: Share
     stage: Stage | None
     queue_position: int | None
@@ -68,7 +68,7 @@ class TaskStatus(Wire):
 
 
 TaskId = Annotated[
-    str, Query(pattern=JOB_ID_PATTERN, description="The task_id that submitting answered.")
+    str, Query(pattern=JOB_ID_PATTERN, description="The `task_id` from the answer to submitting.")
 ]
 
 router = APIRouter(
@@ -84,7 +84,7 @@ def call_task() -> None:
     raise ApiError(
         405,
         "method_not_allowed",
-        "A clip takes longer than a request may: POST /generate/submit, then GET /generate/status",
+        "A clip takes longer than a request may; POST /generate/submit, then GET /generate/status.",
         headers=headers,
     )
 
@@ -104,7 +104,7 @@ def submit_task(
 
 @router.get("/status", operation_id="task_status")
 def task_status(task_id: TaskId, backend: FromBackend) -> TaskStatus:
-    """How far the clip is."""
+    """Get the state and progress of a clip."""
     return TaskStatus.of(backend.jobs.get(task_id))
 
 
@@ -115,21 +115,21 @@ def task_status(task_id: TaskId, backend: FromBackend) -> TaskStatus:
     responses=answers_with(VIDEO),
 )
 def task_result(request: Request, task_id: TaskId, backend: FromBackend) -> Response:
-    """The clip itself, once it is completed."""
+    """Get the clip once it is completed."""
     job = backend.jobs.get(task_id)
     if job.state is not JobState.COMPLETED:
         reason = f": {job.error.message}" if job.error else ""
-        raise ApiError(400, "wrong_state", f"task {job.id} is {job.state}{reason}")
+        raise ApiError(400, "wrong_state", f"Task {job.id} is {job.state}, not completed{reason}")
     return file_response(request, backend.storage, job, VIDEO)
 
 
 @router.put("/cancel", operation_id="task_cancel")
 def cancel_task(task_id: TaskId, backend: FromBackend) -> TaskReceipt:
-    """End a clip that is queued or rendered."""
+    """Cancel a clip that is queued or being rendered."""
     return TaskReceipt.of(backend.jobs.cancel(task_id))
 
 
 @router.post("/retry", operation_id="task_retry")
 def retry_task(task_id: TaskId, backend: FromBackend) -> TaskReceipt:
-    """Queue a failed or canceled clip again, under the same id; it goes on from its checkpoint."""
+    """Queue a failed or canceled clip again under the same id. It continues from its checkpoint."""
     return TaskReceipt.of(backend.jobs.retry(task_id))

@@ -1,4 +1,4 @@
-"""What webhooks are told, how that went, and the secret that shows it was told by this service."""
+"""Webhooks: what is sent, the log of deliveries, and the secret that signs them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ from hunyuan_runner.params import WebhookEvent
 from hunyuan_runner.wire import JobView
 
 DeliveryId = Annotated[
-    str, Path(pattern=JOB_ID_PATTERN, description="A delivery's `id`, its header webhook-id.")
+    str,
+    Path(
+        pattern=JOB_ID_PATTERN,
+        description="The `id` of a delivery, which is its `webhook-id` header.",
+    ),
 ]
 
 
 class Notice(BaseModel):
-    """The body of a webhook's POST. The header `webhook-id` stays the same, however often it comes;
-    `webhook-signature` is made with the secret of /api/webhooks/secret."""
+    """The body of a webhook's POST. Every attempt has the same `webhook-id` header. The header
+    `webhook-signature` is made with the secret from /api/webhooks/secret."""
 
     type: Literal["job.started", "job.completed", "job.failed", "job.canceled"]
-    timestamp: datetime = Field(description="When it happened.")
-    data: JobView = Field(description="The job as it was then.")
+    timestamp: datetime = Field(description="When the event happened.")
+    data: JobView = Field(description="The job at that time.")
 
     @classmethod
     def of(cls, delivery: Delivery, job: Job, base: str) -> Self:
@@ -39,31 +43,31 @@ class Notice(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """One event on its way to the webhook."""
+    """The delivery of one event to the webhook."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    id: str = Field(description="The header webhook-id of every attempt.")
+    id: str = Field(description="The `webhook-id` header of every attempt.")
     event: WebhookEvent
     state: DeliveryState
     attempts: int
-    last_status: int | None = Field(description="What the last attempt was answered.")
-    last_error: str | None = Field(description="Why it was not answered.")
+    last_status: int | None = Field(description="The HTTP status that answered the last attempt.")
+    last_error: str | None = Field(description="Why the last attempt got no answer.")
     created_at: datetime
-    next_attempt_at: datetime | None = Field(description="null once delivered or given up.")
+    next_attempt_at: datetime | None = Field(description="null once it is delivered or given up.")
     last_attempt_at: datetime | None
 
 
 class WebhookLog(BaseModel):
-    """A job's webhook, and every event on its way there."""
+    """A job's webhook, and all its deliveries."""
 
-    webhook_url: str | None = Field(description="Without its query, which may carry a token.")
+    webhook_url: str | None = Field(description="Without its query, which may contain a token.")
     webhook_events: list[WebhookEvent]
     deliveries: list[DeliveryView] = Field(description="The oldest first.")
 
 
 class Secret(BaseModel):
-    secret: str = Field(description="whsec_…, for any Standard Webhooks library.")
+    secret: str = Field(description="The `whsec_…` secret, for any Standard Webhooks library.")
 
 
 router = APIRouter(tags=["webhooks"])
@@ -72,11 +76,11 @@ sent = APIRouter()
 
 @sent.post("job", operation_id="webhook")
 def webhook(notice: Notice) -> None:
-    """Sent to a job's `webhook_url`. Any 2xx is a receipt, 410 ends it; all else is tried again."""
+    """Sent to a job's `webhook_url`. Any 2xx confirms it; 410 ends it; all else is retried."""
 
 
 def render(delivery: Delivery, job: Job, public_url: str | None) -> str:
-    """The body of a delivery. Its links begin with the service's public URL, if that is known."""
+    """The body of a delivery. Its links begin with the service's public URL if it is known."""
     base = public_url or (job.webhook.base if job.webhook else "")
     return Notice.of(delivery, job, base).model_dump_json()
 
@@ -85,7 +89,7 @@ def render(delivery: Delivery, job: Job, public_url: str | None) -> str:
     "/api/jobs/{job_id}/webhooks", operation_id="get_webhooks", responses=refusals(404, 503)
 )
 def get_webhooks(job_id: JobId, backend: FromBackend) -> WebhookLog:
-    """What a job's webhook was told, and what it answered."""
+    """List the deliveries to a job's webhook, and how it answered them."""
     webhook = backend.jobs.get(job_id).webhook
     deliveries = Outbox(backend.jobs.database).of_job(job_id)
     return WebhookLog(
@@ -102,14 +106,14 @@ def get_webhooks(job_id: JobId, backend: FromBackend) -> WebhookLog:
     responses=refusals(404, 503),
 )
 def resend_webhook(job_id: JobId, delivery_id: DeliveryId, backend: FromBackend) -> DeliveryView:
-    """Send a delivery again, at once, even if it arrived or was given up."""
+    """Send a delivery again now, even if it was delivered or given up."""
     job = backend.jobs.get(job_id)
     return DeliveryView.model_validate(Outbox(backend.jobs.database).resend(job.id, delivery_id))
 
 
 @router.get("/api/webhooks/secret", operation_id="get_webhook_secret", responses=refusals(503))
 def get_webhook_secret(request: Request, response: Response, backend: FromBackend) -> Secret:
-    """What the webhooks of your jobs are signed with; other users have another."""
+    """Get the secret that signs the webhooks of your jobs. Each user has their own."""
     response.headers["Cache-Control"] = "no-store"
     owner = request.scope["caller"].name
     return Secret(secret=secret_of(owner, backend.settings, backend.jobs.database))
