@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from time import sleep
 
-from hunyuan_runner.client import calls
+from hunyuan_runner.client import calls, notebook
 from hunyuan_runner.client._sync.service import Service
 from hunyuan_runner.client.calls import Call
 from hunyuan_runner.client.errors import JobFailed, WaitTimeout
@@ -29,6 +29,10 @@ class JobHandle:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.job.status}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the clip, or the draft, to play. Blocks while it is fetched."""
+        return notebook.html(self.job, self._service.address, self._service.headers)
 
     @property
     def id(self) -> str:

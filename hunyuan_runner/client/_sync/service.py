@@ -45,13 +45,18 @@ class Service:
         retries: int,
         on_retry: Callable[[Retry], None] | None,
     ) -> None:
-        self._address = address
+        self.address = address
         self._retries = retries
         self._on_retry = on_retry or (lambda _: None)
         self._stream_timeout = httpx.Timeout(timeout, read=STREAM_SILENCE_SECONDS)
         self._http = httpx.Client(
             **address.options, headers=authorization(api_key), timeout=timeout
         )
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """Sent with every request; they contain the API key."""
+        return self._http.headers
 
     def close(self) -> None:
         self._http.close()
@@ -66,7 +71,7 @@ class Service:
             try:
                 response = self._http.request(**call.request.options)
             except httpx.TransportError as cause:
-                error: HunyuanError = no_answer(self._address, cause)
+                error: HunyuanError = no_answer(self.address, cause)
                 may_have_arrived = not isinstance(cause, NEVER_SENT)
             else:
                 if not response.is_error:
@@ -154,7 +159,7 @@ class Service:
                     raise refusal(response)
                 yield response
         except httpx.TransportError as cause:
-            raise no_answer(self._address, cause) from cause
+            raise no_answer(self.address, cause) from cause
 
 
 def _require_absent(path: Path, overwrite: bool) -> None:
