@@ -1,11 +1,12 @@
-"""The Python client: jobs over HTTP as plain method calls, blocking or awaited.
+"""The Python clients: HunyuanClient blocks, AsyncHunyuanClient is awaited.
 
     with HunyuanClient("http://127.0.0.1:3000") as client:
         job = client.generate("A cat walks on grass", seed=7)
         job.wait(on_progress=lambda job: print(job.stage, job.eta_seconds))
         job.download("cat.mp4")
 
-Raises the errors of errors.py. A submission is never queued twice, however often it is sent.
+The clients raise the errors of errors.py. A submission that has to be sent again is queued once.
+Threads may share a HunyuanClient, but not the generators that its methods return.
 """
 
 from hunyuan_runner.client._async.client import AsyncHunyuanClient

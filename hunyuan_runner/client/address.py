@@ -1,4 +1,4 @@
-"""Where a service is, as people type it, and the way there: straight, or through a proxy."""
+"""The address of a service, as people type it, and the proxy on the way to it."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ class Address:
 
     @classmethod
     def of(cls, typed: str) -> Self:
-        """Raises ServiceUnavailable where `typed`, or the proxy for it, is of no use."""
+        """Raises ServiceUnavailable if `typed`, or the proxy for it, cannot be used."""
         url = service_url(typed)
         return cls(url, _proxy_for(url))
 
     def __str__(self) -> str:
-        """As messages name it, without a password."""
+        """For messages: without a password."""
         shown = without_password(str(self.url))
         return f"{shown} through the proxy {self.proxy.url}" if self.proxy else shown
 
     @property
     def options(self) -> dict[str, Any]:
-        """What an httpx client of the service is made with."""
+        """Arguments for an httpx client of the service."""
         return {
             "base_url": self.url,
             "proxy": self.proxy,
-            "trust_env": False,  # or httpx would send loopback to a proxy, too
+            "trust_env": False,  # httpx would use a proxy for loopback too
             "verify": httpx.create_ssl_context(),
         }
 
 
 def service_url(typed: str) -> httpx.URL:
-    """The URL that `typed` stands for, without a slash at its end. Raises ServiceUnavailable.
+    """The URL for what was typed, without a slash at the end. Raises ServiceUnavailable.
 
-    Without a scheme it is http, but https where it is a domain without a port, as in browsers.
+    Without a scheme it is http, but https for a domain without a port, as in browsers.
     """
     typed = re.sub(r"(?<=[^:/])/+$", "", typed.strip())
     try:
@@ -70,7 +70,7 @@ def service_url(typed: str) -> httpx.URL:
 
 
 def followed(link: str, base_url: str) -> str:
-    """The URL of a link in an answer, for whoever reaches the service by this base URL.
+    """The URL of a link in an answer, for a client that uses this base URL.
 
     A link is a whole URL, a path that begins with the base URL's (a proxy said so), or one below.
     """
@@ -82,11 +82,11 @@ def followed(link: str, base_url: str) -> str:
 
 
 def authorization(api_key: str | None) -> dict[str, str]:
-    """The header that carries the key, by default HUNYUAN_API_KEY. Raises ServiceUnavailable."""
+    """The header with the key, by default HUNYUAN_API_KEY. Raises ServiceUnavailable."""
     key = (api_key or os.environ.get("HUNYUAN_API_KEY", "")).strip()
-    if not re.fullmatch(r"[\x20-\x7e]*", key):  # no message names it
+    if not re.fullmatch(r"[\x20-\x7e]*", key):  # messages must not show the key
         raise _hopeless(
-            "the API key contains a line break or a letter that is not ASCII: copy it again"
+            "the API key contains a line break or a character that is not ASCII. Copy it again."
         )
     return {"Authorization": f"Bearer {key}"} if key else {}
 
@@ -97,35 +97,35 @@ def _is_domain(url: httpx.URL) -> bool:
 
 
 def _problem(url: httpx.URL, schemes: Sequence[str]) -> str | None:
-    """What keeps this from being the address of a service, or of a proxy."""
+    """Why this cannot be the address of a service or of a proxy."""
     if url.scheme not in schemes:
-        return f"it has to begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
-    if not url.host or "%" in url.host:  # as httpx writes what no host can have in it
-        return "there is no host in it"
+        return f"it must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    if not url.host or "%" in url.host:  # httpx escapes what a host cannot contain
+        return "it has no host"
     if url.port is not None and not 1 <= url.port <= 65535:
-        return f"{url.port} is no port"
+        return f"{url.port} is not a port"
     if url.query or url.fragment:
-        return "it goes on after its path"
-    url.host.encode("idna")  # UnicodeError if no resolver would take it
+        return "it has a query or a fragment"
+    url.host.encode("idna")  # raises UnicodeError if no resolver accepts it
     return None
 
 
 def _unusable(typed: str, problem: str) -> ServiceUnavailable:
     return _hopeless(
-        f"{without_password(typed)} is not the address of a service ({problem}); "
-        "one looks like http://127.0.0.1:3000"
+        f"{without_password(typed)} is not the address of a service ({problem}). "
+        f"Use one like {DEFAULT_URL}."
     )
 
 
 def without_password(url: str) -> str:
-    """As it may be shown: without the name and password that may be in it."""
+    """The URL without a user name and password."""
     return re.sub(r"(^|//)[^/@]*@", r"\1", url)
 
 
 def _proxy_for(url: httpx.URL) -> httpx.Proxy | None:
-    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for it; none for loopback.
+    """The proxy by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. None for loopback.
 
-    Raises ServiceUnavailable where that is no proxy, or one of a kind that httpx cannot use.
+    Raises ServiceUnavailable if httpx cannot use that proxy.
     """
     if is_loopback(url.host):
         return None
@@ -142,19 +142,17 @@ def _proxy_for(url: httpx.URL) -> httpx.Proxy | None:
     if problem is not None:
         raise _unusable_proxy(name, url, f"is not the address of a proxy ({problem})")
     if proxy.url.scheme in SOCKS_SCHEMES and importlib.util.find_spec("socksio") is None:
-        raise _unusable_proxy(
-            name, url, "is a SOCKS proxy, for which the package socksio is needed"
-        )
+        raise _unusable_proxy(name, url, "is a SOCKS proxy, which needs the package socksio")
     return proxy
 
 
 def _is_exempt(url: httpx.URL, exempt: str) -> bool:
-    """Whether NO_PROXY names it: as a host, a domain, a host with its port, or by its network."""
+    """Whether NO_PROXY contains the host, its domain, its host and port, or its network."""
     if proxy_bypass(url.host) or proxy_bypass(url.netloc.decode("ascii")):
         return True
     address = literal_address(url.host)
     for entry in exempt.split(","):
-        with suppress(ValueError):  # it is a name
+        with suppress(ValueError):  # the entry is a name
             if address is not None and address in ip_network(entry.strip(), strict=False):
                 return True
     return False
@@ -162,8 +160,8 @@ def _is_exempt(url: httpx.URL, exempt: str) -> bool:
 
 def _unusable_proxy(name: str, url: httpx.URL, problem: str) -> ServiceUnavailable:
     return _hopeless(
-        f"what {name.upper()}_PROXY names {problem}. Correct it, or set NO_PROXY={url.host} to "
-        "reach the service without it"
+        f"the value of {name.upper()}_PROXY {problem}. Correct it, or set NO_PROXY={url.host} to "
+        "reach the service without a proxy."
     )
 
 

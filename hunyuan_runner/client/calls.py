@@ -1,4 +1,4 @@
-"""The requests there are, and how their answers are read."""
+"""The requests to a service, and how their answers are read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Request:
 
     @property
     def options(self) -> dict[str, Any]:
-        """As httpx takes them."""
+        """Arguments for httpx."""
         return {
             "method": self.method,
             "url": self.path,
@@ -69,11 +69,11 @@ class Call(Generic[T]):
 
     request: Request
     read: Callable[[httpx.Response], T]
-    repeatable: bool = True  # done twice, it is as if done once
+    repeatable: bool = True  # whether it does no harm to send it twice
 
 
 def submit_job(prompt: str, options: ClipOptions, idempotency_key: str | None = None) -> Call[Job]:
-    """The service knows a repetition by its Idempotency-Key, which is random by default."""
+    """The service recognises a repetition by its Idempotency-Key, by default a random one."""
     chosen = {name: value for name, value in options.items() if value is not None}
     headers = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(18)}
     body = {"prompt": prompt, **chosen}
@@ -123,14 +123,14 @@ def get_info() -> Call[Info]:
 
 
 def events(job_id: str | None, last_id: str) -> Request:
-    """The stream of a job, or of all jobs; from now on, or behind an event."""
+    """The stream of a job or of all jobs, from now on or from after an event."""
     path = "/api/events" if job_id is None else f"/api/jobs/{_segment(job_id)}/events"
     headers = {"Accept": EVENT_STREAM} | ({"Last-Event-ID": last_id} if last_id else {})
     return Request("GET", path, headers=headers)
 
 
 def read_event(sent: ServerSentEvent, response: httpx.Response) -> Event | None:
-    """None for a kind that only a newer client knows. Raises UnexpectedAnswer."""
+    """None for a kind of event that this client does not know. Raises UnexpectedAnswer."""
     try:
         match sent.name:
             case "state":
@@ -154,7 +154,7 @@ def video(job_id: str) -> Request:
 
 
 def draft(job_id: str) -> Request:
-    """The MP4 of what the clip is expected to become."""
+    """The MP4 of the draft."""
     return Request("GET", f"/api/jobs/{_segment(job_id)}/draft")
 
 

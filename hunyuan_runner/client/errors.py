@@ -1,11 +1,11 @@
-"""What can go wrong between a client and the service.
+"""The errors that the clients raise.
 
 HunyuanError
-  ServiceUnavailable   nothing answers, or not for now
-  ApiError             the service refuses
-  UnexpectedAnswer     something else answers
-  JobFailed            the job that was waited for failed or was canceled
-  WaitTimeout          it did not end in time
+  ServiceUnavailable   the service does not answer, or cannot answer now
+  ApiError             the service refuses the request
+  UnexpectedAnswer     the answer does not come from this kind of service
+  JobFailed            the job ended without a clip
+  WaitTimeout          the job did not end in time
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
 class HunyuanError(Exception):
-    """Anything of the below."""
+    """The base of all errors below."""
 
-    temporary = False  # whether the same may succeed later
-    retry_after: float | None = None  # seconds that the service asks to wait until then
+    temporary = False  # whether the same request may succeed later
+    retry_after: float | None = None  # seconds to wait first, if the service says so
 
 
 class ServiceUnavailable(HunyuanError):
-    """Nothing answers at the address, or not in time, or the service cannot for now."""
+    """The service does not answer at all, or not in time, or says that it cannot answer now."""
 
     temporary = True
 
 
 class ApiError(HunyuanError):
-    """The service refused: `code` is for programs, `param` names the field at fault if any.
+    """The service refused the request. `code` is for programs, `param` is the field at fault.
 
-    What does not fit into its memory has the code `does_not_fit`, and `alternatives` that do.
+    A clip that needs too much memory is refused with the code `does_not_fit`, and with
+    `alternatives` that fit.
     """
 
     def __init__(
@@ -58,11 +59,11 @@ class ApiError(HunyuanError):
 
 
 class UnexpectedAnswer(HunyuanError):
-    """What answers does not speak this service's language."""
+    """The answer is not in a form that this service uses."""
 
 
 class JobFailed(HunyuanError):
-    """The job ended without a video; `code` is `canceled` where somebody wanted that."""
+    """The job ended without a clip. `code` is that of its error, or `canceled`."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -72,7 +73,7 @@ class JobFailed(HunyuanError):
 
 
 class WaitTimeout(HunyuanError, TimeoutError):
-    """The job goes on, but the time to wait for it is over."""
+    """The job did not end within the time to wait. It continues."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -88,19 +89,23 @@ def no_answer(address: object, cause: Exception) -> ServiceUnavailable:
 
 
 def refusal(response: httpx.Response) -> HunyuanError:
-    """The error that an answer with a status of 400 or above stands for."""
+    """The error for an answer with a status of 400 or above."""
     try:
         body = ErrorBody.model_validate_json(response.content)
-        told = body.error
+        reported = body.error
     except ValidationError:
-        told = None
+        reported = None
     error: HunyuanError
-    if response.status_code in (502, 503, 504):  # the service, or a gateway before it
-        reason = told.message if told else response.reason_phrase
-        error = ServiceUnavailable(f"{response.url.host} cannot answer for now ({reason})")
-    elif told:
+    if response.status_code in (502, 503, 504):  # from the service, or from a gateway
+        reason = reported.message if reported else response.reason_phrase
+        error = ServiceUnavailable(f"{response.url.host} cannot answer now ({reason})")
+    elif reported:
         error = ApiError(
-            response.status_code, told.code, told.message, told.param, body.alternatives
+            response.status_code,
+            reported.code,
+            reported.message,
+            reported.param,
+            body.alternatives,
         )
     else:
         error = unexpected(response)
@@ -111,12 +116,12 @@ def refusal(response: httpx.Response) -> HunyuanError:
 def unexpected(response: httpx.Response) -> UnexpectedAnswer:
     if response.has_redirect_location:
         to = response.headers["Location"]
-        return UnexpectedAnswer(f"{response.url} redirects to {to}: name the service by that URL")
+        return UnexpectedAnswer(f"{response.url} redirects to {to}. Use that URL for the service.")
     return UnexpectedAnswer(
-        f"{response.url} answered {response.status_code} in an unknown form: is it hunyuan-runner?"
+        f"{response.url} answered {response.status_code} in an unknown form. Is it hunyuan-runner?"
     )
 
 
 def _seconds(retry_after: str) -> float | None:
-    """Gateways may name a date instead: then our own pauses do."""
+    """None for a date, which some gateways send: the client then chooses its own pauses."""
     return float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else None

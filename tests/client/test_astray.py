@@ -104,7 +104,7 @@ def test_another_server_is_told_apart(clients: Clients, status: int, body: bytes
     with (
         serving(lambda request: reply(request, body, status)) as url,
         clients(url) as client,
-        pytest.raises(UnexpectedAnswer, match="is it hunyuan-runner"),
+        pytest.raises(UnexpectedAnswer, match="Is it hunyuan-runner"),
     ):
         client.info()
 
