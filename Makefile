@@ -6,11 +6,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 PYTEST := -n 2 --dist loadfile --no-loadscope-reorder
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+LOCK := uv pip compile pyproject.toml --extra server --universal --python-version 3.11 --generate-hashes \
 	--constraint requirements-torch.txt --no-emit-package torch \
 	--no-header --no-emit-index-url --no-annotate --quiet
 
-.PHONY: help run test quick coverage check fuzz soak bench docs client bento demo-model lock clean
+.PHONY: help run test quick coverage check fuzz soak bench docs client wheel bento demo-model lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ soak: .venv/dev  ## kill, freeze and steer workers at random, for minutes
 
 bench: .venv/dev  ## measure, and write docs/performance.md
 	$(BIN)/python -m bench
+
+wheel: .venv/dev  ## build the package into dist/
+	$(BIN)/uv build --no-build-isolation --python $(BIN)/python --quiet
 
 bento: .venv/dev build/requirements.txt  ## package the service as a bento, ready for a container
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
@@ -85,7 +88,7 @@ build/requirements.txt: requirements-torch.txt requirements.lock
 
 .venv/runtime: requirements.lock pyproject.toml .venv/torch
 	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --editable .
+	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/runtime

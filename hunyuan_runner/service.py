@@ -12,10 +12,16 @@ import gc
 # again, which takes a fifth of the start. It is enabled again at the end of this file.
 gc.disable()
 
+import sys
+
+from hunyuan_runner.machine.platform import unsupported_system
+
+if problem := unsupported_system():  # before imports that fail on other systems
+    sys.exit(problem)
+
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

@@ -37,6 +37,7 @@ from hunyuan_runner.machine.listening import (
     http_url,
     require_free,
 )
+from hunyuan_runner.machine.platform import unsupported_system
 
 STOP_SECONDS = 30  # for open requests and the job under way when the service stops
 
@@ -116,6 +117,9 @@ def serve(
     ] = DEFAULT_PORT,
 ) -> None:
     """Run a service on this machine."""
+    if problem := unsupported_system():
+        complain(problem)
+        raise typer.Exit(EXIT_REFUSED)
     settings = server_settings()
     from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folder
 
