@@ -210,6 +210,7 @@ def test_every_code_that_is_answered_is_listed_with_its_status() -> None:
 def test_every_reason_why_a_job_fails_is_listed() -> None:
     makers = ("GenerationFailed", "Failed", "JobError", "_Trouble")
     codes = {given[0] for maker in makers for given in literals(maker)} | {*codes_of_errors()}
+    codes.remove("canceled")  # a canceled job has no error, except as OpenAI's video
     assert len(codes) > 4
     (listed,) = [text for section, text in sections() if section == "Jobs"]
     assert codes == set(
