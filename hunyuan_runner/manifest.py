@@ -18,6 +18,7 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.machine.host import cpu_name, package_versions
 from hunyuan_runner.params import GenerationParams
 from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256, weight_files
+from hunyuan_runner.wire import Clip
 
 TAG = "manifest"  # the key in the MP4's metadata
 
@@ -39,7 +40,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     manifest: Literal[1] = Field(1, description="The version of this format.")
-    params: GenerationParams
+    params: Clip
     model: ModelManifest
     precision: str = Field(description="The precision it was computed in.", examples=["fp32"])
     threads: int

@@ -34,7 +34,7 @@ ROOMS = {
     "engine": "prompts quoting machine weights catalogue params logs settings",
     "prompts": "wire params",
     "quoting": "machine catalogue wire params settings",
-    "manifest": "machine weights catalogue params",
+    "manifest": "machine weights catalogue wire params",
     "machine": "settings",
     "storage": "settings",
     "logs": "settings",
