@@ -44,15 +44,18 @@ from hunyuan_runner.engine.process import (
     EngineProcess,
     EngineStalled,
     GenerationFailed,
-    Stopped,
 )
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
+from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.schedule import StepCache
 from hunyuan_runner.settings import Settings
 from tests import tiny
 
 Frames = npt.NDArray[np.uint8]
+
+# Seconds in which the child stops even where other processes, which go first, want its core.
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,9 @@ def engine(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """One engine for all tests: what one of them did to it must not matter to the next."""
     scratch = tmp_path_factory.mktemp("scratch")
     data_dir = tmp_path_factory.mktemp("data")
-    settings = Settings(data_dir=data_dir, models_dir=models_dir, threads=1)
+    settings = Settings(
+        data_dir=data_dir, models_dir=models_dir, threads=1, cancel_grace_seconds=PATIENCE
+    )
     engine = EngineProcess(settings, scratch)
     yield engine
     engine.close()
@@ -136,8 +141,6 @@ def send_signal(engine: EngineProcess, number: signal.Signals) -> Callable[[], N
     return send
 
 
-# Seconds to stop that the child keeps within also where others, who go first, want its core.
-PATIENCE = 60.0
 # Large enough to decode for longer than a signal takes to arrive.
 LARGE = {"width": 128, "height": 128, "num_frames": 17}
 
@@ -271,8 +274,9 @@ def test_a_stop_between_steps_leaves_the_engine_usable(engine: EngineProcess) ->
     witness = Witness(at_step(2))
     render(engine, tiny.params())
     pid = engine.pid
-    with pytest.raises(Stopped):
-        engine.generate(params, None, witness, lambda: PATIENCE if witness.cued else None)
+    with pytest.raises(Stopped) as stopped:
+        engine.generate(params, None, witness, lambda: Stop.SHUTDOWN if witness.cued else None)
+    assert stopped.value.reason is Stop.SHUTDOWN
     assert len(witness.steps) < 20
     assert engine.pid == pid
 
@@ -302,27 +306,46 @@ def test_a_draft_shows_what_is_expected_and_the_clip_goes_on_unchanged(
     path.unlink()
 
 
-def test_a_patient_stop_waits_for_the_step_and_loses_none(engine: EngineProcess) -> None:
+def test_a_pause_waits_for_the_step_and_loses_none(engine: EngineProcess) -> None:
     params = tiny.params(num_inference_steps=8)
     witness = Witness(at_step(2))
     render(engine, params)
     pid = engine.pid
     with pytest.raises(Stopped):
-        engine.generate(params, None, witness, lambda: math.inf if witness.cued else None)
+        engine.generate(params, None, witness, lambda: Stop.PAUSE if witness.cued else None)
     assert engine.pid == pid
     assert 2 <= witness.steps[-1] < 8
     assert np.array_equal(render(engine, params, witness.checkpoint), render(engine, params))
 
 
-def test_a_child_that_does_not_heed_a_stop_is_killed(engine: EngineProcess) -> None:
+def test_a_child_that_does_not_heed_a_stop_is_killed(models_dir: Path, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, models_dir=models_dir, threads=1, cancel_grace_seconds=1)
+    engine = EngineProcess(settings, tmp_path)
     render(engine, tiny.params())
     pid = engine.pid
     witness = Witness(at_step(2), send_signal(engine, signal.SIGSTOP))
     with pytest.raises(Stopped):
-        engine.generate(tiny.params(), None, witness, lambda: 1.0 if witness.cued else None)
+        engine.generate(
+            tiny.params(), None, witness, lambda: Stop.CLAIM_LOST if witness.cued else None
+        )
     assert engine.pid is None
     render(engine, tiny.params())
     assert engine.pid not in (None, pid)
+    engine.close()
+
+
+def test_the_shortest_grace_counts_and_a_pause_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    deadline = Deadline(cancel_grace_seconds=5)
+    deadline.heed(Stop.PAUSE)
+    assert deadline.overdue_seconds == -math.inf
+    deadline.heed(Stop.SHUTDOWN)
+    now = 104.0
+    deadline.heed(Stop.CLAIM_LOST)
+    assert deadline.overdue_seconds == -1
+    now = 106.0
+    assert deadline.overdue_seconds == 1
 
 
 @pytest.mark.parametrize("stage", [Stage.LOADING, Stage.DENOISING])
@@ -363,7 +386,7 @@ def test_a_child_that_hangs_where_a_clip_is_to_pause_is_ended(engine: EngineProc
             tiny.params(),
             None,
             witness,
-            lambda: math.inf if witness.cued else None,
+            lambda: Stop.PAUSE if witness.cued else None,
             patience=lambda: 0.5 if witness.cued else math.inf,
         )
     assert engine.pid is None

@@ -29,6 +29,7 @@ from hunyuan_runner.engine.messages import (
     StageStarted,
     StepFinished,
 )
+from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
 from hunyuan_runner.machine.host import usable_cores
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.machine.scratch import Scratch
@@ -84,10 +85,6 @@ class GenerationFailed(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-
-
-class Stopped(Exception):
-    """The caller's seconds_to_stop() asked for it."""
 
 
 @dataclass(frozen=True)
@@ -156,22 +153,22 @@ class EngineProcess:
         params: GenerationParams,
         checkpoint: bytes | None,
         on_event: OnEvent,
-        seconds_to_stop: Callable[[], float | None],
+        stop_requested: Callable[[], Stop | None],
         draft_after: int | None = None,
         patience: Callable[[], float] = _endless,
     ) -> Finished:
-        """Render one clip, going on from `checkpoint` if given, or its draft behind a step.
+        """Render one clip, from `checkpoint` if given, or its draft after step `draft_after`.
 
-        `seconds_to_stop` is asked all the time: None is to go on, else the clip is left behind the
-        step under way, which may take so many seconds more before the child is ended. So is
-        `patience`: a child that reports nothing for longer has hung, and is ended.
+        `stop_requested` is polled. None: continue. A Stop: stop after the current step, and kill
+        the child if that takes longer than the grace of that reason. `patience` is polled too: a
+        child that reports nothing for so many seconds hangs, and is killed.
 
-        Raises EngineDied, GenerationFailed or Stopped;
-        what `on_event` raises ends the child and comes through.
+        Raises EngineDied, GenerationFailed or Stopped. What `on_event` raises ends the child and is
+        raised again.
         """
         request = self._request(params, checkpoint, draft_after)
         try:
-            return self._render(request, on_event, seconds_to_stop, patience)
+            return self._render(request, on_event, stop_requested, patience)
         except (GenerationFailed, Stopped):
             request.frames.unlink(missing_ok=True)
             raise
@@ -220,25 +217,28 @@ class EngineProcess:
         self,
         request: Generate,
         on_event: OnEvent,
-        seconds_to_stop: Callable[[], float | None],
+        stop_requested: Callable[[], Stop | None],
         patience: Callable[[], float],
     ) -> Finished:
         child = self._living_child()
-        stopping, deadline = False, math.inf
+        stopping: Stop | None = None
+        deadline = Deadline(self._settings.cancel_grace_seconds)
         silence = _Silence()
         try:
             child.channel.send(request)
             while True:
-                if (seconds := seconds_to_stop()) is not None:
-                    deadline = min(deadline, time.monotonic() + seconds)
-                    if not stopping:
-                        stopping = True
+                if (stop := stop_requested()) is not None:
+                    if stopping is None:
                         child.channel.send(Halt(request.number))
-                if time.monotonic() > deadline:
+                    stopping = stop
+                    deadline.heed(stop)
+                if deadline.overdue_seconds > 0:
                     child.process.kill()
-                if time.monotonic() > deadline + KILL_SECONDS or silence.seconds > patience():
+                if deadline.overdue_seconds > KILL_SECONDS or silence.seconds > patience():
                     self._end_child()
-                    raise Stopped if stopping else EngineStalled(silence.seconds, self._stage)
+                    if stopping is not None:
+                        raise Stopped(stopping)
+                    raise EngineStalled(silence.seconds, self._stage)
                 report = child.channel.receive(TICK_SECONDS)
                 if report is None:
                     silence.go_on()
@@ -247,10 +247,11 @@ class EngineProcess:
                 if report.number != request.number:
                     continue  # late news of a generation that was stopped
                 match report.event:
-                    case Finished() as finished if not stopping:
+                    case Finished() as finished if stopping is None:
                         return finished
                     case Finished() | Halted():
-                        raise Stopped
+                        assert stopping is not None
+                        raise Stopped(stopping)
                     case Failed(code, message):
                         raise GenerationFailed(code, message)
                     case event:
@@ -258,8 +259,8 @@ class EngineProcess:
                         on_event(event)
         except Closed:
             exit_code = child.process.wait()
-            if stopping:
-                raise Stopped from None
+            if stopping is not None:
+                raise Stopped(stopping) from None
             if self._stage is Stage.DECODING:
                 certain = exit_code == exhaustion.EXIT_CODE
                 self._decode_deaths = max(self._decode_deaths, int(certain)) + 1

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
+from hunyuan_runner.engine.stop import Stop
 from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.job import JobError, JobState
 from hunyuan_runner.jobs.journal import Change, record, writing
@@ -134,12 +135,12 @@ class Claim:
         """Leave the job where it is until somebody has looked at its draft and resumes it."""
         self._pause(has_draft=True)
 
-    def is_pausing(self) -> bool:
-        """Whether somebody wants the job to pause. Raises ClaimLost."""
+    def stop_requested(self) -> Stop | None:
+        """Whether the job is to stop here: PAUSE or CLAIM_LOST; None to continue."""
         row = self._patiently(sa.select(jobs.c.pausing).where(*self._mine()), None)
         if row is None:
-            raise ClaimLost(self.job_id)
-        return bool(row.pausing)
+            return Stop.CLAIM_LOST
+        return Stop.PAUSE if row.pausing else None
 
     def _pause(self, **values: Any) -> None:
         self._write(

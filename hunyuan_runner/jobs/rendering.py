@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,8 +24,8 @@ from hunyuan_runner.engine.process import (
     EngineDied,
     EngineStalled,
     GenerationFailed,
-    Stopped,
 )
+from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
 from hunyuan_runner.frame_file import FrameFile
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.patience import Patience
@@ -48,16 +47,12 @@ from hunyuan_runner.storage.keys import (
 from hunyuan_runner.storage.protocol import ObjectNotFound, Storage
 
 CLAIM_CHECK_SECONDS = 1.0
-PAUSE_TICK_SECONDS = 0.1
+WAIT_TICK_SECONDS = 0.1
 NAMED_IN_FILES = ("hunyuan-runner", "diffusers", "torch")
 
 Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
-
-
-class Paused(Exception):
-    """Somebody wants the job to wait where it is."""
 
 
 class Renderer(Protocol):
@@ -68,7 +63,7 @@ class Renderer(Protocol):
         params: GenerationParams,
         checkpoint: bytes | None,
         on_event: Callable[[Event], None],
-        seconds_to_stop: Callable[[], float | None],
+        stop_requested: Callable[[], Stop | None],
         draft_after: int | None = None,
         patience: Callable[[], float] = ...,
     ) -> Finished:
@@ -99,32 +94,23 @@ class Rendering:
         self._renderer = renderer
         self._storage = storage
         self._is_stopping = is_stopping
-        self._grace_seconds = settings.cancel_grace_seconds
         self._max_failed_starts = settings.max_failed_starts
         self._publish_patience = settings.publish_patience_seconds
         self._model_dir = settings.model_dir(claim.params.model)
         self._claim_checked_at = time.monotonic()
-        self._claim_lost = False
-        self._pausing = False
+        self._stop: Stop | None = None  # as the job's row had it
+        self._deadline = Deadline(settings.cancel_grace_seconds)
         self._patience = patience
         self._latest: bytes | None = None  # checkpoint of this run, be it stored or not
-        self._stop_at = math.inf
         self._stopwatch = _Stopwatch(claim.params.computed_steps)
 
     def run(self) -> None:
-        """Render and publish the clip, or the draft asked for. The claim is open when this returns.
+        """Render and publish the clip, or the requested draft. The claim is open when this returns.
 
-        Raises GenerationFailed if the job cannot succeed, ClaimLost if it is this worker's no
-        more, Paused if it shall wait, engine.process.Stopped if this worker was asked to stop.
+        Raises GenerationFailed if the job cannot succeed, ClaimLost if another run or worker has
+        it, Stopped if it is to be left unfinished.
         """
-        try:
-            self._finish(self._render())
-        except Stopped:
-            if self._claim_lost:
-                raise ClaimLost(self._claim.job_id) from None
-            if self._pausing and not self._is_stopping():
-                raise Paused from None
-            raise
+        self._finish(self._render())
         self._stopwatch.enter(None)
 
     def _finish(self, finished: Finished) -> None:
@@ -168,7 +154,7 @@ class Rendering:
                 self._claim.params,
                 self._checkpoint(),
                 self._on_event,
-                self._seconds_to_stop,
+                self._stop_requested,
                 self._claim.draft_after,
                 lambda: self._patience.seconds,
             )
@@ -178,22 +164,22 @@ class Rendering:
             raise
 
     def _persevere(self, attempt: Callable[[], Result]) -> Result:
-        return persevere(attempt, self._pause, self._publish_patience)
+        return persevere(attempt, self._wait, self._publish_patience)
 
-    def _pause(self, seconds: float) -> None:
-        """Raises Stopped where the job is not to go on here."""
+    def _wait(self, seconds: float) -> None:
+        """Raises Stopped as soon as a stop is requested: there is no step to wait for."""
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
-            if self._seconds_to_stop() is not None:
-                raise Stopped
-            time.sleep(PAUSE_TICK_SECONDS)
+            if (stop := self._stop_requested()) is not None:
+                raise Stopped(stop)
+            time.sleep(WAIT_TICK_SECONDS)
 
-    def _look_up(self) -> None:
-        """Between frames: raises Stopped once the grace is over that a stop leaves."""
-        if (seconds := self._seconds_to_stop()) is not None:
-            self._stop_at = min(self._stop_at, time.monotonic() + seconds)
-            if time.monotonic() > self._stop_at:
-                raise Stopped
+    def _check_deadline(self) -> None:
+        """Called for each published frame. Raises Stopped when the grace of a stop is over."""
+        if (stop := self._stop_requested()) is not None:
+            self._deadline.heed(stop)
+            if self._deadline.overdue_seconds > 0:
+                raise Stopped(stop)
 
     def _checkpoint(self) -> bytes | None:
         if self._latest is not None:
@@ -208,7 +194,7 @@ class Rendering:
         try:
             self._note(event)
         except ClaimLost:
-            self._claim_lost = True  # the engine is asked to stop; raised here, it would be ended
+            self._stop = Stop.CLAIM_LOST  # raised here, it would end the engine
 
     def _note(self, event: Event) -> None:
         self._patience.heed(event)
@@ -243,27 +229,22 @@ class Rendering:
         except Exception:
             logger.warning("could not store %s; rendering goes on", key, exc_info=True)
 
-    def _seconds_to_stop(self) -> float | None:
-        """None to go on, or what the step under way may still take; the job is looked up now and
-        then. Who pauses wants to lose nothing, so the step is waited for, however long it takes."""
+    def _stop_requested(self) -> Stop | None:
+        """Why this job is to stop, if it is. The row is read every CLAIM_CHECK_SECONDS."""
         if self._is_stopping():
-            return self._grace_seconds
+            return Stop.SHUTDOWN
         now = time.monotonic()
-        if not self._claim_lost and now - self._claim_checked_at >= CLAIM_CHECK_SECONDS:
+        is_due = now - self._claim_checked_at >= CLAIM_CHECK_SECONDS
+        if is_due and self._stop is not Stop.CLAIM_LOST:
             self._claim_checked_at = now
-            try:
-                self._pausing = self._claim.is_pausing()
-            except ClaimLost:
-                self._claim_lost = True
-        if self._claim_lost:
-            return self._grace_seconds
-        return math.inf if self._pausing else None
+            self._stop = self._claim.stop_requested()
+        return self._stop
 
     def _publish_draft(self, frames: Path, step: int) -> None:
         params = self._claim.params
         tags = file_tags(params) | {"draft": f"after {step} of {params.num_inference_steps} steps"}
         with TemporaryDirectory(dir=frames.parent) as folder:
-            shown = FrameFile(frames, self._look_up)
+            shown = FrameFile(frames, self._check_deadline)
             clip = media.publish(shown, params.fps, tags, Path(folder))
             self._storage.put(draft_key(self._claim.job_id), clip.video)
 
@@ -273,7 +254,7 @@ class Rendering:
         manifest = Manifest.of(params, self._model_dir, finished.precision, finished.threads)
         tags = file_tags(params) | {TAG: manifest.model_dump_json()}
         with TemporaryDirectory(dir=finished.frames.parent) as folder:
-            frames = FrameFile(finished.frames, self._look_up)
+            frames = FrameFile(finished.frames, self._check_deadline)
             clip = media.publish(frames, params.fps, tags, Path(folder))
             published = PublishedManifest.about(manifest, clip.video)
             self._storage.put(manifest_key(job_id), published.model_dump_json().encode())

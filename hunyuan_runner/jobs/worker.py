@@ -10,7 +10,8 @@ from collections.abc import Callable
 from sqlalchemy.exc import OperationalError
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.engine.process import GenerationFailed, Stopped
+from hunyuan_runner.engine.process import GenerationFailed
+from hunyuan_runner.engine.stop import Stop, Stopped
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.forecast import Forecast, learn
 from hunyuan_runner.jobs.job import JobError
@@ -18,7 +19,7 @@ from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.measuring import Interrupted, measure_machine
 from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.patience import Patience
-from hunyuan_runner.jobs.rendering import Paused, Renderer, Rendering
+from hunyuan_runner.jobs.rendering import Renderer, Rendering
 from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.params import Stage
@@ -143,10 +144,8 @@ class Worker:
                 logger.info("job %s completed", claim.job_id)
         except ClaimLost:
             logger.info("job %s is no longer this worker's", claim.job_id)
-        except Paused:
-            self._let_go(claim, claim.pause, "paused")
-        except Stopped:
-            self._let_go(claim, claim.hand_back, "handed back")
+        except Stopped as stopped:
+            self._leave(claim, stopped.reason)
         except GenerationFailed as failure:
             self._fail(claim, JobError(code=failure.code, message=failure.message))
         except OperationalError as error:  # then it is still this worker's, which takes it up again
@@ -180,6 +179,15 @@ class Worker:
     def _fail(self, claim: Claim, error: JobError) -> None:
         expires_at = expiry(self._database, self._settings)
         self._let_go(claim, lambda: claim.fail(error, expires_at), f"failed: {error.message}")
+
+    def _leave(self, claim: Claim, reason: Stop) -> None:
+        match reason:
+            case Stop.PAUSE:
+                self._let_go(claim, claim.pause, "paused")
+            case Stop.SHUTDOWN:
+                self._let_go(claim, claim.hand_back, "handed back")
+            case Stop.CLAIM_LOST:
+                logger.info("job %s is no longer this worker's", claim.job_id)
 
     def _let_go(self, claim: Claim, write: Callable[[], None], outcome: str) -> None:
         """Write down what became of a job that is not completed. Its checkpoint stays."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hunyuan_runner.engine.process import GenerationFailed, Stopped
+from hunyuan_runner.engine.process import GenerationFailed
+from hunyuan_runner.engine.stop import Stop, Stopped
 from hunyuan_runner.jobs.perseverance import TRIES, persevere
 from hunyuan_runner.media import MediaError
 from hunyuan_runner.storage.protocol import StorageFailed
@@ -76,7 +77,7 @@ def test_a_full_disk_is_waited_for_longer_than_an_encoder_that_fails() -> None:
 
 def test_a_stop_ends_the_wait() -> None:
     def stopped(seconds: float) -> None:
-        raise Stopped
+        raise Stopped(Stop.SHUTDOWN)
 
     with pytest.raises(Stopped):
         persevere(failing(KILLED, 1), stopped, 900)

@@ -25,8 +25,8 @@ from hunyuan_runner.engine.process import (
     EngineDied,
     EngineStalled,
     GenerationFailed,
-    Stopped,
 )
+from hunyuan_runner.engine.stop import Stop, Stopped
 from hunyuan_runner.jobs.worker import Worker
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.settings import Settings
@@ -40,7 +40,7 @@ class CountingRenderer:
         params: GenerationParams,
         checkpoint: bytes | None,
         on_event: Callable[[Event], None],
-        seconds_to_stop: Callable[[], float | None],
+        stop_requested: Callable[[], Stop | None],
         draft_after: int | None = None,
         patience: Callable[[], float] = lambda: math.inf,
     ) -> Finished:
@@ -52,8 +52,8 @@ class CountingRenderer:
         last = draft_after or params.num_inference_steps
         for step in range(first + 1, last + 1):
             time.sleep(0.2 if "slow" in params.prompt else 0.005)
-            if seconds_to_stop() is not None:
-                raise Stopped
+            if (stop := stop_requested()) is not None:
+                raise Stopped(stop)
             if "poison" in params.prompt and step == 2:
                 raise EngineDied(-signal.SIGKILL, Stage.DENOISING)
             if "hungry" in params.prompt and step == 2:
