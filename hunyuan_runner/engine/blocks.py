@@ -1,8 +1,8 @@
-"""The blocks of a HunyuanVideo transformer in int8: all of them, as one module in their place.
+"""The blocks of a HunyuanVideo transformer in int8: one module that replaces all of them.
 
-diffusers' transformer calls its double blocks one after the other, then its single blocks, all with
-the same arguments. It gets one block instead that does the work of all: so video and text stay in
-one buffer throughout, and nothing is concatenated or split between blocks.
+diffusers' transformer calls its double blocks one by one, then its single blocks, all with the same
+arguments. Here it calls one block that does the work of all. So video and text stay in one buffer,
+and nothing is concatenated or split between blocks.
 
 Products with weights are W8A8 (int8 weights by output, activations by token), accumulated exactly;
 attention is bfloat16 with float32 sums; the residual stream, norms, modulation, gates and softmax
@@ -34,7 +34,7 @@ WeightAndBias = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Stream:
-    """What a double block holds for its video, or for its text."""
+    """The weights of a double block for its video, or for its text."""
 
     to_qkv: PackedLinear
     norm_q: torch.Tensor
@@ -46,7 +46,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class DoubleBlock:
-    """Video and text with weights of their own, meeting in attention."""
+    """Video and text have their own weights and meet in attention."""
 
     video: Stream
     text: Stream
@@ -65,10 +65,11 @@ class SingleBlock:
 
 
 class Modulation:
-    """Shifts, scales and gates of every block, which depend on the time step and the prompt alone.
+    """Shifts, scales and gates of every block. They depend only on the time step and the prompt.
 
-    They are a quarter of the model's weights; computed for all steps beforehand, these need not
-    stay in memory. `layers` reads each layer's weight and bias when it is called.
+    The layers that compute them are a quarter of the model's weights. They are computed for all
+    steps beforehand, so that these weights need not stay in memory. Calling an item of `layers`
+    reads the weight and bias of a layer.
     """
 
     def __init__(self, layers: Sequence[Callable[[], WeightAndBias]]) -> None:
@@ -97,9 +98,9 @@ class Modulation:
 
 
 class Workspace:
-    """The buffers of one pass through the blocks, over `rows` tokens of video and text.
+    """The buffers of one pass through the blocks, for `rows` tokens of video and text.
 
-    Reused from block to block: fresh memory costs as much as some of the arithmetic.
+    They are reused from block to block: new memory costs as much as some of the arithmetic.
     """
 
     def __init__(self, rows: int, heads: int, head_width: int, mlp_width: int) -> None:
@@ -118,7 +119,7 @@ class Workspace:
 
 
 class Int8Blocks(torch.nn.Module):
-    """Stands where a HunyuanVideoTransformer3DModel has its blocks."""
+    """Takes the place of all blocks of a HunyuanVideoTransformer3DModel."""
 
     def __init__(
         self,
@@ -146,9 +147,9 @@ class Int8Blocks(torch.nn.Module):
         image_rotary_emb: Rotary,
         *_: object,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Video and text ([1, tokens, width]) behind the last block.
+        """Video and text ([1, tokens, width]) after the last block.
 
-        `attention_mask` is not looked at: the text holds no padding, see pipeline.py.
+        `attention_mask` is ignored: the text has no padding, see encoding.py.
         """
         video_rows = hidden_states.shape[1]
         x = torch.cat([hidden_states[0], encoder_hidden_states[0]]).float()

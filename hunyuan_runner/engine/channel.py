@@ -1,4 +1,4 @@
-"""The parent's end of the pipe to the engine's child, which may hang in the middle of a message."""
+"""The parent's end of the pipe to the child process, which may hang in the middle of a message."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Closed(Exception):
 
 
 class Channel:
-    """Sends and receives without ever waiting for the child: threads of its own do.
+    """Sends and receives in threads of its own, so that the caller never waits for the child.
 
-    They end when the child does. One that cannot be killed, as it waits for a dead disk, keeps
-    them, which ends no later than this process.
+    The threads end when the child does. If it cannot be killed, because it waits for a dead disk,
+    they end with this process.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -35,7 +35,7 @@ class Channel:
     def receive(self, timeout: float) -> Report | None:
         """The next report, or None after `timeout` seconds without one. Raises Closed.
 
-        What is not asked for stays with the child, which cannot run ahead of its parent.
+        A report is read only when it is asked for, so the child cannot run ahead of its parent.
         """
         if not self._is_reading:
             self._is_reading = True
@@ -50,7 +50,7 @@ class Channel:
         return report
 
     def close(self) -> None:
-        """Once the child has ended: let the threads end, with which the pipe is closed."""
+        """Let the threads end, and close the pipe. Call it after the child has ended."""
         self._outbox.put(None)
         self._wanted.release()
 
@@ -58,7 +58,7 @@ class Channel:
         while (message := self._outbox.get()) is not None:
             try:
                 self._connection.send(message)
-            except OSError:  # as receive() finds out
+            except OSError:  # receive() finds out as well
                 return
 
     def _read(self) -> None:

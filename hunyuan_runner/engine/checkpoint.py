@@ -1,4 +1,4 @@
-"""Where a generation stands after a step, as bytes from which another process goes on."""
+"""The state of a generation after a step, as bytes from which another process can resume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hunyuan_runner.prompts.tokens import encoding_digest
 
 FORMAT = "hunyuan-runner checkpoint 1"
 FINGERPRINTED_BYTES = 1 << 20
-VELOCITY = "velocity_"  # and the step it belongs to: the name of its tensor
+VELOCITY = "velocity_"  # a tensor's name is this and its step
 
 Conditioning = dict[str, torch.Tensor]
 
@@ -29,11 +29,10 @@ class UnusableCheckpoint(Exception):
 class Checkpoint:
     """The state after `step` steps: everything the remaining ones depend on.
 
-    `latents` are NCTHW float32; `conditioning` holds the pipeline's arguments that came from the
-    text encoders (prompt_embeds, pooled_prompt_embeds, prompt_attention_mask, negative_...).
-    `velocities` are those that the step cache predicts from; where it is off, none.
-    `expected`, behind the step that a draft is asked for, are the latents that the draft shows:
-    those the clip ends with if the direction of that step holds.
+    `latents` are NCTHW float32. `conditioning` is the output of the text encoders (prompt_embeds,
+    pooled_prompt_embeds, prompt_attention_mask, negative_...). The step cache predicts from
+    `velocities`, which is empty if it is off. After the step at which a draft is due, `expected`
+    are the latents that the draft shows; otherwise None.
     """
 
     step: int
@@ -43,7 +42,7 @@ class Checkpoint:
     expected: torch.Tensor | None = None
 
     def to_bytes(self, params: GenerationParams, model: str) -> bytes:
-        """As `seal` makes them; `model` is the fingerprint of what computed it."""
+        """Sealed bytes. `model` is the fingerprint of the model that computed it."""
         metadata = {
             "format": FORMAT,
             "step": str(self.step),
@@ -60,8 +59,10 @@ class Checkpoint:
     def from_bytes(
         cls, checkpoint: bytes, params: GenerationParams, models: Collection[str]
     ) -> Checkpoint:
-        """Raises UnusableCheckpoint unless these bytes were made by to_bytes(params, model) with
-        one of `models`."""
+        """The reverse of to_bytes().
+
+        Raises UnusableCheckpoint unless it was called with `params` and one of `models`.
+        """
         try:
             tensors, metadata = unseal(checkpoint)
         except Damaged as reason:
@@ -71,7 +72,9 @@ class Checkpoint:
         if GenerationParams.model_validate_json(metadata["params"]) != params:
             raise UnusableCheckpoint("it belongs to a clip with other parameters")
         if metadata["model"] not in models:
-            raise UnusableCheckpoint("the model's files, or how prompts are read, changed since")
+            raise UnusableCheckpoint(
+                "the model's files, or how prompts are read, changed since then"
+            )
         latents, expected = tensors.pop("latents"), tensors.pop("expected", None)
         velocities = {
             int(name.removeprefix(VELOCITY)): tensors.pop(name)
@@ -82,16 +85,15 @@ class Checkpoint:
 
 
 def fingerprint(model_dir: Path) -> str:
-    """Of all that a checkpoint depends on beside its clip: the model, and how prompts are read."""
+    """Identifies what a checkpoint depends on besides its clip: the model and its tokenizers."""
     return f"{model_fingerprint(model_dir)} {encoding_digest(model_dir)}"
 
 
 def model_fingerprint(model_dir: Path, *patterns: str) -> str:
-    """Tells one set of weights from another without reading gigabytes; of all its components, or
-    of the files that match one of `patterns`.
+    """Identifies a set of weights without reading gigabytes.
 
-    Covers the name and size of each component's files and the megabyte at either end: all of a
-    config, and the table of contents of a safetensors file.
+    Covers all components, or the files that match one of `patterns`: the name and size of each
+    file, and a megabyte at both ends. That is all of a config, and a safetensors file's header.
     """
     digest = hashlib.sha256()
     files = (path for pattern in patterns or ("*/*",) for path in model_dir.glob(pattern))

@@ -1,6 +1,6 @@
-"""The engine's child process: takes requests off the pipe, renders them, reports back.
+"""The engine's child process: takes requests from the pipe, renders them and reports back.
 
-torch is imported only once the parent has heard that loading began.
+It reports that loading began before it imports torch, which takes seconds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class HaltRequested(Exception):
 
 
 class Child:
-    """Holds the pipeline of one model at a time, and renders one request after the other."""
+    """Holds the pipeline of one model, and renders requests one by one."""
 
     def __init__(
         self, connection: Connection, threads: int, kernels: Path, prompts: Path, verified: Path
@@ -70,7 +70,7 @@ class Child:
             self._serve(self._requests.get())
 
     def _listen(self) -> None:
-        """Hear the parent, also while a step is being computed, and end when it is gone."""
+        """Receive messages, even during a step, and end the process when the parent is gone."""
         while True:
             try:
                 message: Generate | Halt = self._connection.recv()
@@ -98,15 +98,15 @@ class Child:
             try:
                 logger.exception("The generation failed")
             finally:
-                # What is left of memory is in pieces: whoever comes next gets a process of its own.
+                # The memory that is left is fragmented: the next request gets a new process.
                 if exhaustion.is_out_of_memory(error):
                     os._exit(exhaustion.EXIT_CODE)
             self._connection.send(Report(request.number, describe_failure(error, request)))
 
     def _load(self, request: Generate, report: OnEvent) -> VideoPipeline:
-        """The pipeline of the request's model: the one at hand, or loaded in its place."""
+        """The pipeline of the request's model, loaded in place of another model's if necessary."""
         if self._pipeline is None or self._pipeline.model_dir != request.model_dir:
-            self._pipeline = None  # its memory is needed for the next
+            self._pipeline = None  # its memory is needed for the next one
             gc.collect()  # diffusers' hooks and its modules refer to each other
             report(StageStarted(Stage.LOADING))
             from hunyuan_runner.engine.components import Components
@@ -129,7 +129,7 @@ class Child:
 
 
 def describe_failure(error: Exception, request: Generate) -> Failed:
-    """What the client is told; the traceback is in the log."""
+    """The failure as clients see it; the traceback is in the log."""
     from hunyuan_runner.engine.components import ModelIncomplete
     from hunyuan_runner.prompts.tokens import TokenizerUnusable
 
@@ -137,34 +137,36 @@ def describe_failure(error: Exception, request: Generate) -> Failed:
         model = request.params.model
         return Failed(
             "model_unavailable",
-            f"The model {model} is missing or incomplete; fetch it with: {download_command(model)}",
+            f"The model {model} is missing or incomplete. Download it: {download_command(model)}",
         )
     if isinstance(error, TokenizerUnusable):
         return Failed(
             "model_unavailable",
-            f"The model {request.params.model} would not read prompts right: its {error}. "
-            f"Compare its files: {verify_command(request.params.model)}",
+            f"The model {request.params.model} would misread prompts: its {error}. "
+            f"Verify its files: {verify_command(request.params.model)}",
         )
     if isinstance(error, WeightsAltered):
         return Failed(
             "model_unavailable",
             f"The weights of {request.params.model} were changed: {error}. "
-            f"To see what is damaged: {verify_command(request.params.model)}",
+            f"Find the damaged files: {verify_command(request.params.model)}",
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return Failed("disk_full", "There is no space left on the disk for the frames.")
+        return Failed(
+            "disk_full", "There is no space left on the disk for the frames. Free some space."
+        )
     first_line = str(error).partition("\n")[0]
     return Failed("generation_failed", f"{type(error).__name__}: {first_line}"[:MAX_MESSAGE_LENGTH])
 
 
 def _go_first_when_memory_runs_out() -> None:
-    """The kernel shall take this process, which resumes, and not the server beside it."""
-    with contextlib.suppress(OSError):  # not offered by every container
+    """Let the kernel kill this process, whose clip can resume, and not the server."""
+    with contextlib.suppress(OSError):  # some containers do not allow it
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _let_others_go_first() -> None:
-    """Whoever asks how the clip gets on shall not wait for it."""
+    """Requests to the server must not wait for a render."""
     os.nice(NICENESS)
 
 
@@ -179,7 +181,7 @@ def main(
 ) -> None:
     configure_logging(log_level, log_format)
     _let_others_go_first()
-    # The end of the pipe says so too, but is not heard while something holds the interpreter.
+    # _listen() ends the process as well, but not while something holds the interpreter.
     die_with(os.getppid())
     if sys.platform == "linux":
         _go_first_when_memory_runs_out()

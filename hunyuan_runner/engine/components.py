@@ -1,8 +1,8 @@
 """The components of a model: loaded when needed, and kept as long as there is room.
 
-Text encoders, transformer and VAE work one after the other, and with the 13B models they are 16, 10
-and half a GB. A machine that holds all of them keeps all of them; on a smaller one whatever is
-needed next displaces what is not.
+Text encoders, transformer and VAE work one after another. In the 13B models they take 16, 10 and
+half a GB. If the machine has room for all of them, all stay loaded. If not, the one that is needed
+next replaces those that are not.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from hunyuan_runner.weights import weight_files
 
 logger = logging.getLogger(__name__)
 
-WORKING_BYTES = 2e9  # that a step, or an encoder, takes beside the weights, and others meanwhile
-NOTICED_BYTES = 1e9  # what takes longer to load than people would think
+WORKING_BYTES = 2e9  # for a step or an encoder, besides the weights, and for other processes
+NOTICED_BYTES = 1e9  # loading more than this takes noticeable time
 
 Loading = Callable[[], None]
 
 
 class ModelIncomplete(Exception):
-    """The model's folder lacks files, or holds some that are broken."""
+    """Files in the model's folder are missing or broken."""
 
 
 class Components:
-    """What renders clips with the model in `model_dir`."""
+    """The components of the model in `model_dir`."""
 
     def __init__(self, model_dir: Path, precision: Precision, threads: int, kernels: Path) -> None:
-        """Loads the VAE, and all the rest too if there is room for it.
+        """Loads the VAE, and the other components if there is room for them.
 
         `precision` is the transformer's, see engine/transformer.py. Raises ModelIncomplete or
         TokenizerUnusable.
@@ -100,7 +100,7 @@ class Components:
         return self._transformer
 
     def make_room_for_decoding(self, wanted: float) -> None:
-        """Let go of what is not needed for it, if decoding would else have less than `wanted`."""
+        """Release the other components if decoding would have fewer than `wanted` bytes."""
         self._release_until(wanted)
 
     def _make_room(self, needed: float, on_loading: Loading) -> None:
@@ -109,7 +109,7 @@ class Components:
         self._release_until(needed + WORKING_BYTES)
 
     def _release_until(self, wanted: float) -> None:
-        """Release components until so much memory is free; small ones would not help."""
+        """Release large components until `wanted` bytes of memory are free."""
         sizes = {
             "_text_encoders": self._encoders_bytes(),
             "_transformer": self._transformer_bytes(),
@@ -135,7 +135,7 @@ class Components:
     def _transformer_bytes(self) -> float:
         quantized = self.model_dir / QUANTIZED_TRANSFORMER
         if self.precision is Precision.INT8 and quantized.exists():
-            # the modulation is read when it is needed, and stays on the disk
+            # the modulation stays on the disk and is read when it is needed
             files = (path for path in quantized.iterdir() if path.name != "modulation.safetensors")
             return sum(path.stat().st_size for path in files)
         parameters = _parameters(self.model_dir / TRANSFORMER)
@@ -147,7 +147,7 @@ def _say_nothing() -> None:
 
 
 def _parameters(folder: Path) -> int:
-    """How many numbers the weights in a part's folder are."""
+    """The number of parameters in a component's folder."""
     count = 0
     for path in weight_files(folder):
         with safe_open(path, framework="pt") as file:
@@ -157,7 +157,7 @@ def _parameters(folder: Path) -> int:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Raise what reading a model's files fails by as ModelIncomplete."""
+    """Raise errors of reading a model's files as ModelIncomplete."""
     try:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:
@@ -165,9 +165,9 @@ def reading() -> Iterator[None]:
 
 
 def _require_configs(model_dir: Path) -> None:
-    """Raises FileNotFoundError where a component has no configuration.
+    """Raises FileNotFoundError if a component has no configuration.
 
-    transformers would make one up, of a text encoder with billions of random weights.
+    transformers would invent one: a text encoder with billions of random weights.
     """
     index = json.loads((model_dir / "model_index.json").read_text())
     if (model_dir / QUANTIZED_TRANSFORMER).exists():

@@ -1,14 +1,14 @@
-"""HunyuanVideo's VAE decoder for CPUs: the function of diffusers' decoder, computed in other steps.
+"""HunyuanVideo's VAE decoder for CPUs: the same function as diffusers' decoder, computed faster.
 
-What it does otherwise, and why:
+The differences:
 
-- Feature maps lie in memory as THWC, the layout of oneDNN's fastest convolutions: nothing is
-  reordered before and behind each of them.
+- Feature maps lie in memory as THWC, the layout of oneDNN's fastest convolutions. So nothing
+  is reordered before and after each of them.
 - Normalisation, activation and padding are done piece by piece, just before the convolution of the
-  piece, so that beside the feature maps themselves there is little in memory.
-- Upsampling and the convolution behind it are one: of the 27 weights of its kernel, those that
-  meet copies of the same value are summed before. 8 to 12 products are left, and no large map.
-- The middle block attends frame by frame to those so far, instead of masking all the later ones.
+  piece. So there is little in memory besides the feature maps.
+- Upsampling and the convolution after it are one operation: of the kernel's 27 weights, those that
+  meet copies of the same value are summed first. That leaves 8 to 12 products, and no large map.
+- In the middle block each frame attends to the frames up to it, instead of masking later ones.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from hunyuan_runner.quoting.memory import PIECE_BYTES
 PIECE_FRAMES = 4
 STATISTICS_ROWS = 4096
 
-Block = Any  # of diffusers, which does not say what is in it
+Block = Any  # a diffusers module, whose attributes have no types
 
 # Takes rows of one frame (HWC), and writes them, activated, into another tensor.
 Activate = Callable[[torch.Tensor, torch.Tensor], None]
 
 
 def dtype_here() -> torch.dtype:
-    """What to compute the VAE in on this CPU."""
+    """The dtype in which to compute the VAE on this CPU."""
     return {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[
         vae_precision(cpu_flags())
     ]
 
 
 class Decoder:
-    """Decodes latents in the precision of `vae`, whose weights it uses."""
+    """Decodes latents with the weights of `vae`, in its dtype."""
 
     def __init__(self, vae: AutoencoderKLHunyuanVideo) -> None:
         self.config = vae.config
@@ -77,13 +77,13 @@ class Decoder:
 
 
 class _Upsampler:
-    """Nearest-neighbour upsampling and the causal convolution behind it.
+    """Nearest-neighbour upsampling and the causal convolution after it.
 
-    All frames but the first become two if the upsampling is temporal.
+    If the upsampling is temporal, all frames but the first become two.
     """
 
     def __init__(self, upsampler: Block) -> None:
-        self._frames = int(upsampler.upsample_factor[0])  # that one frame becomes
+        self._frames = int(upsampler.upsample_factor[0])  # made of one frame
         conv = upsampler.conv.conv
         self._bias = conv.bias.repeat(self._frames)
         self._weights = {
@@ -120,9 +120,10 @@ class _Upsampler:
 
 
 def _fold(weight: torch.Tensor, axis: int, phase: int) -> torch.Tensor:
-    """A kernel of three along `axis` over doubled values, as one of two over the values.
+    """A kernel of three over doubled values along `axis`, as a kernel of two over the values.
 
-    Phase 0 stands on the first copy of a value, and sees the value before it and twice its own.
+    In phase 0 the kernel is centred on the first copy of a value: it sees the previous value once
+    and this value twice.
     """
     first, middle, last = weight.split(1, dim=axis)
     pair = (first, middle + last) if phase == 0 else (first + middle, last)
@@ -151,10 +152,10 @@ def _convolved(x: torch.Tensor, activate: Activate, causal_conv: Block) -> torch
 
 
 def _windows(x: torch.Tensor, activate: Activate) -> Iterator[tuple[int, int, torch.Tensor]]:
-    """Piece by piece, what a causal 3x3x3 kernel sees of `x` (THWC) once it is activated.
+    """Pieces of the activated `x` (THWC), with what a causal 3x3x3 kernel needs around them.
 
-    That is two frames before the piece, and one row and one column on each side of it; beyond the
-    edges of `x`, its outermost values. With each comes the first frame and row of its piece.
+    That is two frames before the piece, and one row and one column on each side of it. Outside of
+    `x` its outermost values are repeated. Yields the piece's first frame, first row, and values.
     """
     frames, height, width, channels = x.shape
     row_bytes = (PIECE_FRAMES + 2) * (width + 2) * channels * x.element_size()
@@ -193,11 +194,11 @@ def _pointwise(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
 
 
 def _pointwise_in_place(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
-    """The same to no more channels than there are, in the memory of `x`."""
+    """The same in the memory of `x`. There must be no more output than input channels."""
     frames, height, width, _ = x.shape
     size = frames * height * width * conv.out_channels
     out = x.view(-1)[:size].view(frames, height, width, conv.out_channels)
-    for frame, target in zip(x, out, strict=True):  # which begins no later than its frame
+    for frame, target in zip(x, out, strict=True):  # `target` begins no later than `frame`
         target.copy_(_pointwise(frame, conv))
     return out
 
@@ -216,18 +217,19 @@ def _normed_silu(x: torch.Tensor, norm: nn.GroupNorm) -> Activate:
 
 
 def _normed(x: torch.Tensor, norm: nn.GroupNorm) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Group normalisation by the statistics of `x`, for parts of it (both with channels last).
+    """Group normalisation with the statistics of `x`, to apply to pieces of it (channels last).
 
-    With these at hand it is what a trained batch normalisation does, which torch is quick at.
+    With known statistics this is what a trained batch normalisation computes, which is fast in
+    torch.
     """
     channels = x.shape[-1]
     mean, variance = _moments(x.view(-1, channels), norm.num_groups)
     weight, bias = norm.weight.float(), norm.bias.float()
 
-    def apply(part: torch.Tensor) -> torch.Tensor:
-        flat = part.view(-1, channels)
+    def apply(piece: torch.Tensor) -> torch.Tensor:
+        flat = piece.view(-1, channels)
         normed = functional.batch_norm(flat, mean, variance, weight, bias, eps=norm.eps)
-        return normed.view(part.shape)
+        return normed.view(piece.shape)
 
     return apply
 
@@ -235,7 +237,7 @@ def _normed(x: torch.Tensor, norm: nn.GroupNorm) -> Callable[[torch.Tensor], tor
 def _moments(x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean and the variance of each channel's group in `x` (NC).
 
-    torch adds float32 up one by one, which is exact enough over some thousand values only.
+    torch adds up float32 values one by one, which is exact enough only for some thousand values.
     """
     channels = x.shape[1]
     sums = torch.zeros(2, channels, dtype=torch.float64)
@@ -249,7 +251,7 @@ def _moments(x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _attended(x: torch.Tensor, attention: Block) -> torch.Tensor:
-    """What each position (THWC) gathers from those of its own and all earlier frames."""
+    """Attention of each position (THWC) to the positions of its own and all earlier frames."""
     normed = _normed(x, attention.group_norm)(x).flatten(1, 2)  # TLC
     query, key, value = (
         project(normed) for project in (attention.to_q, attention.to_k, attention.to_v)

@@ -1,4 +1,4 @@
-"""The text encoders with their tokenizers, and what they make of a prompt."""
+"""The text encoders with their tokenizers, and the encoding of prompts."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Encoder = TypeVar("Encoder", bound=PreTrainedModel)
 
 
 def load_encoders(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoPipeline:
-    """The pipeline with text encoders and tokenizers alone.
+    """diffusers' pipeline with text encoders and tokenizers alone.
 
-    The classes that the model's index names are not asked for: real ones name a tokenizer that
-    transformers 5 builds otherwise than the files say, which garbles every prompt.
+    The classes named in the model's index are not used: real indexes name a tokenizer class that
+    transformers 5 does not build as the files say, which garbles every prompt.
     Raises TokenizerUnusable, or OSError or ValueError if other files are missing or broken.
     """
     tokenizer, tokenizer_2 = (_tokenizer(model_dir / part) for part in (LLAMA, CLIP))
@@ -44,13 +44,16 @@ def load_encoders(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoPipeline:
 
 
 def encode(pipeline: HunyuanVideoPipeline, prompt: str) -> Conditioning:
-    """What the text encoders of `pipeline` make of a prompt, as arguments of the pipeline."""
+    """A prompt encoded by the text encoders of `pipeline`, as arguments of diffusers' pipeline.
+
+    prompt_embeds are [1, tokens, width] float32, pooled_prompt_embeds [1, width] float32.
+    """
     prompt_embeds, pooled_prompt_embeds, mask = pipeline.encode_prompt(
         prompt,
         prompt_template={"template": TEMPLATE, "crop_start": CROP_START},
         max_sequence_length=LLAMA_TOKENS,
     )
-    # After the prompt comes padding, to which no token attends and which every block computes.
+    # Cut off the padding: no token attends to it, but every block would compute it.
     length = int(mask.sum())
     return {
         "prompt_embeds": prompt_embeds[:, :length].float().contiguous(),
@@ -60,15 +63,16 @@ def encode(pipeline: HunyuanVideoPipeline, prompt: str) -> Conditioning:
 
 
 def was_encoded_so_before(model_dir: Path) -> bool:
-    """Whether versions that built the classes named by the index encoded this model's prompts as
-    `encode` does: if it names the one class that goes by the file."""
+    """Whether earlier versions, which used the classes named in the index, encoded this model's
+    prompts as `encode` does. That is so if the index names a class that reads tokenizer.json."""
     index = json.loads((model_dir / "model_index.json").read_text())
     by_the_file = ("TokenizersBackend", "PreTrainedTokenizerFast")
     return all(index[part][1] in by_the_file for part in (LLAMA, CLIP))
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """As tokenizer.json says; of an older package without one, as its class builds it."""
+    """The tokenizer in tokenizer.json or, in an older package without one, what AutoTokenizer
+    finds."""
     kind = PreTrainedTokenizerFast if (folder / "tokenizer.json").is_file() else AutoTokenizer
     tokenizer: PreTrainedTokenizerFast = kind.from_pretrained(
         folder, local_files_only=True, padding_side="right", truncation_side="right"
@@ -77,7 +81,7 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def _encoder(kind: type[Encoder], folder: Path, dtype: torch.dtype) -> Encoder:
-    """transformers makes up weights that are missing. Raises ValueError instead."""
+    """Raises ValueError if weights are missing; transformers would invent them."""
     encoder: Encoder
     encoder, report = kind.from_pretrained(
         folder, local_files_only=True, dtype=dtype, output_loading_info=True

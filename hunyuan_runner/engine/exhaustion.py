@@ -1,4 +1,4 @@
-"""What an error that comes from a lack of memory looks like; no torch."""
+"""How to recognise an error that comes from a lack of memory. No torch here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 EXIT_CODE = 77  # of a child that ran out of memory
 _WORDS = (
     "can't allocate memory",  # torch
-    "cannot allocate memory",  # the C library, in whoever's words
+    "cannot allocate memory",  # the C library
     "could not create a primitive",  # oneDNN
     "bad_alloc",
     "out of memory",
@@ -16,9 +16,9 @@ _WORDS = (
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether a failed allocation is the error, or the cause of it.
+    """Whether the error, or its cause, is a failed allocation.
 
-    torch reports one on the CPU as a plain RuntimeError.
+    torch raises a plain RuntimeError if an allocation on the CPU fails.
     """
     while error is not None:
         if isinstance(error, MemoryError) or (

@@ -1,4 +1,4 @@
-"""Decoded pixels to frames of exactly the size asked for."""
+"""Decoded pixels as frames of exactly the requested size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Frame = npt.NDArray[np.uint8]  # HWC, RGB
 
 
 def crop_frames(pixels: torch.Tensor, width: int, height: int) -> Iterator[Frame]:
-    """The centre, width x height, of each frame of `pixels` (1CTHW, -1..1)."""
+    """The centre (width x height) of each frame of `pixels` (1CTHW, -1..1)."""
     *_, full_height, full_width = pixels.shape
     top, left = (full_height - height) // 2, (full_width - width) // 2
     centre = pixels[0, :, :, top : top + height, left : left + width]
@@ -27,9 +27,9 @@ def crop_frames(pixels: torch.Tensor, width: int, height: int) -> Iterator[Frame
 
 
 def reserve_frames(path: Path, num_frames: int, width: int, height: int) -> None:
-    """Take the room on the disk that an .npy file of so many frames (THWC) needs.
+    """Reserve the disk space for an .npy file of these frames (THWC uint8).
 
-    Raises OSError if there is none, which is better known before they are decoded than after.
+    Raises OSError if there is none, before the frames are decoded rather than after.
     """
     shape = (num_frames, height, width, CHANNELS)
     with path.open("wb") as file:
@@ -41,10 +41,10 @@ def reserve_frames(path: Path, num_frames: int, width: int, height: int) -> None
 
 
 def write_frames(path: Path, pixels: torch.Tensor, width: int, height: int) -> None:
-    """Write `pixels` (1CTHW, -1..1) into the file that was reserved for them.
+    """Write `pixels` (1CTHW, -1..1) into the reserved file.
 
-    Written, not memory-mapped: a disk that fails raises OSError here, where a map would end the
-    process.
+    It is not memory-mapped: a disk that fails raises OSError here, but would kill the process if
+    it were.
     """
     with path.open("r+b") as file:
         np.lib.format.read_magic(file)

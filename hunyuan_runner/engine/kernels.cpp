@@ -83,8 +83,8 @@ struct Bf16 {
     using Sum = float;
 };
 
-// The operand whose tiles are soon needed again; those of the other are not to push them out of the
-// first cache.
+// The operand whose tiles are soon needed again. Those of the other must not evict them from the first
+// cache.
 enum class Again { LEFT, RIGHT };
 
 inline __m512i multiply_add(__m512i sum, __m512i left, __m512i right, Int8) {
@@ -320,7 +320,7 @@ float quantize_row(const float* values, int64_t depth, int64_t padded, std::uint
 
 // ---------------------------------------------------------------- int8 linear
 
-// What becomes of a linear layer's results.
+// What is done with a linear layer's results.
 enum Epilogue : int {
     STORE = 0,     // out (bf16) = result
     GELU = 1,      // out (bf16) = gelu(result)
@@ -391,7 +391,7 @@ struct Linear {
                                       _mm512_fmadd_ps(value[n], panel.gates[n], before));
             }
         } else if (panel.whole_lines) {
-            // past the caches, which would first fetch what is overwritten
+            // bypass the caches, which would first fetch what is overwritten
             const __m512i line = _mm512_inserti64x4(
                 _mm512_castsi256_si512(to_bf16(value[0])), to_bf16(value[1]), 1);
             _mm512_stream_si512(reinterpret_cast<__m512i*>(static_cast<bf16*>(out) + place), line);
@@ -473,7 +473,7 @@ void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t r
                 }
             }
         }
-        _mm_sfence();  // behind the stores that went past the caches
+        _mm_sfence();  // after the stores that bypassed the caches
     }
 }
 
@@ -490,9 +490,9 @@ constexpr int64_t GROUP = BF16_DEPTH;  // and those scored in one go.
 constexpr int64_t GROUPS = KEY_BLOCK / GROUP;
 constexpr int64_t TILE_SHARES = ROWS * GROUP;
 
-// Scores come in 128ths of a doubling: behind the bias of the exponent they are the bits of their
+// Scores come in 128ths of a doubling: after the bias of the exponent they are the bits of their
 // share in bfloat16, but for the bend of 2^x between two powers. The largest score of a row's first
-// group is given a share of 2^-64, so that there is room for much larger ones behind it.
+// group is given a share of 2^-64, so that there is room for much larger ones after it.
 constexpr int64_t DOUBLING = 128;
 constexpr int64_t FIRST_EXPONENT = 63;
 constexpr std::uint16_t TOO_LARGE = 0xc000;  // a share of 2 or more
@@ -646,7 +646,7 @@ struct QueryBlock {
 };
 
 // Where a stage of the pipeline is: at a group of keys and a pair of queries. All stages take the
-// same way, the later ones some groups behind.
+// same way, the later ones some groups later.
 struct Place {
     int64_t first_key, end_key;  // of the keys held in cache; the end is that of a block
     int64_t key = first_key;

@@ -1,7 +1,7 @@
-"""The C++ kernels of kernels.cpp: built once per CPU, and called on torch tensors.
+"""The C++ kernels of kernels.cpp, called with torch tensors.
 
-Built with the machine's own compiler for the machine's own CPU, in seconds; the library is kept
-under a name that holds the source, the compiler and the CPU, so another machine builds its own.
+They are built once for this CPU by this machine's compiler, which takes seconds. The name of the
+library depends on the source, the compiler and the CPU, so another machine builds its own.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ EPSILON = 1e-6  # of every norm in HunyuanVideo's blocks
 
 
 class KernelsUnavailable(Exception):
-    """They could not be built or do not run on this CPU."""
+    """The kernels could not be built, or do not run on this CPU."""
 
 
 class AmxRefused(KernelsUnavailable):
-    """The CPU has AMX, but this process may not use it: other kernels do."""
+    """The CPU has AMX, but this process may not use it. Kernels without AMX work."""
 
 
 class Epilogue(IntEnum):
-    """What becomes of a linear layer's results: as in kernels.cpp."""
+    """What is done with a linear layer's results. The numbers are those of kernels.cpp."""
 
     STORE = 0
     GELU = 1
@@ -50,7 +50,7 @@ class Epilogue(IntEnum):
 
 @dataclass(frozen=True)
 class PackedLinear:
-    """A linear layer's weights in int8, by output scaled, in the tiles that kernels.cpp multiplies.
+    """A linear layer's weights in int8, scaled by output, in the tiles that kernels.cpp multiplies.
 
     `weight` is [outputs / 16, inputs / 64, 16, 16, 4], padded with zeros; `scale` (float32) and
     `total` (int32, the sum of the int8 weights over the inputs) are as long as the padded outputs.
@@ -66,7 +66,7 @@ class PackedLinear:
 
 @dataclass(frozen=True)
 class Levels:
-    """Activations, quantised row by row: uint8 in tiles, 128 standing for zero, times `scale`."""
+    """Activations quantised row by row: uint8 in tiles, where 128 means zero, times `scale`."""
 
     values: torch.Tensor
     scale: torch.Tensor
@@ -74,17 +74,17 @@ class Levels:
 
 
 class Kernels:
-    """Each method fills the tensors it is handed for its results; all others stay as they are."""
+    """Each method writes its results into tensors that the caller provides."""
 
     def __init__(self, library: Path, threads: int) -> None:
         try:
-            self._library = ctypes.CDLL(str(library))  # finds torch's OpenMP loaded, and shares it
+            self._library = ctypes.CDLL(str(library))  # shares the OpenMP that torch has loaded
         except OSError as error:
             raise KernelsUnavailable(str(error)) from error
         self._threads = threads
         amx: int = self._library.hy_enable_amx()
         if amx < 0:
-            raise AmxRefused("the operating system grants no AMX")
+            raise AmxRefused("the operating system does not grant AMX")
         self.uses_amx = amx > 0
 
     def norm_quantize(
@@ -109,8 +109,10 @@ class Kernels:
         epilogue: Epilogue,
         gate: torch.Tensor | None = None,
     ) -> None:
-        """out = layer(levels), in bfloat16, through a GELU if so asked; or, in float32, += gate *
-        layer(levels)."""
+        """STORE: out = layer(levels), GELU: out = gelu(layer(levels)), both in bfloat16.
+
+        RESIDUAL: out += gate * layer(levels), in float32.
+        """
         self._call(
             "hy_linear",
             levels.values,
@@ -138,8 +140,8 @@ class Kernels:
         offset: int,
         packed: PackedHeads,
     ) -> None:
-        """Rows `offset` and following of `packed` = queries and keys, normalised and turned by
-        their angles, and values; qkv: [rows, 3 * heads * width] bfloat16."""
+        """Write the values, and the normalised and rotated queries and keys, of `qkv` ([rows, 3 *
+        heads * width] bfloat16) into `packed`, from row `offset` on."""
         rows = qkv.shape[0]
         width = qkv.shape[1] // (3 * heads)
         cosine, sine = rotary or (None, None)
@@ -184,7 +186,7 @@ class Kernels:
 @dataclass(frozen=True)
 class PackedHeads:
     """Queries, keys and values of all heads in tiles: [heads, length, width rounded up to 32]
-    bfloat16 each, `length` a multiple of 32. Begin with zeros: what is not written must be finite.
+    bfloat16 each, `length` a multiple of 32. Fill with zeros first: all values must be finite.
     """
 
     queries: torch.Tensor
@@ -197,7 +199,7 @@ class PackedHeads:
 
 
 def load_kernels(folder: Path, compiler: str, threads: int, amx: bool = True) -> Kernels:
-    """Build the kernels for this CPU in `folder`, unless they are there, and load them.
+    """Load the kernels for this CPU, after building them in `folder` if they are not there.
 
     Raises KernelsUnavailable.
     """

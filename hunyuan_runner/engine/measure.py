@@ -1,10 +1,10 @@
-"""A short benchmark: what this machine computes per second of each kind of work of a model.
+"""A short benchmark: how much of each kind of work of a model this machine computes per second.
 
     python -m hunyuan_runner.engine.measure THREADS KERNELS MODEL:PRECISION:FOLDER …
 
-prints estimate.Rates by MODEL:PRECISION, as JSON. What is timed are the engine's own parts, one of
-each and with no weights to load: a transformer block, attention, and the VAE's decoder. KERNELS is
-the folder where those of int8 are built.
+prints the Rates of each MODEL:PRECISION as JSON. It times the engine's own code, with random
+weights: a transformer block, attention, and the VAE's decoder. The int8 kernels are built in the
+folder KERNELS.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.quoting.estimate import MEASURED_SPREAD, Rates
 
-NICENESS = 10  # as the engine's
-ENOUGH_SECONDS = 1.5  # of timing some things in turns
-LEAST_SHARE = 0.1  # of the time that grows with the work
+NICENESS = 10  # like the engine's
+ENOUGH_SECONDS = 1.5  # for timing some things in turns
+LEAST_SHARE = 0.1  # of the time grows with the work
 FEW_TOKENS, TOKENS, ATTENDED_TOKENS = 32, 544, 2048
-TEXT_TOKENS = 16  # of each of these
+TEXT_TOKENS = 16  # included in each of these
 BLOCKS_IN_A_ROW = 4
 WEIGHT_DEVIATION = 0.02
 LARGE_CHANNELS = 64
-# T, H, W of what a small model's VAE decodes, and a large one's: a tiny clip, and the first of the
-# others that does not take too long. Caches hold the feature maps of (3, 12, 12), which is decoded
-# a quarter faster than real clips are; where that matters, the CPU is quick enough for more.
+# Latents (T, H, W) to decode with the VAE of a small and of a large model: a tiny clip, and the
+# first of the others that does not take too long. The feature maps of (3, 12, 12) fit in caches, so
+# it decodes a quarter faster than real clips. CPUs on which that matters are fast enough for more.
 LATENTS = ((3, 12, 16), (9, 16, 24))
 LARGE_LATENTS = ((1, 10, 10), (2, 24, 24), (3, 12, 12))
 TOO_LONG_SECONDS = 15
@@ -63,17 +63,17 @@ Shape = tuple[int, int, int]
 
 
 class Bench:
-    """Runs the parts of one model, whose configurations are in `folder`, in one precision."""
+    """Times one model, whose configurations are in `folder`, in one precision."""
 
     def __init__(
         self, architecture: Architecture, folder: Path, kernels: Kernels | None, dtype: torch.dtype
     ) -> None:
-        """`kernels` are those of int8; without them, blocks are plain ones in `dtype`."""
+        """With `kernels`, blocks are computed in int8; without, by diffusers in `dtype`."""
         self._architecture = architecture
         self._folder = folder
         self._kernels = kernels
         self._dtype = dtype
-        # Those of int8 share memory that is made for all of them; plain ones make it one by one.
+        # int8 blocks share buffers that are allocated once for all; plain blocks do not.
         self._blocks_in_a_row = 1 if kernels is None else BLOCKS_IN_A_ROW
 
     def measure(self) -> Rates:
@@ -90,7 +90,7 @@ class Bench:
         )
 
     def transforming(self) -> tuple[float, float, float]:
-        """FLOP/s of linear layers and of attention; seconds of a block however few its tokens."""
+        """FLOP/s of linear layers, FLOP/s of attention, and the fixed seconds of a block."""
         architecture = self._architecture
         flops_per_token = architecture.step_flops_per_token / architecture.blocks
         flops_per_pair = architecture.step_flops_per_token_pair / architecture.blocks
@@ -107,7 +107,7 @@ class Bench:
         return flops_per_token / token_seconds, attention_rate, start_seconds
 
     def blocks(self) -> Callable[[int], Run]:
-        """Single blocks of the transformer in a row, by how many tokens there are in all."""
+        """A function from the number of tokens to a run of some single blocks in a row."""
         heads, width = self._architecture.heads, self._architecture.width
         module = self._int8_blocks() if self._kernels is not None else self._plain_block()
         dtype = torch.float32 if self._kernels is not None else self._dtype
@@ -122,7 +122,7 @@ class Bench:
         return run
 
     def attention(self, tokens: int) -> Run:
-        """Of all tokens to all tokens, as in a block."""
+        """A run of attention from all tokens to all tokens, as in a block."""
         heads = self._architecture.heads
         width = self._architecture.width // heads
         if (kernels := self._kernels) is None:
@@ -163,7 +163,7 @@ class Bench:
         return Int8Blocks(self._kernels, [], blocks, Modulation(layers), heads)
 
     def _decoding(self) -> tuple[float, float]:
-        """Seconds per FLOP, and for a clip however small."""
+        """Seconds per FLOP, and the fixed seconds of a clip."""
         config = AutoencoderKLHunyuanVideo.load_config(self._folder / "vae")
         with torch.device("meta"):
             vae = AutoencoderKLHunyuanVideo.from_config(config)
@@ -189,12 +189,12 @@ class Bench:
 
 
 def affordable(clips: Sequence[Shape], seconds: Callable[[Shape], float]) -> Shape:
-    """The first that does not take too long; the last, if they all do."""
+    """The first that does not take too long, or the last if all do."""
     return next((clip for clip in clips if seconds(clip) < TOO_LONG_SECONDS), clips[-1])
 
 
 def typical_seconds(*runs: Run) -> list[float]:
-    """The median of each, in turns: what else runs on the machine disturbs for a while."""
+    """The median of each. They take turns, as other processes disturb for a while."""
     for run in runs:
         run()
     rounds: list[list[float]] = []
@@ -211,15 +211,15 @@ def _seconds(run: Run) -> float:
 
 
 def _line(little: float, little_seconds: float, much: float, seconds: float) -> tuple[float, float]:
-    """Seconds per unit of work, and however little of it there is; neither less than nothing."""
+    """Seconds per unit of work, and fixed seconds. Neither is negative."""
     slope = (seconds - little_seconds) / (much - little)
-    slope = max(slope, LEAST_SHARE * abs(seconds) / much)  # what is timed is noisy
+    slope = max(slope, LEAST_SHARE * abs(seconds) / much)  # times are noisy
     return slope, max(0.0, little_seconds - slope * little)
 
 
-# Weights are random: a CPU draws less power, and runs faster, on such as are all the same.
+# Weights are random: if all were the same, a CPU would draw less power and run faster.
 def _filled(module: torch.nn.Module) -> torch.nn.Module:
-    """A module that was made without memory for its weights, with some."""
+    """A module on the meta device, moved to the CPU with random weights."""
     module = module.to_empty(device="cpu")
     for parameter in module.parameters():
         parameter.normal_(std=WEIGHT_DEVIATION)
@@ -232,13 +232,13 @@ def _random_linear(inputs: int, outputs: int) -> PackedLinear:
 
 @torch.no_grad()
 def measure(model: str, precision: Precision, folder: Path, threads: int, kernels: Path) -> Rates:
-    """What this machine computes of a model whose files are in `folder`."""
+    """How fast this machine computes a model whose files are in `folder`."""
     architecture = MODELS[model].architecture
     if precision is not Precision.INT8:
         return Bench(architecture, folder, None, DTYPES[precision]).measure()
     try:
         loaded = load_kernels(kernels, cpp_compiler() or "c++", threads)
-    except KernelsUnavailable:  # the engine goes on in fp32 then, and so does this
+    except KernelsUnavailable:  # the engine uses fp32 then
         return Bench(architecture, folder, None, torch.float32).measure()
     return Bench(architecture, folder, loaded, torch.float32).measure()
 

@@ -1,4 +1,4 @@
-"""From a prompt to frames, resumable after every step. The torch side of the engine."""
+"""From a prompt to frames, resumable after every step."""
 
 from __future__ import annotations
 

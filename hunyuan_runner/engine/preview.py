@@ -1,4 +1,4 @@
-"""Glimpses of a clip while it is being denoised."""
+"""Previews of a clip while it is denoised."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ JPEG_QUALITY = 85
 
 
 class Previews:
-    """Makes a preview after a step if that costs little against the time since the last one."""
+    """Makes a preview if it takes little time compared to the time since the last one."""
 
     def __init__(self, decoder: Decoder, width: int, height: int) -> None:
         self._decoder = decoder
         self._width = width
         self._height = height
-        self._cost = 0.0  # seconds the last one took; the first is free, to learn its cost
+        self._cost = 0.0  # seconds that the last one took; the first is always made
         self._since = time.monotonic()
 
     def after_step(self, latents: torch.Tensor) -> bytes | None:
@@ -45,7 +45,7 @@ class Previews:
             buffer = io.BytesIO()
             Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
         except Exception:
-            logger.warning("No preview: the job goes on without", exc_info=True)
+            logger.warning("No preview could be made; rendering continues without", exc_info=True)
             self._cost = math.inf
             return None
         self._since = time.monotonic()
@@ -54,6 +54,6 @@ class Previews:
 
 
 def _middle_frame(latents: torch.Tensor) -> torch.Tensor:
-    """The middle one of the latent frames (NCTHW), as a clip of its own."""
+    """The middle latent frame (NCTHW), as a clip of its own."""
     middle = latents.shape[2] // 2
     return latents[:, :, middle : middle + 1]

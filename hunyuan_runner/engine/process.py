@@ -1,4 +1,4 @@
-"""The engine as its caller sees it: one child process that renders clips and may be killed."""
+"""The parent's side of the engine: a child process that renders clips and may be killed."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from hunyuan_runner.settings import Settings
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
-LONGEST_TICK_SECONDS = 1.0  # that counts as silence
-KILL_SECONDS = 10  # that a killed child takes to end, unless it waits for a dead disk
+LONGEST_TICK_SECONDS = 1.0  # a tick counts as no more silence than this
+KILL_SECONDS = 10  # a killed child ends within this, unless it waits for a dead disk
 
 
 class EngineDied(Exception):
-    """The child process ended in the middle of a job; trying again from the checkpoint may help.
+    """The child process ended during a job. A retry from the checkpoint may succeed.
 
-    A negative `exit_code` is the signal that ended it, as in subprocess.
+    As in subprocess, a negative `exit_code` is the signal that ended it.
     """
 
     code = "engine_died"
@@ -62,7 +62,7 @@ class EngineDied(Exception):
 
 
 class EngineStalled(EngineDied):
-    """The child process lived, but reported nothing for too long, and was ended."""
+    """The child process reported nothing for too long, and was killed."""
 
     code = "engine_stalled"
 
@@ -73,13 +73,13 @@ class EngineStalled(EngineDied):
     def __str__(self) -> str:
         return (
             f"The engine reported nothing for {self.seconds:.0f} seconds, "
-            f"{_describe_stage(self.stage)}, and was ended. Look for a stopped process or a disk "
-            "that does not answer on the worker's machine; HUNYUAN_STALL_SECONDS allows for more."
+            f"{_describe_stage(self.stage)}, and was killed. On the worker's machine, look for a "
+            "stopped process or a disk that does not answer. HUNYUAN_STALL_SECONDS allows longer."
         )
 
 
 class GenerationFailed(Exception):
-    """The job failed in a way that trying again would not mend."""
+    """The job failed, and a retry would fail again."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -97,13 +97,17 @@ class _Child:
         try:
             self.process.wait(KILL_SECONDS)
         except subprocess.TimeoutExpired:
-            logger.warning("the engine %d cannot be killed; going on without", self.process.pid)
+            logger.warning(
+                "the engine %d cannot be killed; continuing without it", self.process.pid
+            )
         self.channel.close()
 
 
 class _Silence:
-    """For how long nothing was heard. Time counts in ticks in which somebody listened: where the
-    machine sleeps, or all its processes are frozen, so is the child."""
+    """How long the child has been silent, in seconds in which this process listened.
+
+    If the machine sleeps, or all its processes are frozen, that is not the child's fault.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -123,27 +127,27 @@ def _endless() -> float:
 
 
 class EngineProcess:
-    """Renders one clip at a time in a child process, started at need and kept with its model.
+    """Renders one clip at a time in a child process, which starts when needed and keeps its model.
 
-    Frames are written in a folder in `scratch`, which other engines may share; the caller deletes
-    those it was handed.
+    Frames are written to a folder in `scratch`, which other engines may share. The caller deletes
+    the files it receives.
     """
 
     def __init__(self, settings: Settings, scratch: Path) -> None:
         self._settings = settings
         self._scratch = Scratch(scratch)
         self._child: _Child | None = None
-        # A child learns of its parent's death when the *thread* that started it ends: this one
-        # lasts until close(), whichever thread calls generate().
+        # A child ends when the *thread* that started it ends, see die_with(). This thread lives
+        # until close(), whichever thread calls generate().
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine-starter")
         self._number = 0
         self._stage: Stage | None = None
         self._checkpoint: bytes | None = None
-        self._decode_deaths = 0  # how many children died decoding self._checkpoint
+        self._decode_deaths = 0  # children that died decoding self._checkpoint
 
     @property
     def pid(self) -> int | None:
-        """The child's process id, while it lives."""
+        """The child's process id, or None if there is no child."""
         if self._child is None or self._child.process.poll() is not None:
             return None
         return self._child.process.pid
@@ -178,7 +182,7 @@ class EngineProcess:
             raise
 
     def close(self) -> None:
-        """End the child. What matters of its work has been reported already."""
+        """End the child. Its work up to the last report is kept."""
         self._end_child()
         self._starter.shutdown()
         self._scratch.close()
@@ -196,8 +200,8 @@ class EngineProcess:
             precision=self._precision(params.model),
             checkpoint=checkpoint,
             draft_after=draft_after,
-            # The first death may have had any cause, unless it is known to be a lack of memory:
-            # with the same tiles the clip is the same.
+            # Smaller tiles change the clip's last bits, and the first death may have had another
+            # cause than a lack of memory.
             decode_attempt=max(0, self._decode_deaths - 1),
             frames=self._scratch.folder / f"frames-{self._number}.npy",
         )
@@ -245,7 +249,7 @@ class EngineProcess:
                     continue
                 silence.end()
                 if report.number != request.number:
-                    continue  # late news of a generation that was stopped
+                    continue  # a late report of a generation that was stopped
                 match report.event:
                     case Finished() as finished if stopping is None:
                         return finished
@@ -293,7 +297,7 @@ class EngineProcess:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-                start_new_session=True,  # a terminal's Ctrl-C is for the parent to act on
+                start_new_session=True,  # a terminal's Ctrl-C is for the parent
             ).result()
         return _Child(process, Channel(ours))
 

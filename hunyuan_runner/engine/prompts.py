@@ -1,7 +1,7 @@
-"""Prompts that were encoded before, as files: who asks for one again does not wait for it.
+"""A cache of encoded prompts, in files.
 
-The text encoders of the 13B models are larger than many a model; a prompt that is rendered again
-with another seed, or retried, needs none of them.
+The text encoders of the 13B models take 16 GB. A prompt that is rendered again, with another seed
+or in a retry, does not need them.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from hunyuan_runner.engine.sealed import Damaged, seal, unseal
 from hunyuan_runner.machine.host import cpu_name, package_versions
 from hunyuan_runner.prompts.tokens import encoding_digest
 
-MAX_BYTES = 512 * 2**20  # of the files in the folder
+MAX_BYTES = 512 * 2**20  # of all files in the folder
 SUFFIX = ".prompt"
 
 logger = logging.getLogger(__name__)
 
 
 class PromptCache:
-    """What the text encoders of one model made of prompts, in `folder`, which others may share.
+    """Prompts encoded by the text encoders of one model, in `folder`, which others may share.
 
-    A file's name depends on all that its content does: a clip comes out the same with and without.
+    A file's name depends on everything that its content depends on, so a clip is the same with and
+    without the cache.
     """
 
     def __init__(self, folder: Path, model_dir: Path, max_bytes: int = MAX_BYTES) -> None:
@@ -40,22 +41,22 @@ class PromptCache:
         self._tokens = encoding_digest(model_dir)
 
     def conditioning(self, prompt: str, encode: Callable[[str], Conditioning]) -> Conditioning:
-        """That of `prompt`, for which `encode` is called where it is not at hand."""
+        """The encoding of `prompt`, by `encode` if it is not in the cache."""
         path = self._folder / f"{self._name(prompt)}{SUFFIX}"
         try:
             tensors, _ = unseal(path.read_bytes())
-            os.utime(path)  # the least recently used goes first
+            os.utime(path)  # the least recently used is deleted first
         except FileNotFoundError:
             pass
         except (OSError, Damaged) as reason:
-            logger.warning("Encoding a prompt anew, %s cannot be used: %s", path, reason)
+            logger.warning("Encoding a prompt again, because %s cannot be used: %s", path, reason)
         else:
             return tensors
         conditioning = encode(prompt)
         try:
             self._keep(path, seal(conditioning, {}))
         except OSError as reason:
-            logger.warning("A prompt's encoding is not kept: %s", reason)
+            logger.warning("An encoded prompt could not be cached: %s", reason)
         return conditioning
 
     def _name(self, prompt: str) -> str:
@@ -79,7 +80,7 @@ class PromptCache:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Delete what goes beyond the bound: what was not used for longest."""
+        """Delete the least recently used files beyond the limit."""
         used = 0
         for path, stat in _latest_first(self._folder):
             used += stat.st_size

@@ -8,7 +8,7 @@ The saved form, a folder beside the original's, stands alone:
     block-000.safetensors …   the blocks: double ones first, then single ones
     digests.json              SHA-256 of each of these
 
-Neither way is the whole model in memory in anything but int8.
+In both cases the whole model is in memory only in int8.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ from hunyuan_runner.weights import QUANTIZED_NOTE, file_sha256, weight_files
 
 FORMAT = "hunyuan-runner int8 1"
 CONFIG, REST, MODULATION = "config.json", "rest.safetensors", "modulation.safetensors"
-LEVELS = 127  # of an int8 weight, each way
-LEAST = 1e-20  # what a row of zeros is taken to hold, instead of dividing by zero
+LEVELS = 127  # of an int8 weight, positive and negative each
+LEAST = 1e-20  # the largest weight of a row of zeros, to avoid dividing by zero
 
 Block = DoubleBlock | SingleBlock
 
 
 class Weights(Protocol):
-    """A model's tensors by name, which may be read from a disk only when asked for."""
+    """A model's tensors by name, which may be read from a disk on access."""
 
     def __getitem__(self, name: str, /) -> torch.Tensor: ...
     def __iter__(self) -> Iterator[str]: ...
 
 
 class StoredWeights:
-    """The tensors of a folder's safetensors files, read when they are asked for.
+    """The tensors of a folder's safetensors files, read on access.
 
-    Copied out of the file, where they lie at any address: products of floats that are aligned
-    differently have other last bits on some CPUs, such as Zen 4.
+    They are copied, because tensors in a file may be aligned differently, and then their products
+    have other last bits on some CPUs, such as Zen 4.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises FileNotFoundError if there are none, SafetensorError if one is broken, ValueError
-        if their index is."""
+        """Raises FileNotFoundError if there are no files, SafetensorError if one is broken, and
+        ValueError if their index is broken."""
         self._file_of: dict[str, Path] = {}
         for path in weight_files(folder):
             with safe_open(path, framework="pt") as file:
@@ -70,7 +70,7 @@ class StoredWeights:
             raise FileNotFoundError(f"{folder} has no weights")
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        # Opened anew, because what was read of an open file stays in memory.
+        # Opened each time, because what was read of an open file stays in memory.
         with safe_open(self._file_of[name], framework="pt") as file:
             tensor: torch.Tensor = file.get_tensor(name)
             return tensor.clone()
@@ -99,7 +99,7 @@ def pack_linear(weight: torch.Tensor, bias: torch.Tensor | None) -> PackedLinear
 
 
 def quantized_blocks(weights: Weights, config: Mapping[str, Any]) -> Iterator[Block]:
-    """The blocks in int8, one after the other."""
+    """The blocks in int8, one by one."""
     for i in range(config["num_layers"]):
         yield _double_block(weights, f"transformer_blocks.{i}")
     width = config["num_attention_heads"] * config["attention_head_dim"]
@@ -121,10 +121,10 @@ def modulation_names(config: Mapping[str, Any]) -> list[str]:
 
 
 def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
-    """Write the int8 form of the transformer in a model's folder beside it.
+    """Write the int8 form of the transformer in a model's folder next to the original.
 
-    `on_block` hears how many blocks are done, and of how many. Raises OSError, or SafetensorError
-    where the original is broken; nothing half-done is left where a model would be looked for.
+    `on_block` is called with the number of finished blocks and of all blocks. Raises OSError, or
+    SafetensorError if the original is broken. The int8 form appears only when it is complete.
     """
     weights = StoredWeights(folder / TRANSFORMER)
     config = json.loads((folder / TRANSFORMER / CONFIG).read_text())
@@ -153,9 +153,9 @@ def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
 
 
 def load_transformer(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3DModel:
-    """The transformer of a model's folder in int8: the saved form, or made of the original.
+    """The transformer of a model's folder in int8: the saved form, or made from the original.
 
-    Raises OSError, ValueError or SafetensorError where neither is complete.
+    Raises OSError, ValueError or SafetensorError if neither is complete.
     """
     if (folder / QUANTIZED_TRANSFORMER / CONFIG).exists():
         return _load_quantized(folder / QUANTIZED_TRANSFORMER, kernels)
@@ -167,7 +167,7 @@ def load_transformer(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3
 def _load_quantized(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3DModel:
     config = json.loads((folder / CONFIG).read_text())
     if (found := config.pop("quantized")) != FORMAT:
-        raise ValueError(f"{folder} is {found!r}, not {FORMAT!r}: quantise the model anew")
+        raise ValueError(f"{folder} is {found!r}, not {FORMAT!r}. Quantise the model again")
     kinds = [DoubleBlock] * config["num_layers"] + [SingleBlock] * config["num_single_layers"]
     blocks = (
         _from_tensors(kind, load_file(folder / _block_file(number)), "")
@@ -184,7 +184,7 @@ def _assemble(
     rest: dict[str, torch.Tensor],
     kernels: Kernels,
 ) -> HunyuanVideoTransformer3DModel:
-    """diffusers' transformer with Int8Blocks for its blocks; `weights` has the modulation's."""
+    """diffusers' transformer with Int8Blocks as its blocks. `weights` has the modulation's."""
     with torch.device("meta"):
         transformer = HunyuanVideoTransformer3DModel.from_config(
             {**config, "num_layers": 0, "num_single_layers": 0}
@@ -242,7 +242,7 @@ def _single_block(weights: Weights, name: str, width: int) -> SingleBlock:
 
 
 def _pack(weights: Weights, *names: str) -> PackedLinear:
-    """These layers as one, their outputs side by side."""
+    """These layers as one, with their outputs side by side."""
     return pack_linear(
         torch.cat([weights[f"{name}.weight"] for name in names]),
         torch.cat([weights[f"{name}.bias"] for name in names]),
@@ -250,7 +250,7 @@ def _pack(weights: Weights, *names: str) -> PackedLinear:
 
 
 def _rest(weights: Weights) -> dict[str, torch.Tensor]:
-    """What is not in a block."""
+    """The tensors outside of the blocks."""
     return {
         name: weights[name].float()
         for name in weights
@@ -258,10 +258,10 @@ def _rest(weights: Weights) -> dict[str, torch.Tensor]:
     }
 
 
-def _tensors_of(part: Any, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors of a block, by the path of the fields that lead to them."""
-    for field in dataclasses.fields(part):
-        name, value = f"{prefix}{field.name}", getattr(part, field.name)
+def _tensors_of(block: Any, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a block by the path of fields that leads to them."""
+    for field in dataclasses.fields(block):
+        name, value = f"{prefix}{field.name}", getattr(block, field.name)
         match value:
             case torch.Tensor():
                 yield name, value
@@ -274,7 +274,7 @@ def _tensors_of(part: Any, prefix: str = "") -> Iterator[tuple[str, torch.Tensor
 
 
 def _from_tensors(kind: type[Any], tensors: Mapping[str, torch.Tensor], prefix: str) -> Any:
-    """The reverse of _tensors_of. Copied: what lies in a file is not aligned as kernels like it."""
+    """The reverse of _tensors_of. Tensors are copied, because in a file they are not aligned."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         name = f"{prefix}{field.name}"

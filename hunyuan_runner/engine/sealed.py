@@ -1,4 +1,4 @@
-"""Tensors as bytes that tell whether they are damaged: a safetensors file and its SHA-256."""
+"""Tensors as bytes with a checksum: a safetensors file, followed by its SHA-256."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class Damaged(Exception):
-    """The bytes are not those that `seal` made."""
+    """The bytes differ from those that `seal` returned."""
 
 
 def seal(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -26,8 +26,8 @@ def unseal(sealed: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     data, digest = sealed[:-DIGEST_BYTES], sealed[-DIGEST_BYTES:]
     if hashlib.sha256(data).digest() != digest:
         raise Damaged("it is damaged or incomplete")
-    # Cloned, because the tensors lie in `data` at any address, and some kernels give other
-    # last bits for memory that is aligned differently.
+    # Cloned, because tensors in `data` may be aligned differently, and some kernels then give other
+    # last bits.
     tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load(data).items()}
     return tensors, _metadata(data)
 

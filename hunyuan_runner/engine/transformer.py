@@ -1,4 +1,4 @@
-"""The transformer of a model's folder, in the precision that was chosen."""
+"""Loads the transformer of a model's folder in a given precision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}
 
 
 class UnmaskedAttention(HunyuanVideoAttnProcessor2_0):  # type: ignore[misc]
-    """Attention of a sequence without padding, as ours is: a mask of ones costs time and memory."""
+    """Attention without a mask. Our sequences have no padding, and a mask of ones costs time."""
 
     def __call__(
         self,
@@ -39,22 +39,22 @@ class UnmaskedAttention(HunyuanVideoAttnProcessor2_0):  # type: ignore[misc]
 def load(
     model_dir: Path, precision: Precision, threads: int, kernels: Path
 ) -> tuple[HunyuanVideoTransformer3DModel, Precision]:
-    """The transformer and what it computes in: `precision`, or fp32 where the int8 kernels, which
-    are built in the folder `kernels`, do not work.
+    """The transformer and its precision: `precision`, or fp32 if the int8 kernels do not work.
 
-    Raises OSError, ValueError or SafetensorError where the model is not complete.
+    The kernels are built in the folder `kernels`. Raises OSError, ValueError or SafetensorError if
+    the model is incomplete.
     """
     if precision is Precision.INT8:
         try:
             return _load_int8(model_dir, threads, kernels), precision
         except KernelsUnavailable as reason:
             precision = Precision.FP32
-            logger.warning("no int8 on this machine, going on in %s: %s", precision, reason)
+            logger.warning("int8 does not work on this machine; using %s: %s", precision, reason)
     return _load_plain(model_dir, DTYPES[precision]), precision
 
 
 def modulation_of(transformer: HunyuanVideoTransformer3DModel) -> Modulation | None:
-    """What can be computed ahead, if this transformer is one that can."""
+    """The modulation to compute ahead, or None if this transformer is not an int8 one."""
     first = transformer.transformer_blocks[0]
     return first.modulation if isinstance(first, Int8Blocks) else None
 
@@ -62,7 +62,7 @@ def modulation_of(transformer: HunyuanVideoTransformer3DModel) -> Modulation | N
 def _load_int8(model_dir: Path, threads: int, kernels: Path) -> HunyuanVideoTransformer3DModel:
     compiler = cpp_compiler()
     if compiler is None:
-        raise KernelsUnavailable("there is no C++ compiler")
+        raise KernelsUnavailable("there is no C++ compiler (install g++)")
     return load_transformer(model_dir, load_kernels(kernels, compiler, threads))
 
 

@@ -18,9 +18,9 @@ from hunyuan_runner.quoting.memory import FEATURE_MAPS, PIECE_BYTES, PIECES
 
 logger = logging.getLogger(__name__)
 
-MOST_BYTES = 5e9  # more would save few FLOPs
-SPARED_BYTES = 2e9  # of the machine's memory, for the engine with its VAE and for everybody else
-OVERLAPS = (2, 4, 4)  # of neighbours along T, H and W, in latents
+MOST_BYTES = 5e9  # more would save little work
+SPARED_BYTES = 2e9  # of the machine's memory, for the engine, its VAE and other processes
+OVERLAPS = (2, 4, 4)  # of neighbouring tiles along T, H and W, in latents
 SHORTEST = (4, 10, 10)  # tiles along T, H and W, in latents
 PIXEL_BYTES = 3 * 4
 
@@ -31,20 +31,20 @@ def _nothing(tile: int, tiles: int) -> None:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How many tiles there are along T, H and W of the latents, and how large each of them is."""
+    """The number of tiles along T, H and W, and the size of each in latents."""
 
     counts: tuple[int, int, int]
     size: tuple[int, int, int]
 
     @classmethod
     def of(cls, shape: torch.Size, counts: tuple[int, int, int]) -> Self:
-        """Latents (THW) cut into so many tiles along each axis."""
+        """Latents (THW) cut into `counts` tiles along the axes."""
         frames, height, width = map(_size, shape, counts, OVERLAPS)
         return cls(counts, (frames, height, width))
 
     @property
     def decoded(self) -> int:
-        """Latent positions to decode, those where tiles overlap once for each."""
+        """Latent positions to decode; where tiles overlap, they count once for each."""
         return math.prod(self.counts) * math.prod(self.size)
 
 
@@ -57,9 +57,9 @@ def decode(
 ) -> torch.Tensor:
     """Decode the pipeline's latents (NCTHW, N = 1) into pixels in -1..1 (NCTHW).
 
-    Takes the tiles with the fewest FLOPs in the machine's memory, half as large ones for every
-    `attempt` that it was too little for, and goes on to smaller ones where memory runs out.
-    `report` is told how many tiles of how many are done.
+    Uses the tiles that fit in the machine's memory and need the least work; tiles that need half
+    the memory for every `attempt`; and smaller ones yet if memory runs out. `report` is called with
+    the number of finished tiles and of all tiles.
     """
     latents = latents[0] / decoder.config.scaling_factor
     shape = latents.shape[1:]
@@ -73,28 +73,28 @@ def decode(
             smaller = _smaller(decoder, shape, tiling)
             if not is_out_of_memory(error) or smaller == tiling:
                 raise
-            logger.warning("Out of memory decoding with %s: going on with %s", tiling, smaller)
+            logger.warning("Out of memory decoding with %s; trying %s", tiling, smaller)
             tiling = smaller
 
 
 def _smaller(decoder: Decoder, shape: torch.Size, tiling: Tiling) -> Tiling:
-    """The tiling in half the memory, or as little as there can be."""
+    """The tiling that needs half the memory, or as little as possible."""
     return choose_tiling(decoder, shape, tile_bytes(decoder, tiling) / 2)
 
 
 def memory_budget(decoder: Decoder, shape: torch.Size) -> float:
-    """The bytes that a tile of latents (THW) may take here, beside the clip's pixels.
+    """The bytes that a tile of latents (THW) may take, besides the clip's pixels.
 
-    The same at any time, whatever else is in memory: other tiles would give other last bits.
+    It does not depend on what else is in memory, because other tiles would give other last bits.
     """
     total = min(MOST_BYTES, memory_bytes() - SPARED_BYTES)
     return total - PIXEL_BYTES * _pixels(decoder, shape)
 
 
 def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
-    """The tiling of latents (THW) that decodes least in tiles of at most `budget` bytes.
+    """The tiling of latents (THW) with the least work in tiles of at most `budget` bytes.
 
-    Where there is none, the one that takes least memory.
+    If there is none, the one that takes the least memory.
     """
     tilings = [
         Tiling.of(shape, (t, h, w))
@@ -108,7 +108,7 @@ def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
 
 
 def tile_bytes(decoder: Decoder, tiling: Tiling) -> float:
-    """What decoding a tile takes at its peak, beyond the weights."""
+    """The memory that decoding a tile takes at its peak, without the weights."""
     pixels = _pixels(decoder, tiling.size)
     maps: int = FEATURE_MAPS * decoder.config.block_out_channels[0] * decoder.dtype.itemsize
     return (maps + PIXEL_BYTES) * pixels + min(PIECES * PIECE_BYTES, maps * pixels)
@@ -121,7 +121,7 @@ def _pixels(decoder: Decoder, size: tuple[int, ...]) -> int:
 
 
 def _scales(decoder: Decoder) -> tuple[tuple[int, int], ...]:
-    """Pixels per latent along T, H and W, and how many fewer the first latent frame stands for."""
+    """Pixels per latent along T, H and W, and how many fewer there are of the first latent."""
     frames, side = (
         decoder.config.temporal_compression_ratio,
         decoder.config.spatial_compression_ratio,
@@ -130,13 +130,13 @@ def _scales(decoder: Decoder) -> tuple[tuple[int, int], ...]:
 
 
 def _possible_counts(length: int, shortest: int, overlap: int) -> list[int]:
-    """In how many tiles an axis can be cut."""
+    """The numbers of tiles into which an axis can be cut."""
     several = range(2, length)
     return [1, *(count for count in several if _size(length, count, overlap) >= shortest)]
 
 
 def _size(length: int, count: int, overlap: int) -> int:
-    """Of tiles that cover an axis and overlap their neighbours so far."""
+    """The size of tiles that cover an axis and overlap by `overlap`."""
     return math.ceil((length + (count - 1) * overlap) / count)
 
 
@@ -146,7 +146,7 @@ def decode_tiles(
     tiling: Tiling,
     report: Callable[[int, int], None] = _nothing,
 ) -> torch.Tensor:
-    """The pixels (CTHW) of latents (CTHW); where tiles overlap, one fades into the next."""
+    """The pixels (CTHW) of latents (CTHW). Where tiles overlap, one fades into the next."""
     scales = _scales(decoder)
     size = [
         length * scale - lost
@@ -164,7 +164,7 @@ def decode_tiles(
 
 @dataclass(frozen=True)
 class _Segment:
-    """What a tile takes up of one axis, and how much it counts at each pixel there."""
+    """The part of one axis that a tile covers, and its weight at each pixel there."""
 
     latents: slice
     pixels: slice
@@ -174,8 +174,8 @@ class _Segment:
 def _segments(length: int, count: int, size: int, scales: tuple[int, int]) -> list[_Segment]:
     """Tiles spread evenly over an axis of `length` latents.
 
-    A tile counts the less the closer it comes to an edge inside the clip, where it lacks what lies
-    beyond, and not at all in its outermost latent there; at each pixel all of them add up to 1.
+    A tile weighs less towards an edge inside the clip, because it does not see beyond it, and
+    nothing in its outermost latent there. At each pixel the weights add up to 1.
     """
     scale, lost = scales
     starts = [(length - size) * i // max(count - 1, 1) for i in range(count)]

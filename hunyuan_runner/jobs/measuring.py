@@ -1,4 +1,4 @@
-"""Measures this machine once, in a child process, for the models that are installed."""
+"""Measures how fast this machine is, once, in a child process, for the installed models."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from hunyuan_runner.quoting.estimate import Rates
 from hunyuan_runner.quoting.profile import Profile, keep_measured, load_measured, measured_key
 from hunyuan_runner.settings import Settings
 
-TIMEOUT_SECONDS = 180  # it takes up to 30, where nothing else wants the cores
+TIMEOUT_SECONDS = 180  # it takes up to 30 on an idle machine
 TICK_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """There is something better to do than to measure."""
+    """Measuring was interrupted, because a job came or the worker stops."""
 
 
 def measure_machine(settings: Settings, is_wanted: Callable[[], bool]) -> None:
-    """Measure what is not known yet of this machine, and keep it in the data folder.
+    """Measure what is not known yet about this machine, and keep it in the data folder.
 
-    Where that fails the log has why, and times stay guesses. Raises Interrupted as soon as
-    `is_wanted` says so, which is asked ten times a second; what was measured until then is kept.
+    If that fails, the reason is logged and estimates stay guesses. `is_wanted` is polled ten times
+    a second. If it returns True, raises Interrupted; finished measurements are kept.
     """
     known = load_measured(settings)
     wanted = {
@@ -48,7 +48,9 @@ def measure_machine(settings: Settings, is_wanted: Callable[[], bool]) -> None:
             known[key] = _measure(settings, subject, is_wanted)
             keep_measured(settings, known)
         except (OSError, RuntimeError, ValueError, KeyError):  # clips can be rendered without
-            logger.warning("%s could not be measured; times are guesses", subject, exc_info=True)
+            logger.warning(
+                "%s could not be measured; estimates are guesses", subject, exc_info=True
+            )
         else:
             logger.info("measured %s in %.1f s", subject, time.monotonic() - started)
 
@@ -64,7 +66,7 @@ def _measure(settings: Settings, subject: str, is_wanted: Callable[[], bool]) ->
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        start_new_session=True,  # a terminal's Ctrl-C is for the parent to act on
+        start_new_session=True,  # a terminal's Ctrl-C is for the parent
     ) as process:
         try:
             deadline = time.monotonic() + TIMEOUT_SECONDS
@@ -77,7 +79,7 @@ def _measure(settings: Settings, subject: str, is_wanted: Callable[[], bool]) ->
         finally:
             process.kill()
         assert process.stdout is not None
-        told = process.stdout.read()  # a line, less than a pipe holds
+        rates = process.stdout.read()  # one line, which fits in a pipe
     if process.returncode != 0:
         raise RuntimeError(f"the benchmark ended with exit code {process.returncode}")
-    return TypeAdapter(dict[str, Rates]).validate_python(json.loads(told))[subject]
+    return TypeAdapter(dict[str, Rates]).validate_python(json.loads(rates))[subject]

@@ -1,4 +1,4 @@
-"""How long an engine, or a worker, that reports nothing is waited for: then it has hung."""
+"""How long an engine or a worker may report nothing before it counts as hung."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from hunyuan_runner.engine.messages import Event, StageStarted, TileFinished
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting.estimate import Expectation
 
-# As many times longer than it should at most may something take: machines are busy, and swap.
+# Work may take so many times longer than expected, because machines are busy, and swap.
 GENEROSITY = 10
 SLOW_DISK_BYTES_PER_SECOND = 5e6
 BYTES_PER_PARAMETER = 2
 
 
 class Patience:
-    """For one clip on one machine, by what the engine is at and what that should take there."""
+    """For one clip on one machine: depends on the stage and on how long it should take there."""
 
     def __init__(
         self, expectation: Expectation, params: GenerationParams, model: Model, least_seconds: float
@@ -27,11 +27,11 @@ class Patience:
         weights = model.parameters * BYTES_PER_PARAMETER
         weights += architecture.text_encoder_bytes + architecture.vae_bytes
         modulation = architecture.modulation_parameters * BYTES_PER_PARAMETER
-        # What the stages read of the model's files; how long that takes is not predicted.
+        # Bytes that the stages read from the model's files. Estimates do not include the time.
         self._read_bytes = {
-            Stage.LOADING: 2 * weights,  # once to verify them
+            Stage.LOADING: 2 * weights,  # once to verify them, once to load them
             Stage.DENOISING: modulation,
-            Stage.PUBLISHING: weights,  # for the manifest, which has their hashes
+            Stage.PUBLISHING: weights,  # to hash them for the manifest
         }
         self._factor = 1
 
@@ -43,20 +43,20 @@ class Patience:
                 self._reports[Stage.DECODING] = tiles
 
     def publish(self) -> None:
-        """The engine is done, and the worker's own work begins."""
+        """The engine is done, and the worker begins to publish."""
         self._stage = Stage.PUBLISHING
 
     def begin(self) -> None:
-        """An engine is about to be asked for the clip: it may have to load the model."""
+        """The engine is about to begin. It may have to load the model first."""
         self._stage = None
 
     def double(self) -> None:
-        """Of an engine that was taken for hung: perhaps it was only slow."""
+        """The engine counted as hung. Allow twice the time, in case it was only slow."""
         self._factor *= 2
 
     @property
     def seconds(self) -> float:
-        """Until the next report, at most."""
+        """The longest time until the next report."""
         stage = self._stage or Stage.LOADING
         expected = self._expectation.seconds.get(stage, 0.0) / self._reports.get(stage, 1)
         expected *= 1 + self._expectation.spread

@@ -1,4 +1,4 @@
-"""What failed for a reason that may pass is tried again: a full disk, a killed ffmpeg, a bucket."""
+"""Retries what may succeed later: a full disk, a killed ffmpeg, a bucket that does not answer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hunyuan_runner.media import MediaError
 from hunyuan_runner.storage.protocol import NO_ROOM, StorageFailed
 
 DISK_FULL = "The worker's disk is full."
-PAUSES = (1, 2, 4, 8, 15, 30)  # seconds after each try; the last one from then on
-TRIES = 4  # where waiting will hardly help
+PAUSES = (1, 2, 4, 8, 15, 30)  # seconds after each try; the last one repeats
+TRIES = 4  # if waiting will hardly help
 
 Result = TypeVar("Result")
 
@@ -29,16 +29,16 @@ class _Trouble:
 
     code: str
     message: str
-    passes: bool  # in minutes, most likely
+    passes: bool  # it will probably pass within minutes
 
 
 def persevere(
     attempt: Callable[[], Result], pause: Callable[[float], None], patience_seconds: float
 ) -> Result:
-    """The result of `attempt`, tried again after each `pause` as long as there is hope.
+    """The result of `attempt`, which is retried after each `pause`.
 
-    Raises GenerationFailed where there is none any more; what else `attempt` or `pause` raises
-    comes through.
+    Raises GenerationFailed after TRIES tries or, if the trouble may pass, after `patience_seconds`.
+    Other exceptions of `attempt` and `pause` are raised at once.
     """
     failed_at = None
     for tries in count(1):
@@ -52,9 +52,9 @@ def persevere(
                 raise GenerationFailed(
                     trouble.code,
                     f"{trouble.message} It was tried {_times(tries)} in {waited:.0f} seconds. "
-                    "Retry the job once that is mended: it goes on from its last step.",
+                    "Fix this, then retry the job: it resumes from its last step.",
                 ) from error
-            logger.warning("%s Trying again.", trouble.message, exc_info=True)
+            logger.warning("%s Retrying.", trouble.message, exc_info=True)
         pause(PAUSES[min(tries, len(PAUSES)) - 1])
     raise AssertionError("count() ends")
 
@@ -66,14 +66,16 @@ def _trouble(error: Exception) -> _Trouble:
         case OSError() if error.errno in NO_ROOM:
             return _Trouble("disk_full", DISK_FULL, passes=True)
         case OSError(errno=errno.ENOMEM | errno.EAGAIN) | MemoryError():
-            return _Trouble("out_of_memory", "The worker gets no memory.", passes=True)
+            return _Trouble("out_of_memory", "The worker is out of memory.", passes=True)
         case StorageFailed():
             return _Trouble("storage_failed", f"{error}.".replace("..", "."), passes=True)
         case OSError():
             reason = error.strerror or str(error)
             return _Trouble("storage_failed", f"The worker's disk failed: {reason}.", passes=True)
         case _:
-            return _Trouble("publishing_failed", f"The files were not made: {error}.", passes=False)
+            return _Trouble(
+                "publishing_failed", f"The files could not be made: {error}.", passes=False
+            )
 
 
 def _times(tries: int) -> str:

@@ -1,4 +1,4 @@
-"""One job from claim to published clip: drive the engine, keep its checkpoints, store the files."""
+"""One job from claim to published clip: runs the engine, keeps checkpoints, stores the files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 
 class Renderer(Protocol):
-    """What a worker needs of an engine; engine.process.EngineProcess is the real one."""
+    """What a worker needs of an engine. engine.process.EngineProcess is the real one."""
 
     def generate(
         self,
@@ -67,19 +67,16 @@ class Renderer(Protocol):
         draft_after: int | None = None,
         patience: Callable[[], float] = ...,
     ) -> Finished:
-        """The frames, whose file is the caller's to delete.
-
-        Raises what EngineProcess.generate raises.
-        """
+        """See EngineProcess.generate. The caller deletes the file with the frames."""
         ...
 
     def close(self) -> None:
-        """End the engine, whatever it is doing."""
+        """End the engine at once."""
         ...
 
 
 class Rendering:
-    """The work on one claimed job, and the time its stages took."""
+    """The work on one claimed job, and the time that its stages took."""
 
     def __init__(
         self,
@@ -101,7 +98,7 @@ class Rendering:
         self._stop: Stop | None = None  # as the job's row had it
         self._deadline = Deadline(settings.cancel_grace_seconds)
         self._patience = patience
-        self._latest: bytes | None = None  # checkpoint of this run, be it stored or not
+        self._latest: bytes | None = None  # checkpoint of this run, even if it could not be stored
         self._stopwatch = _Stopwatch(claim.params.computed_steps)
 
     def run(self) -> None:
@@ -114,7 +111,7 @@ class Rendering:
         self._stopwatch.enter(None)
 
     def _finish(self, finished: Finished) -> None:
-        """Publish the frames, which stay until that is done or given up."""
+        """Publish the frames, then delete them."""
         self._patience.publish()
         try:
             if (step := self._claim.draft_after) is not None:
@@ -126,7 +123,7 @@ class Rendering:
 
     @property
     def seconds_by_stage(self) -> dict[Stage, float]:
-        """What the stages took that were seen from their beginning to their end."""
+        """Seconds of the stages that ran from beginning to end."""
         return self._stopwatch.seconds
 
     def _render(self) -> Finished:
@@ -143,8 +140,7 @@ class Rendering:
             failed_starts = self._claim.count_failed_start()
         raise GenerationFailed(
             code,
-            f"given up after {self._max_failed_starts} starts in a row without a step forward: "
-            f"{cause}",
+            f"Gave up after {self._max_failed_starts} starts in a row without a new step. {cause}",
         )
 
     def _generate(self) -> Finished:
@@ -159,7 +155,7 @@ class Rendering:
                 lambda: self._patience.seconds,
             )
         except GenerationFailed as failure:
-            if failure.code == "disk_full":  # which may pass
+            if failure.code == "disk_full":  # it may pass
                 raise OSError(errno.ENOSPC, failure.message) from failure
             raise
 
@@ -201,7 +197,7 @@ class Rendering:
         job_id = self._claim.job_id
         match event:
             case StageStarted(Stage.DECODING) | TileFinished() if self._claim.draft_after:
-                pass  # of the draft: the clip itself is still being denoised
+                pass  # the draft is decoded, but the clip is still being denoised
             case StageStarted(stage):
                 self._enter(stage)
             case Resumed(step):
@@ -223,11 +219,11 @@ class Rendering:
         self._stopwatch.enter(stage)
 
     def _keep(self, key: str, data: bytes) -> None:
-        """Store what the job can do without: an older checkpoint is better than a failed job."""
+        """Store it if possible: an older checkpoint is better than a failed job."""
         try:
             self._storage.put(key, data)
         except Exception:
-            logger.warning("could not store %s; rendering goes on", key, exc_info=True)
+            logger.warning("could not store %s; rendering continues", key, exc_info=True)
 
     def _stop_requested(self) -> Stop | None:
         """Why this job is to stop, if it is. The row is read every CLAIM_CHECK_SECONDS."""
@@ -265,7 +261,7 @@ class Rendering:
 
 
 def file_tags(params: GenerationParams) -> dict[str, str]:
-    """What the MP4 says about its making."""
+    """The MP4's tags about how it was made."""
     versions = package_versions()
     return {
         "prompt": params.prompt,
@@ -277,7 +273,7 @@ def file_tags(params: GenerationParams) -> dict[str, str]:
 
 
 class _Stopwatch:
-    """Times the stages of one attempt; what was interrupted or resumed half-way does not count."""
+    """Times the stages of one attempt. Stages that were interrupted or resumed do not count."""
 
     def __init__(self, computed_steps: Sequence[int]) -> None:
         self.seconds: dict[Stage, float] = {}
@@ -297,7 +293,7 @@ class _Stopwatch:
         self._first_step = step
 
     def finish_step(self, step: int) -> None:
-        """Scale the mean computed step of this attempt to all of the clip."""
+        """Scale the mean time of this attempt's computed steps to the whole clip."""
         steps_seen = sum(self._first_step <= computed < step for computed in self._computed_steps)
         if steps_seen > 0:
             elapsed = time.monotonic() - self._entered_at

@@ -1,4 +1,4 @@
-"""The worker: takes one job at a time from the queue and sees it through."""
+"""The worker: takes one job at a time from the queue and renders it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from hunyuan_runner.storage.opening import open_storage
 
 HEARTBEATS_PER_LEASE = 4
 SWEEP_SECONDS = 60
-AWAY_SECONDS = 1  # between two tries to reach a database that does not answer
-STOP_MARGIN_SECONDS = 5  # beyond the grace an engine gets, for what is left to write down
+RETRY_SECONDS = 1  # between two tries to reach a database that does not answer
+STOP_MARGIN_SECONDS = 5  # to write down the outcome, after the grace of the engine
 
 logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """Renders the queue's jobs, one at a time, while `start`ed. One per process."""
+    """Renders the queue's jobs, one at a time, from start() to stop(). One per process."""
 
     def __init__(self, settings: Settings, renderer: Renderer) -> None:
         self._settings = settings
@@ -49,61 +49,61 @@ class Worker:
         self._profile = Profile.of_this_machine(settings)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
-        self._hands = threading.Thread(target=self._work, name="work", daemon=True)
-        self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
-        self._broom = threading.Thread(target=self._sweep, name="sweep", daemon=True)
-        self._moved_at = time.monotonic()
-        self._may_rest = settings.stall_seconds  # until the hands move again
+        self._work_thread = threading.Thread(target=self._work, name="work", daemon=True)
+        self._lease_thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._sweep_thread = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        self._heard_at = time.monotonic()  # the work thread showed that it is not stuck
+        self._allowed_silence = settings.stall_seconds  # from then on
 
     def start(self) -> None:
-        """Begin to take jobs, and to look after those that dead workers left."""
+        """Begin to take jobs, and to return the jobs of dead workers to the queue."""
         self._lease.renew(self._profile)
-        self._heart.start()
-        self._broom.start()
-        self._hands.start()
+        self._lease_thread.start()
+        self._sweep_thread.start()
+        self._work_thread.start()
         logger.info("worker %s takes jobs", self._lease.executor_id)
 
     @property
     def ready(self) -> bool:
         """Whether the worker is started, not stopped, and not stuck."""
-        return self._hands.is_alive() and not self._is_stuck()
+        return self._work_thread.is_alive() and not self._is_stuck()
 
     def stop(self) -> None:
-        """Stop taking jobs and hand back the one under way, at its last step."""
+        """Stop taking jobs, and hand back the current one at its last step."""
         self._stopping.set()
-        self._hands.join(self._settings.cancel_grace_seconds + STOP_MARGIN_SECONDS)
-        if self._hands.is_alive():
-            logger.warning("the job under way did not stop; it is taken up from its checkpoint")
+        self._work_thread.join(self._settings.cancel_grace_seconds + STOP_MARGIN_SECONDS)
+        if self._work_thread.is_alive():
+            logger.warning("the current job did not stop; it will resume from its checkpoint")
         self._renderer.close()
         self._stopped.set()
-        self._heart.join()
-        self._broom.join(STOP_MARGIN_SECONDS)
+        self._lease_thread.join()
+        self._sweep_thread.join(STOP_MARGIN_SECONDS)
         self._lease.release()
         self._jobs.close()
 
     def _work(self) -> None:
-        """Until stopping: see one job after the other through; while none waits, measure."""
+        """Until stopping: render one job after another. While none waits, measure once."""
         measured = not self._settings.calibrate
         while not self._stopping.is_set():
-            self._move(self._settings.stall_seconds)
+            self._allow_silence(self._settings.stall_seconds)
             try:
                 claim = Claim.next(self._database, self._lease.executor_id)
                 if claim is not None:
-                    self._see_through(claim)
+                    self._render(claim)
                     continue
                 if not measured:
                     measured = self._measure()
                     continue
             except OperationalError as error:
-                logger.warning("no job can be taken, trying again: %s", reason_of(error))
-                self._stopping.wait(AWAY_SECONDS)
+                logger.warning("could not take a job, retrying: %s", reason_of(error))
+                self._stopping.wait(RETRY_SECONDS)
             except Exception:
-                logger.exception("taking a job failed; trying again")
-                self._stopping.wait(AWAY_SECONDS)
+                logger.exception("could not take a job, retrying")
+                self._stopping.wait(RETRY_SECONDS)
             self._stopping.wait(self._settings.poll_seconds)
 
     def _measure(self) -> bool:
-        """Measure this machine unless a job comes: it goes first. Whether that is done."""
+        """Measure this machine. False if it was interrupted because a job came."""
         try:
             measure_machine(self._settings, self._is_wanted)
         except Interrupted:
@@ -111,24 +111,24 @@ class Worker:
         self._profile = Profile.of_this_machine(self._settings)
         return True
 
-    def _move(self, may_rest: float) -> None:
-        """The hands are at it, and may be seen to rest for so many seconds from now on."""
-        self._moved_at, self._may_rest = time.monotonic(), may_rest
+    def _allow_silence(self, seconds: float) -> None:
+        """Called by the work thread, which is not stuck: it will call again within `seconds`."""
+        self._heard_at, self._allowed_silence = time.monotonic(), seconds
 
     def _is_stuck(self) -> bool:
-        """Whether the hands wait for something that does not answer, as a dead disk."""
-        return time.monotonic() - self._moved_at > self._may_rest
+        """Whether the work thread waits for something that does not answer, such as a dead disk."""
+        return time.monotonic() - self._heard_at > self._allowed_silence
 
     def _is_wanted(self) -> bool:
-        self._move(self._settings.stall_seconds)
+        self._allow_silence(self._settings.stall_seconds)
         return self._stopping.is_set() or Claim.is_due(self._database, self._lease.executor_id)
 
-    def _see_through(self, claim: Claim) -> None:
+    def _render(self, claim: Claim) -> None:
         logger.info("job %s begins", claim.job_id)
         patience = self._patience(claim)
 
-        def is_stopping() -> bool:  # asked for all the time
-            self._move(patience.seconds)
+        def is_stopping() -> bool:  # polled
+            self._allow_silence(patience.seconds)
             return self._stopping.is_set()
 
         rendering = Rendering(
@@ -138,7 +138,7 @@ class Worker:
             rendering.run()
             if claim.draft_after is not None:
                 claim.pause_with_draft()
-                logger.info("job %s has a draft, and waits", claim.job_id)
+                logger.info("job %s has a draft, and is paused", claim.job_id)
             else:
                 claim.complete(expiry(self._database, self._settings))
                 logger.info("job %s completed", claim.job_id)
@@ -148,10 +148,10 @@ class Worker:
             self._leave(claim, stopped.reason)
         except GenerationFailed as failure:
             self._fail(claim, JobError(code=failure.code, message=failure.message))
-        except OperationalError as error:  # then it is still this worker's, which takes it up again
+        except OperationalError as error:  # the job stays this worker's, which takes it again
             reason = reason_of(error)
             logger.warning(
-                "job %s waits at its checkpoint for the database: %s", claim.job_id, reason
+                "job %s waits for the database, at its checkpoint: %s", claim.job_id, reason
             )
         except Exception as error:
             logger.exception("job %s failed", claim.job_id)
@@ -167,14 +167,16 @@ class Worker:
         return Patience(expected, claim.params, MODELS[model_id], self._settings.stall_seconds)
 
     def _wind_up(self, rendering: Rendering, claim: Claim) -> None:
-        """What is left to do for a job that is done, and cannot fail by it any more."""
+        """Clean up after a completed job or draft. It cannot fail any more."""
         try:
             if claim.draft_after is None:
                 leftovers = (checkpoint_key, preview_key, draft_key)
                 self._storage.delete(*(key(claim.job_id) for key in leftovers))
             self._learn(rendering, claim)
         except Exception:
-            logger.warning("job %s is done, but not cleaned up", claim.job_id, exc_info=True)
+            logger.warning(
+                "job %s is done, but could not be cleaned up", claim.job_id, exc_info=True
+            )
 
     def _fail(self, claim: Claim, error: JobError) -> None:
         expires_at = expiry(self._database, self._settings)
@@ -190,7 +192,7 @@ class Worker:
                 logger.info("job %s is no longer this worker's", claim.job_id)
 
     def _let_go(self, claim: Claim, write: Callable[[], None], outcome: str) -> None:
-        """Write down what became of a job that is not completed. Its checkpoint stays."""
+        """Write the outcome of a job that is not completed. Its checkpoint stays."""
         try:
             write()
             logger.info("job %s %s", claim.job_id, outcome)
@@ -198,8 +200,11 @@ class Worker:
             logger.info("job %s is no longer this worker's", claim.job_id)
 
     def _learn(self, rendering: Rendering, claim: Claim) -> None:
-        """Correct this machine's times by what the job took, unless most of that was loading the
-        model: then all else ran cold, and says little of the next one."""
+        """Correct this machine's predictions by the times of the job.
+
+        If loading the model took most of the time, all else ran with cold caches, and its times say
+        little about the next job.
+        """
         seconds = dict(rendering.seconds_by_stage)
         if seconds.pop(Stage.LOADING, 0.0) > sum(seconds.values()):
             return
@@ -209,7 +214,7 @@ class Worker:
             learn(connection, model_id, ability, claim.work, seconds)
 
     def _beat(self) -> None:
-        """Until stopped: be alive to the others, unless stuck, and take over from the dead."""
+        """Until stopped: renew the lease, unless stuck, and take over the jobs of dead workers."""
         interval = self._settings.lease_seconds / HEARTBEATS_PER_LEASE
         was_stuck = False
         while not self._stopped.is_set():
@@ -218,27 +223,27 @@ class Worker:
                 if stuck and not was_stuck:
                     logger.error(
                         "this worker waits for a disk or a bucket that does not answer; "
-                        "its job may be taken over"
+                        "another worker may take over its job"
                     )
                 was_stuck = stuck
                 if not stuck:
                     self._lease.renew(self._profile)
                 self._lease.take_over()
             except OperationalError as error:
-                logger.warning("the queue cannot be looked after: %s", reason_of(error))
+                logger.warning("could not renew the lease: %s", reason_of(error))
             except Exception:
-                logger.exception("looking after the queue failed; trying again")
+                logger.exception("could not renew the lease, retrying")
             self._stopped.wait(interval)
 
     def _sweep(self) -> None:
-        """Until stopped: delete what nobody wants any more. That may take longer than a lease."""
+        """Until stopped: delete expired jobs and orphaned files. May take longer than a lease."""
         while not self._stopped.is_set():
             try:
                 self._jobs.delete_expired()
                 self._jobs.delete_orphaned_files()
                 self._storage.delete_unfinished()
             except OperationalError as error:
-                logger.warning("nothing can be swept: %s", reason_of(error))
+                logger.warning("could not delete expired jobs: %s", reason_of(error))
             except Exception:
-                logger.exception("sweeping failed; trying again")
+                logger.exception("could not delete expired jobs, retrying")
             self._stopped.wait(SWEEP_SECONDS)

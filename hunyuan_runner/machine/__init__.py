@@ -1,1 +1,1 @@
-"""What this machine is and can, and what its processes share. No torch here."""
+"""What this machine is and can do, and what its processes share. No torch here."""

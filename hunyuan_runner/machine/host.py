@@ -1,4 +1,4 @@
-"""The machine this process runs on, and the versions of what it runs."""
+"""The machine this process runs on, and the versions of its packages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("bentoml", "torch", "diffusers", "transformers")
 
 
 def package_versions() -> dict[str, str | None]:
-    """By package; None for one that is not installed, as torch on a front without a runner."""
+    """Versions by package; None for one that is not installed, such as torch in a front."""
     ours = {"hunyuan-runner": __version__, "python": platform.python_version()}
     return ours | {name: _version(name) for name in PACKAGES}
 
@@ -33,7 +33,7 @@ def cpu_name() -> str:
 
 
 def cpu_flags() -> frozenset[str]:
-    """What instructions it has, in the kernel's words; none are known where this is not Linux."""
+    """Instruction set extensions, named as in /proc/cpuinfo; empty if this is not Linux."""
     return frozenset(_cpu_fact("flags").split())
 
 
@@ -46,7 +46,7 @@ def _cpu_fact(name: str) -> str:
 
 
 def usable_cores() -> int:
-    """The cores this process may use: its affinity, and the quota of its container."""
+    """The cores this process may use, given its affinity and its container's quota."""
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -56,7 +56,7 @@ def usable_cores() -> int:
 
 
 def memory_bytes() -> int:
-    """What this machine has, or its container may use."""
+    """The memory of this machine, or the limit of its container."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
@@ -66,7 +66,7 @@ def memory_bytes() -> int:
 
 
 def available_memory_bytes() -> int:
-    """What this process may still take before the machine or its container runs out."""
+    """How much memory this process may still take before the machine or container runs out."""
     found = [memory_bytes()]
     with contextlib.suppress(OSError):  # not Linux
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -79,7 +79,7 @@ def available_memory_bytes() -> int:
 
 
 def _unreclaimable_bytes() -> int:
-    """What this container takes, less the files it only caches."""
+    """The memory that this container uses, without cached files."""
     lines = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
     facts = {name: int(value) for name, value in (line.split() for line in lines)}
     used = int(Path("/sys/fs/cgroup/memory.current").read_text())
@@ -87,6 +87,6 @@ def _unreclaimable_bytes() -> int:
 
 
 def cpp_compiler() -> str | None:
-    """The C++ compiler to build kernels with: CXX, or the first of the usual ones."""
+    """The path of the C++ compiler: CXX, or the first of the usual ones that is installed."""
     names = (os.environ.get("CXX"), "g++", "c++", "clang++")
     return next((path for name in names if name and (path := shutil.which(name))), None)

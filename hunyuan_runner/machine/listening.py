@@ -1,4 +1,4 @@
-"""Whether a server can listen where it is asked to, found out before any of it is started."""
+"""Checks whether a server can listen on an address before it is started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class CannotListen(Exception):
 
 
 def address_of(host: str) -> str:
-    """The IP address that this name of the machine stands for. Raises CannotListen."""
+    """The IP address of a host name. Raises CannotListen."""
     try:
         return str(ip_address(host))
     except ValueError:
@@ -22,12 +22,12 @@ def address_of(host: str) -> str:
     try:
         *_, where = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise CannotListen(f"there is no host {host!r}. {_OTHER_HOST}") from error
+        raise CannotListen(f"no host is named {host!r}. {_OTHER_HOST}") from error
     return str(where[0])
 
 
 def require_free(host: str, port: int) -> None:
-    """Raises CannotListen, unless a server can listen on this port of this IP address now."""
+    """Raises CannotListen unless a server can listen on this port of this IP address now."""
     if not 1 <= port <= MAX_PORT:
         raise CannotListen(f"there is no port {port}. Choose one from 1 to {MAX_PORT}.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -41,30 +41,34 @@ def require_free(host: str, port: int) -> None:
 
 
 def http_url(host: str, port: int) -> str:
-    """Where a client on this machine finds a server that listens there."""
+    """The URL at which a client on this machine reaches a server that listens there."""
     address = ip_address(host)
-    if address.is_unspecified:  # "every address" is none that can be connected to
+    if address.is_unspecified:  # one cannot connect to "every address"
         host = "127.0.0.1" if address.version == 4 else "::1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-_OTHER_HOST = "Give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for every one."
+_OTHER_HOST = "Give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them."
 
 
 def _explain(error: OSError, host: str, port: int) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"port {port} is in use{_user_of(port)}. Choose another, or stop what uses it."
+            return (
+                f"port {port} is in use{_user_of(port)}. Choose another port, or stop that process."
+            )
         case errno.EACCES:
-            return f"port {port} needs rights that you do not have. Choose one above 1023."
+            return f"port {port} needs privileges that you do not have. Choose a port above 1023."
         case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
-            return f"{host} is no address of this machine. {_OTHER_HOST}"
-    return f"cannot listen on port {port} of {host}: {error.strerror}. Choose others."
+            return f"{host} is not an address of this machine. {_OTHER_HOST}"
+    return (
+        f"cannot listen on port {port} of {host}: {error.strerror}. Choose another address or port."
+    )
 
 
 def _user_of(port: int) -> str:
-    """Which process listens there, as far as this one may know."""
-    import psutil  # only here: it takes a while
+    """Names the process that listens there, if this one may know."""
+    import psutil  # only here: importing it takes a while
 
     try:
         for connection in psutil.net_connections("tcp"):

@@ -1,4 +1,4 @@
-"""A process that ends when its parent does, however that ended."""
+"""Ends a process when its parent ends, in whatever way that happens."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ POLL_SECONDS = 1.0
 
 
 def die_with(parent: int) -> None:
-    """End this process by SIGKILL as soon as `parent`, the process that started it, has ended.
+    """End this process with SIGKILL when `parent`, the process that started it, ends.
 
-    On Linux the kernel sends the signal, also while something holds the interpreter. It does so
-    when the *thread* of the parent ends that started this process.
+    On Linux the kernel sends the signal, even while something holds the interpreter. It sends it
+    when the *thread* that started this process ends, so that thread has to live on.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""In which precision a host computes a model, and why. Without torch: the runner asks too."""
+"""In which precision a machine computes a model, and why. No torch: the runner uses this too."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Self
 from hunyuan_runner.machine.host import cpp_compiler, cpu_flags, memory_bytes
 from hunyuan_runner.settings import WantedPrecision
 
-# What the int8 kernels are written with; AMX on top is used where it is.
+# The int8 kernels need these; they use AMX as well if the CPU has it.
 INT8_FLAGS = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"})
 BF16_FLAGS = frozenset({"avx512_bf16"})
-SMALL_PARAMETERS = 100e6  # below, exactness costs nobody anything
+SMALL_PARAMETERS = 100e6  # smaller models are fast enough in fp32
 
 
 class Precision(StrEnum):
-    """What the transformer's weights and matrix products are in."""
+    """The type of the transformer's weights and matrix products."""
 
     FP32 = "fp32"
     BF16 = "bf16"
-    INT8 = "int8"  # the products of the blocks; the rest is bf16, or fp32 on CPUs without
+    INT8 = "int8"  # the blocks' matrix products; the rest is fp32 and bf16
 
 
 BYTES_PER_PARAMETER = {Precision.FP32: 4, Precision.BF16: 2, Precision.INT8: 1}
@@ -28,7 +28,7 @@ BYTES_PER_PARAMETER = {Precision.FP32: 4, Precision.BF16: 2, Precision.INT8: 1}
 
 @dataclass(frozen=True)
 class Cpu:
-    """What decides about a precision. `compiler` is the C++ compiler's path, if there is one."""
+    """What the choice of a precision depends on. `compiler` is the path of the C++ compiler."""
 
     flags: frozenset[str]
     memory_bytes: int
@@ -39,7 +39,7 @@ class Cpu:
         return cls(cpu_flags(), memory_bytes(), cpp_compiler())
 
     def obstacle(self, precision: Precision) -> str | None:
-        """Why this CPU does not compute in `precision`, or None if it does."""
+        """Why this CPU cannot compute in `precision`, or None if it can."""
         if precision is Precision.INT8 and not self.flags >= INT8_FLAGS:
             return "this CPU has no AVX-512 VNNI"
         if precision is Precision.INT8 and self.compiler is None:
@@ -51,14 +51,14 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Choice:
-    """A precision, and what spoke for it, for the log and for people."""
+    """A precision, and the reason for it in words."""
 
     precision: Precision
     reason: str
 
 
 def choose(wanted: WantedPrecision, parameters: float, cpu: Cpu) -> Choice:
-    """The precision to compute a model in: the wanted one, or the best where that does not work."""
+    """The precision to compute a model in: the wanted one, or the best if that does not work."""
     if wanted == "auto":
         return best(parameters, cpu)
     precision = Precision(wanted)
@@ -70,7 +70,7 @@ def choose(wanted: WantedPrecision, parameters: float, cpu: Cpu) -> Choice:
 
 
 def best(parameters: float, cpu: Cpu) -> Choice:
-    """The fastest precision for a model of so many parameters that loses nothing one would see."""
+    """The fastest precision for a model of so many parameters without a visible loss."""
     if parameters < SMALL_PARAMETERS:
         return Choice(Precision.FP32, "the model is small")
     no_int8, no_bf16 = cpu.obstacle(Precision.INT8), cpu.obstacle(Precision.BF16)
@@ -84,6 +84,9 @@ def best(parameters: float, cpu: Cpu) -> Choice:
 
 
 def vae_precision(flags: frozenset[str]) -> Precision:
-    """What the VAE is computed in on a CPU with these flags. On the demo model too bf16 is several
-    times as fast, and further from fp32 by no more than an MP4 is from its frames."""
+    """The precision of the VAE on a CPU with these flags.
+
+    bf16 is several times as fast, on the demo model as well, and differs from fp32 no more than an
+    MP4 differs from its frames.
+    """
     return Precision.BF16 if flags >= BF16_FLAGS else Precision.FP32

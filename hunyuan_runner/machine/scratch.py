@@ -1,4 +1,4 @@
-"""A folder for files that live no longer than the process that makes them."""
+"""A folder for files that are deleted when the process that made them ends."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "of-"
-ABANDONED_SECONDS = 24 * 3600  # of what earlier versions left, which nobody locked
+ABANDONED_SECONDS = 24 * 3600  # earlier versions left files without a lock
 
 
 class Scratch:
     """This process's folder in `root`, which other processes may share.
 
-    Each locks its own for as long as it lives, so that it is known what killed ones left behind:
-    that is deleted when the next begins.
+    Each process locks its own folder as long as it lives. A folder without a lock was left by a
+    process that was killed, and the next process deletes it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -37,11 +37,11 @@ class Scratch:
 
     @property
     def folder(self) -> Path:
-        """Made at need, and made again where somebody deleted it."""
+        """Made when needed, and made again if somebody deleted it."""
         if self._folder is None or not self._folder.is_dir():
             self.close()
             self._root.mkdir(parents=True, exist_ok=True)
-            with _opened(self._root) as descriptor:  # locked: nobody is looking what to delete
+            with _opened(self._root) as descriptor:  # locked, so that no other process deletes it
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 folder = self._root / f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
                 folder.mkdir()

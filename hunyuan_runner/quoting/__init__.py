@@ -1,1 +1,1 @@
-"""What a clip takes on a machine: time, memory and money, and what to ask for instead."""
+"""Quotes: the time, memory and money that a clip takes, and what to ask for instead."""

@@ -1,7 +1,8 @@
-"""How long a clip takes: its work, by what the machine was measured and then seen to do.
+"""How long a clip takes on a machine.
 
-What a machine computes per second (`Rates`) predicts the time of each stage; how far the jobs that
-finished were off (`Correction`) corrects it. As a factor, a correction holds for other sizes too.
+The time of each stage is predicted from what the machine computes per second (`Rates`), and then
+corrected by how much longer finished jobs took than predicted (`Correction`). A correction is a
+factor, so it holds for clips of other sizes too.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ from hunyuan_runner.catalogue import Architecture, Model
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
 
-OBSERVATION_WEIGHT = 0.3  # of a new observation against the older ones
+OBSERVATION_WEIGHT = 0.3  # of a new observation; the older ones have the rest
 MIN_SPREAD = 0.1
 MEASURED_SPREAD = 0.3
 GUESS_SPREAD = 1.5
 
-TEXT_TOKENS = 200  # of a prompt in the template that the text encoder reads it in
-ENCODE_SECONDS = 0.02  # however small the text encoder
-PUBLISH_SECONDS = 0.1  # however short the clip
-PUBLISH_PIXELS = 5.5e6  # per second: files are made by one thread, whatever the model
+TEXT_TOKENS = 200  # of a prompt within the template
+ENCODE_SECONDS = 0.02  # even for the smallest text encoder
+PUBLISH_SECONDS = 0.1  # even for the shortest clip
+PUBLISH_PIXELS = 5.5e6  # per second: one thread makes the files
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one or more clips of a model cost, in units that do not depend on the machine."""
+    """What one or more clips of a model cost, independent of the machine."""
 
     clips: float
     evaluations: float  # of the transformer
-    denoise_flops: float
-    attention_flops: float  # of these
+    denoise_flops: float  # with attention
+    attention_flops: float
     decode_flops: float
-    pixels: float  # over all frames of the file
+    pixels: float  # of all frames
 
     @classmethod
     def of(cls, params: GenerationParams, model: Model) -> Self:
@@ -55,7 +56,7 @@ class Work:
 
 
 def evaluations(params: GenerationParams) -> int:
-    """How often the transformer is evaluated, for each prompt."""
+    """How often the transformer is evaluated for each prompt."""
     return len(params.computed_steps)
 
 
@@ -65,14 +66,14 @@ TIMED_STAGES = (Stage.ENCODING, Stage.DENOISING, Stage.DECODING, Stage.PUBLISHIN
 
 @dataclass(frozen=True)
 class Rates:
-    """What a machine computes of one model in one precision."""
+    """How fast a machine computes one model in one precision."""
 
-    linears: float  # FLOP/s of a block but its attention
+    linears: float  # FLOP/s of a block without its attention
     attention: float  # FLOP/s
     convolutions: float  # FLOP/s of the VAE's decoder
-    block_seconds: float  # that a single block takes however few its tokens
-    decode_seconds: float  # that decoding takes however small the clip
-    spread: float  # how far off, as a factor above 1, what they predict may be
+    block_seconds: float  # fixed cost of a single block, even with few tokens
+    decode_seconds: float  # fixed cost of decoding, even for a small clip
+    spread: float  # predictions may be off by a factor of 1 + spread
 
     def predict(self, work: Work, model: Model) -> dict[Stage, float]:
         """Seconds by stage."""
@@ -100,7 +101,7 @@ SMALL_WIDTH_SHARE = 0.25  # of a large model's speed
 
 
 def guess(model: Model, precision: Precision, threads: int) -> Rates:
-    """Before anything was measured: give or take a lot."""
+    """Rough rates for a machine that was not measured yet."""
     share = 1.0 if model.architecture.width >= 1024 else SMALL_WIDTH_SHARE
     linears, attention, convolutions = (
         gflops * 1e9 * threads * share for gflops in _CORE_GFLOPS[precision]
@@ -110,27 +111,27 @@ def guess(model: Model, precision: Precision, threads: int) -> Rates:
 
 @dataclass(frozen=True)
 class Correction:
-    """By which factor a stage takes longer than predicted, and how far off that still may be."""
+    """By which factor a stage takes longer than predicted, and how uncertain that is."""
 
     factor: float
     spread: float
 
     def observe(self, factor: float, weight: float = OBSERVATION_WEIGHT) -> Correction:
-        """This correction, moved towards one more observation, in logarithms."""
+        """This correction after one more observation, averaged in logarithms."""
         ratio = factor / self.factor
         spread = (1 - weight) * self.spread + weight * abs(math.log(ratio))
         return Correction(self.factor * ratio**weight, max(MIN_SPREAD, spread))
 
 
 def first_correction(factor: float, spread: float) -> Correction:
-    """After the first observation: it counts the more the less sure the prediction was."""
+    """After the first observation, which weighs more if the prediction was less certain."""
     weight = spread / (spread + MEASURED_SPREAD)
     return Correction(1.0, spread).observe(factor, weight)
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Seconds by stage, with the factor by which the sum may be off."""
+    """Seconds by stage. The sum may be off by a factor of 1 + `spread`."""
 
     seconds: Mapping[Stage, float]
     spread: float
@@ -142,7 +143,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Range:
-    """Seconds, and between which they should fall."""
+    """Expected seconds, and the range in which they should fall."""
 
     low: float
     expected: float
@@ -156,7 +157,7 @@ class Range:
 def expect(
     work: Work, model: Model, rates: Rates, corrections: Mapping[Stage, Correction]
 ) -> Expectation:
-    """The time `work` takes on a machine with these rates, by how they had to be corrected."""
+    """The time `work` takes on a machine with these rates and corrections."""
     known = {stage: corrections.get(stage, Correction(1.0, rates.spread)) for stage in TIMED_STAGES}
     predicted = rates.predict(work, model)
     seconds = {stage: predicted[stage] * known[stage].factor for stage in TIMED_STAGES}
@@ -171,10 +172,10 @@ def progress(
     parts: int,
     elapsed: float,
 ) -> float:
-    """The share, 0 to 1, of the expected time that lies behind a job at `stage`.
+    """The share, 0 to 1, of the expected time that a job at `stage` has used.
 
-    `part` of the stage's equal `parts` is done: steps while denoising, else what the engine told.
-    `elapsed` is the seconds since then; it counts only as far as a part was expected to take.
+    Of the stage's `parts`, all equal, `part` are done: steps while denoising, tiles while decoding.
+    `elapsed` is the seconds since then, and counts for no more than one part.
     """
     if stage not in TIMED_STAGES:
         return 0.0
@@ -186,6 +187,6 @@ def progress(
 
 
 def _starts(architecture: Architecture) -> int:
-    """As many single blocks begin as long as all that an evaluation consists of: a double block has
-    two streams, and around the blocks the text is refined and everything embedded."""
+    """The fixed cost of one evaluation, in single blocks: a double block has two streams, and the
+    text refiner and the embedders come on top."""
     return 2 * architecture.double_blocks + architecture.single_blocks + 4

@@ -1,4 +1,4 @@
-"""How much memory a clip takes at its peak, by the largest of its stages."""
+"""How much memory a clip takes at its peak: that of its largest stage."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from hunyuan_runner.params import GenerationParams
 PROCESS_BYTES = 1e9  # of the engine with its libraries, before any weights
 RESERVE_BYTES = 1e9  # for the system, the front and the runner
 
-# What the VAE needs of a machine: tiles of 13 frames, 80x80 pixels. The engine takes larger ones
-# where there is room; see engine/vae.py, whose formula this is.
+# The smallest tiles of the VAE: 13 frames of 80x80 pixels. The engine uses larger ones if there is
+# room; the formula is that of engine/vae.py.
 TILE_PIXELS = 13 * 80 * 80
-# At the decoder's peak there are so many feature maps of full size and of the fewest channels, and
-# pieces of PIECE_BYTES; 640x480, 9 frames, 128 channels in bf16 took 1 % more than that.
+# At its peak the decoder holds so many feature maps of full size with the fewest channels, and so
+# many pieces of PIECE_BYTES. 640x480, 9 frames, 128 channels in bf16 took 1 % more than that.
 FEATURE_MAPS = 3
 PIECES = 7
-PIECE_BYTES = 24e6  # malloc maps larger ones afresh each time, and the page faults cost more
+PIECE_BYTES = 24e6  # malloc maps larger ones anew each time, and the page faults cost more
 FLOAT_BYTES = 4
 FRAME_BYTES = 3 * (4 + 4 + 1)  # per pixel: float32 in tiles, float32 as a whole, uint8
 
 
 def peak_bytes(params: GenerationParams, model: Model, precision: Precision) -> int:
-    """Of the engine's process where memory is short; where it is not, it takes more.
+    """What the engine's process takes if memory is short; otherwise it takes more.
 
-    The text encoders are let go before the transformer is loaded.
+    The text encoders are released before the transformer is loaded.
     """
     architecture = model.architecture
     transformer = transformer_bytes(model, precision)
@@ -39,8 +39,8 @@ def peak_bytes(params: GenerationParams, model: Model, precision: Precision) -> 
 
 
 def transformer_bytes(model: Model, precision: Precision) -> float:
-    """Of its weights. In int8 those outside the blocks are float32, and the blocks' modulation is
-    computed ahead and stays on the disk."""
+    """What its weights take. In int8 those outside the blocks are float32, and the blocks'
+    modulation is computed ahead and stays on the disk."""
     if precision is not Precision.INT8:
         return model.parameters * BYTES_PER_PARAMETER[precision]
     blocks = model.architecture.block_parameters
@@ -49,7 +49,7 @@ def transformer_bytes(model: Model, precision: Precision) -> float:
 
 
 def fits(model: Model, needed_bytes: int, memory_bytes: int) -> bool:
-    """Whether a machine can hold it. A small model always fits: it leaves room to its clip."""
+    """Whether a machine can hold the clip. A small model always fits: it leaves enough room."""
     small = model.parameters < SMALL_PARAMETERS
     return small or needed_bytes <= available_bytes(memory_bytes)
 
@@ -62,9 +62,12 @@ def available_bytes(memory_bytes: int) -> int:
 def _activation_bytes(
     params: GenerationParams, architecture: Architecture, precision: Precision
 ) -> float:
-    """Alive at once in a single block. In int8: the residual stream and its copy, levels, query,
-    key and value, twice, attention's result and the MLP's, see engine/blocks.py; else what comes
-    in, normed, query, key and value, attention's result, the MLP's, and the two last in one."""
+    """What is in memory at once in a single block.
+
+    In int8: the residual stream and its copy, levels, query, key and value (twice), the results of
+    attention and the MLP; see engine/blocks.py. Otherwise: the input, the normed input, query, key
+    and value, the results of attention and the MLP, and these two concatenated.
+    """
     if precision is Precision.INT8:
         bytes_per_width = 4 + 4 + architecture.mlp_ratio + 6 + 6 + 2 + 2 * architecture.mlp_ratio
     else:

@@ -1,4 +1,4 @@
-"""What a runner's machine is and can, as it tells the others through the job database."""
+"""What a runner's machine is and how fast it is, shared with others through the job database."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.quoting.estimate import Rates, guess
 from hunyuan_runner.settings import Settings
 
-# Of engine/measure.py and what it times: what an earlier one measured is not comparable.
+# Raise it when engine/measure.py, or what it times, changes: then machines are measured anew.
 BENCHMARK_VERSION = 2
-MEASURED_FILE = "calibration.json"
+MEASURED_FILE = "calibration.json"  # so named by earlier versions
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Ability:
-    """How a machine computes a model."""
+    """How a machine computes one model."""
 
     installed: bool
     precision: Precision
-    reason: str  # for the precision
+    reason: str  # for this precision
     rates: Rates
-    basis: str  # of the rates: corrections of the same basis, model and precision are comparable
+    basis: str  # of the rates; corrections compare if basis, model and precision are the same
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Profile:
 
     @classmethod
     def of_this_machine(cls, settings: Settings) -> Self:
-        """With what was measured here before, as far as something was."""
+        """With the rates that were measured here before, or guesses."""
         threads = settings.threads or usable_cores()
         cpu = Cpu.here()
         measured = load_measured(settings)
@@ -67,7 +67,7 @@ class Profile:
 
     @classmethod
     def of_json(cls, value: Any) -> Self:
-        """As as_json() gave it. Raises ValidationError where a newer version did."""
+        """The reverse of as_json(). Raises ValidationError if a newer version wrote it."""
         profile: Self = TypeAdapter(cls).validate_python(value)
         return profile
 
@@ -76,19 +76,19 @@ class Profile:
 
 
 def machine_key(threads: int) -> str:
-    """What has to be the same for something that was measured to hold still."""
+    """Measured rates hold as long as this stays the same."""
     torch = package_versions()["torch"]
     return f"{cpu_name()}, {threads} threads, torch {torch}, benchmark {BENCHMARK_VERSION}"
 
 
 def measured_key(model: Model, precision: Precision) -> str:
-    """By which the rates of a model are kept; models of one architecture share them."""
+    """The key of a model's rates; models of one architecture share them."""
     architecture = model.architecture
     return f"{architecture.width}/{architecture.vae_channels[0]} in {precision}"
 
 
 def load_measured(settings: Settings) -> dict[str, Rates]:
-    """By measured_key(): what was measured on this machine, with as many threads."""
+    """The rates that were measured on this machine with as many threads, by measured_key()."""
     try:
         kept = json.loads(_file(settings).read_text())
         if kept["machine"] != machine_key(settings.threads or usable_cores()):
@@ -97,7 +97,9 @@ def load_measured(settings: Settings) -> dict[str, Rates]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, ValidationError):
-        logger.warning("%s cannot be read; it is measured anew", _file(settings), exc_info=True)
+        logger.warning(
+            "%s cannot be read. The machine will be measured anew.", _file(settings), exc_info=True
+        )
         return {}
 
 

@@ -1,7 +1,7 @@
-"""What a clip would cost, told before it is rendered, and what to ask for instead.
+"""What a clip would cost before it is rendered, and what to ask for instead.
 
 The search for alternatives tries fewer frames, fewer steps and a smaller picture, alone and
-together, quicker presets and other models, and keeps what is nearest to what was asked.
+together, quicker presets and other models, and keeps the nearest to the request.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from hunyuan_runner.wire import ClipWarning
 MAX_ALTERNATIVES = 4
 SHAPE = ("width", "height", "num_frames")
 COSTLY = (*SHAPE, "num_inference_steps")
-SHORTHANDS = ("size", "seconds")  # of a request, for parts of its shape
-MIN_NUM_FRAMES = 5  # below, it is a picture
-SHAPE_TOLERANCE = 0.03  # of the logarithm of its aspect ratio
-LEVELS = 48  # of how much less of a clip there is, down to SMALLEST
-SMALLEST = 1 / 64
-# What a change is worth on top of how far it goes, which is measured in logarithms of ratios: one
-# field changed by a half is nearer than two changed by a third.
+SHORTHANDS = ("size", "seconds")  # that a request may give in place of its shape
+MIN_NUM_FRAMES = 5  # with fewer, it is a picture
+SHAPE_TOLERANCE = 0.03  # difference in the logarithm of the aspect ratio
+LEVELS = 48  # how many smaller clips are tried, down to SMALLEST
+SMALLEST = 1 / 64  # of the requested clip
+# Added for every changed field to the size of the change, the logarithm of a ratio: one field
+# changed by a half is nearer than two changed by a third.
 FIELD_DISTANCE = 0.25
 MODEL_DISTANCE = 0.5
 
 
 @dataclass(frozen=True)
 class Quote:
-    """What a clip costs by itself, without its wait in the queue."""
+    """What a clip costs, without its wait in the queue."""
 
     params: GenerationParams
     seconds: Range
@@ -53,38 +53,38 @@ class Quote:
 
 @dataclass(frozen=True)
 class Alternative:
-    """A quote for something else: the request with `changes`."""
+    """A quote for the request with `changes`."""
 
     changes: Mapping[str, Any]
     quote: Quote
 
     @property
     def summary(self) -> str:
-        """In words, as in `320x240, 33 frames`."""
+        """The changes in words, such as `320x240, 33 frames`."""
         params = self.quote.params
-        told = {
+        words = {
             "model": f"model {params.model}",
             "width": f"{params.width}x{params.height}",
             "num_frames": f"{params.num_frames} frames",
             "num_inference_steps": f"{params.num_inference_steps} steps",
             "priority": f"priority {self.changes.get('priority')}",
         }
-        return ", ".join(words for name, words in told.items() if name in self.changes)
+        return ", ".join(text for name, text in words.items() if name in self.changes)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What there is to know before a clip is queued."""
+    """What a user may want to know before queueing a clip."""
 
     quote: Quote
-    queue_seconds: float  # until its turn would come
-    alternatives: Sequence[Alternative]  # none are needed where it fits and is there in time
+    queue_seconds: float  # until its turn
+    alternatives: Sequence[Alternative]  # none if the clip fits and is ready in time
     warnings: Sequence[ClipWarning] = ()
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What quotes go by: the machine, how long clips take on it, and what its time costs."""
+    """What quotes depend on: the machine, how long clips take on it, and what its time costs."""
 
     machine: Profile
     expect: Callable[[GenerationParams], Expectation]
@@ -104,7 +104,7 @@ class Terms:
 
 
 def in_time(quote: Quote, seconds: float) -> bool:
-    """Whether the clip should be there within so many seconds of its start, at the latest."""
+    """Whether the clip is ready so many seconds after its start, even at the high end."""
     return quote.seconds.high <= seconds
 
 
@@ -115,9 +115,9 @@ def alternatives(
     terms: Terms,
     within_seconds: float = math.inf,
 ) -> list[Alternative]:
-    """What fits and is there in time, the nearest to what was `asked` first.
+    """Clips that fit and are ready in time, the nearest to `asked` first.
 
-    `asked` is the request resolved with the first of `models`, which are those there are.
+    `asked` is the request resolved with the first of `models`; the others are tried as well.
     """
 
     def is_good(candidate: Candidate) -> bool:
@@ -130,7 +130,7 @@ def alternatives(
         params, model = candidate
         return _distance(asked, params) + _model_distance(models[0], model)
 
-    # What comes behind the first good candidate of a way is farther.
+    # Later candidates of a way are farther than its first good one.
     firsts = (next(filter(is_good, way), None) for way in _ways(request, asked, models))
     nearest: list[Candidate] = []
     for candidate in sorted(filter(None, firsts), key=distance):
@@ -149,7 +149,7 @@ Changes = dict[str, int]
 def _ways(
     request: GenerationRequest, asked: GenerationParams, models: Sequence[Model]
 ) -> Iterator[Iterator[Candidate]]:
-    """Ways to go from what was asked, each a little farther with every candidate."""
+    """Ways to change the request, each a little farther with every candidate."""
     model, *others = models
     for number in range(1, len(_AXES) + 1):
         for axes in combinations(_AXES, number):
@@ -164,7 +164,7 @@ def _ways(
 def _less(
     asked: GenerationParams, model: Model, axes: Sequence[Callable[..., Changes | None]]
 ) -> Iterator[Candidate]:
-    """Less and less of what is asked for, along all `axes` alike."""
+    """Less and less along all `axes`, each by the same share."""
     for level in range(1, LEVELS + 1):
         share = SMALLEST ** (level / LEVELS / len(axes))
         changes: Changes = {}
@@ -183,13 +183,13 @@ def _frames(asked: GenerationParams, _: Model, share: float) -> Changes:
 
 
 def _steps(asked: GenerationParams, model: Model, share: float) -> Changes:
-    """No fewer than the fast preset's, with which the model is known to work."""
+    """No fewer than in the fast preset, which is known to work."""
     fewest = min(asked.num_inference_steps, model.presets["fast"].num_inference_steps)
     return {"num_inference_steps": max(fewest, math.floor(asked.num_inference_steps * share))}
 
 
 def _picture(asked: GenerationParams, _: Model, share: float) -> Changes | None:
-    """Of the same shape, with sides that need no cropping; None where there is none so small."""
+    """A smaller picture of the same shape that needs no cropping; None if there is none."""
     largest = math.floor(asked.width * math.sqrt(share) / SIZE_MULTIPLE) * SIZE_MULTIPLE
     for width in range(largest, MIN_SIDE - 1, -SIZE_MULTIPLE):
         height = round(asked.height * width / asked.width / SIZE_MULTIPLE) * SIZE_MULTIPLE
@@ -206,7 +206,7 @@ _AXES = (_steps, _frames, _picture)
 def _preset(
     request: GenerationRequest, asked: GenerationParams, model: Model, name: PresetName
 ) -> Iterator[Candidate]:
-    """Another preset, for a request that left to the preset what a clip costs."""
+    """Another preset, if the request left everything that costs time to its preset."""
     if any(getattr(request, field) is not None for field in (*COSTLY, *SHORTHANDS)):
         return
     changed = request.model_copy(update={"preset": name, "seed": asked.seed})
@@ -219,8 +219,10 @@ def _preset(
 def _with_model(
     request: GenerationRequest, asked: GenerationParams, model: Model
 ) -> GenerationParams:
-    """What was asked of another model, which has steps, guidance and shift of its own, and unless
-    it is the same model otherwise trained, sizes."""
+    """The request for another model, with its own steps, guidance and shift.
+
+    The size is the model's own too, unless both models have the same architecture.
+    """
     names = ("num_inference_steps", "guidance_scale", "flow_shift", *SHAPE, *SHORTHANDS)
     own = dict.fromkeys(names)
     kept = {"seed": asked.seed}
@@ -230,7 +232,7 @@ def _with_model(
 
 
 def _is_less(params: GenerationParams, than: GenerationParams) -> bool:
-    """Whether of the same model it is less in every way, or the same."""
+    """Whether it is the same model with less, or the same, of everything."""
     less = all(getattr(params, name) <= getattr(than, name) for name in COSTLY)
     return less and params.model == than.model
 
@@ -238,9 +240,9 @@ def _is_less(params: GenerationParams, than: GenerationParams) -> bool:
 def _changes(
     request: GenerationRequest, asked: GenerationParams, params: GenerationParams
 ) -> dict[str, Any]:
-    """The fields to put into the request; a size is told as a whole. None takes a field out."""
-    told = params.model_dump()
-    changed = {name for name, value in told.items() if value != getattr(asked, name)}
+    """The fields to change in the request, width and height together. None removes a field."""
+    values = params.model_dump()
+    changed = {name for name, value in values.items() if value != getattr(asked, name)}
     if changed & {"width", "height"}:
         changed |= {"width", "height"}
     replaced = set()
@@ -249,7 +251,7 @@ def _changes(
     if request.seconds is not None and changed & {"num_frames", "fps"}:
         changed.add("num_frames")
         replaced.add("seconds")
-    return {name: value for name, value in told.items() if name in changed} | dict.fromkeys(
+    return {name: value for name, value in values.items() if name in changed} | dict.fromkeys(
         replaced
     )
 
@@ -259,7 +261,7 @@ def _distance(asked: GenerationParams, params: GenerationParams) -> float:
         asked.width * asked.height / (params.width * params.height),
         asked.num_frames / params.num_frames,
     ]
-    if asked.model == params.model:  # another's steps are not fewer of the same
+    if asked.model == params.model:  # the steps of different models do not compare
         ratios.append(asked.num_inference_steps / params.num_inference_steps)
     return sum(FIELD_DISTANCE + abs(math.log(ratio)) for ratio in ratios if ratio != 1)
 
