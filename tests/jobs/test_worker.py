@@ -128,14 +128,14 @@ def test_a_worker_that_comes_back_from_the_dead_changes_nothing(
     jobs: Jobs, start_worker: StartWorker
 ) -> None:
     frozen = start_worker(lease_seconds=5 * LEASE_SECONDS)  # it shall not take the other for dead
-    job_id = jobs.submit(clip("slow", steps=30)).id
+    job_id = jobs.submit(clip("slow", steps=20)).id
     wait_for(jobs, job_id, lambda job: job.step >= 2)
     freeze(frozen, jobs)
     start_worker()
     wait_for(jobs, job_id, lambda job: job.attempts == 2 and job.step >= 5)
     frozen.send_signal(signal.SIGCONT)
     job = wait_for_end(jobs, job_id)
-    assert (job.state, job.attempts, job.step) == (JobState.COMPLETED, 2, 30)
+    assert (job.state, job.attempts, job.step) == (JobState.COMPLETED, 2, 20)
 
 
 def test_a_canceled_render_stops_and_the_next_job_begins(
