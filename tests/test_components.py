@@ -1,4 +1,4 @@
-"""What of a model is in memory when: with plenty of it, and with little."""
+"""Which components of a model are in memory, with plenty of it and with little."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Loadings:
-    """Counts the waits that were told of."""
+    """Counts the waits that were reported."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -68,7 +68,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """One engine for all tests: what one of them did to it must not matter to the next."""
+    """One engine for all tests, which must not affect each other."""
     scratch = tmp_path_factory.mktemp("scratch")
     data_dir = tmp_path_factory.mktemp("data")
     settings = Settings(
@@ -238,8 +238,8 @@ def test_events_come_in_the_order_of_the_work(engine: EngineProcess) -> None:
     witness = Witness()
     render(engine, tiny.params(model="other"), on_event=witness)
 
-    told = [event for event in witness.events if not isinstance(event, Preview)]
-    assert [e.step if isinstance(e, StepFinished) else e for e in told] == [
+    events = [event for event in witness.events if not isinstance(event, Preview)]
+    assert [e.step if isinstance(e, StepFinished) else e for e in events] == [
         StageStarted(Stage.LOADING),
         StageStarted(Stage.ENCODING),
         StageStarted(Stage.DENOISING),
@@ -433,7 +433,7 @@ def test_a_dead_child_is_noticed_with_its_exit_code_and_stage(
 def test_a_child_that_gets_no_memory_is_replaced_as_if_it_had_been_killed(
     engine: EngineProcess, cue: Callable[[Event], bool]
 ) -> None:
-    """However the want of memory shows: as an error of torch's, or by the end of the process."""
+    """Whether the lack of memory is an error of torch's or ends the process."""
     render(engine, tiny.params(model="other"))
     pid = engine.pid
 
@@ -460,7 +460,7 @@ def test_a_child_that_gets_no_memory_is_replaced_as_if_it_had_been_killed(
     ],
     ids=["python", "torch", "c++", "mmap", "errno"],
 )  # fmt: skip
-def test_a_want_of_memory_is_known_by_its_error_or_its_cause(error: Exception) -> None:
+def test_a_lack_of_memory_is_recognised_by_the_error_or_its_cause(error: Exception) -> None:
     wrapped = ValueError("the model cannot be loaded")
     wrapped.__cause__ = error
     assert is_out_of_memory(error)
@@ -468,7 +468,7 @@ def test_a_want_of_memory_is_known_by_its_error_or_its_cause(error: Exception) -
 
 
 @pytest.mark.parametrize("error", [ValueError("a bad prompt"), OSError(errno.ENOSPC, "full")])
-def test_another_error_is_no_want_of_memory(error: Exception) -> None:
+def test_another_error_is_no_lack_of_memory(error: Exception) -> None:
     assert not is_out_of_memory(error)
 
 

@@ -1,4 +1,4 @@
-"""Expected times: how they follow from the work and the machine, and what corrects them."""
+"""Expected times: how they follow from work and machine, and how they are corrected."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_all_jobs_complete_once_and_unchanged_though_everything_is_killed(
         twins = [_submit(client, seed) for seed in range(JOBS)]
         for file, twin in zip(files, twins, strict=True):
             assert client.get(_wait_for_end(client, twin)["video_url"]).content == file
-    # By the journal: a kill may come between a job's end and the line of the log that tells of it.
+    # By the journal: a kill may come between a job's end and the line of the log that reports it.
     assert _times_completed(services[-1].data_dir) == dict.fromkeys([*job_ids, *twins], 1)
 
 

@@ -1,4 +1,4 @@
-"""Processes that end when their parents do: real ones, really killed."""
+"""Processes that end when their parents do: real processes and real kills."""
 
 from __future__ import annotations
 

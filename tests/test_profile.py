@@ -1,4 +1,4 @@
-"""What a machine tells of itself, and how it comes to be measured."""
+"""What a machine reports about itself, and how it is measured."""
 
 from __future__ import annotations
 

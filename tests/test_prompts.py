@@ -1,4 +1,4 @@
-"""A prompt is encoded once: what is kept of it, for whom, and for how long."""
+"""A prompt is encoded once: what is cached, for which models, and how much of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a clip is quoted, and what is proposed where that is too much."""
+"""Quotes for clips, and what is proposed instead if they take too much."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that end with their process, however it ends."""
+"""Files that are deleted after their process ends, in whatever way it does."""
 
 from __future__ import annotations
 

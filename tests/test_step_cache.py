@@ -1,4 +1,4 @@
-"""Steps whose velocity is predicted: what is computed, what is guessed, what a checkpoint keeps."""
+"""The step cache: which steps are computed, what is predicted, what a checkpoint keeps."""
 
 from __future__ import annotations
 

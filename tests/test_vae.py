@@ -1,4 +1,4 @@
-"""Decoding: the function of diffusers' decoder, in tiles that nobody sees and that fit."""
+"""Decoding: the same pixels as diffusers' decoder, in tiles that fit in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STANDARD = torch.Size((16, 60, 80))  # latents of 640x480, 61 frames
 
 
 def small_autoencoder() -> AutoencoderKLHunyuanVideo:
-    """With all that a real one has: attention, and blocks that change the number of channels."""
+    """A decoder with attention and blocks that change the number of channels, like a real one."""
     torch.manual_seed(0)
     autoencoder = AutoencoderKLHunyuanVideo(
         latent_channels=4,
@@ -111,7 +111,7 @@ def latents(demo: AutoencoderKLHunyuanVideo) -> torch.Tensor:
 @pytest.fixture(scope="module")
 @torch.no_grad()
 def whole(demo: AutoencoderKLHunyuanVideo, latents: torch.Tensor) -> torch.Tensor:
-    """What diffusers decodes them to, at once."""
+    """The pixels that diffusers decodes from them, without tiles."""
     pixels: torch.Tensor = demo.decode(latents[None], return_dict=False)[0][0]
     return pixels
 

@@ -113,12 +113,12 @@ class _Silence:
         self.seconds = 0.0
         self._ticked_at = time.monotonic()
 
-    def go_on(self) -> None:
+    def tick(self) -> None:
         now = time.monotonic()
         self.seconds += min(now - self._ticked_at, LONGEST_TICK_SECONDS)
         self._ticked_at = now
 
-    def end(self) -> None:
+    def reset(self) -> None:
         self.seconds = 0.0
 
 
@@ -245,9 +245,9 @@ class EngineProcess:
                     raise EngineStalled(silence.seconds, self._stage)
                 report = child.channel.receive(TICK_SECONDS)
                 if report is None:
-                    silence.go_on()
+                    silence.tick()
                     continue
-                silence.end()
+                silence.reset()
                 if report.number != request.number:
                     continue  # a late report of a generation that was stopped
                 match report.event:

@@ -14,17 +14,14 @@ from hunyuan_runner import media
 from hunyuan_runner.engine.messages import (
     Event,
     Finished,
+    OnEvent,
     Preview,
     Resumed,
     StageStarted,
     StepFinished,
     TileFinished,
 )
-from hunyuan_runner.engine.process import (
-    EngineDied,
-    EngineStalled,
-    GenerationFailed,
-)
+from hunyuan_runner.engine.process import EngineDied, EngineStalled, GenerationFailed
 from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
 from hunyuan_runner.frame_file import FrameFile
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
@@ -62,7 +59,7 @@ class Renderer(Protocol):
         self,
         params: GenerationParams,
         checkpoint: bytes | None,
-        on_event: Callable[[Event], None],
+        on_event: OnEvent,
         stop_requested: Callable[[], Stop | None],
         draft_after: int | None = None,
         patience: Callable[[], float] = ...,

@@ -1,4 +1,4 @@
-"""How long an engine that reports nothing is waited for."""
+"""How long an engine may report nothing before it counts as hung."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trying again what may pass, and saying why where it does not."""
+"""Retrying what may succeed later, and the errors if it does not."""
 
 from __future__ import annotations
 

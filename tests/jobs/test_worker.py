@@ -64,18 +64,18 @@ def test_the_journal_tells_a_job_s_way_in_order(jobs: Jobs, start_worker: StartW
     wait_for_end(jobs, canceled.id)
     query = sa.select(database.events).order_by(database.events.c.number)
     with jobs.database.connect() as connection:
-        told = [(row.run, row.state, row.stage, row.step) for row in connection.execute(query)]
-    assert told[:3] == [
+        rows = [(row.run, row.state, row.stage, row.step) for row in connection.execute(query)]
+    assert rows[:3] == [
         (1, "pending", "queued", 0),
         (1, "canceled", "queued", 0),
         (2, "pending", "queued", 0),
     ]
     steps = [
-        step for _, state, stage, step in told if (state, stage) == ("in_progress", "denoising")
+        step for _, state, stage, step in rows if (state, stage) == ("in_progress", "denoising")
     ]
     assert steps == sorted(steps)
     assert set(steps) == set(range(6))
-    assert told[-1][:2] == (2, "completed")
+    assert rows[-1][:2] == (2, "completed")
 
 
 def test_a_thousand_jobs_of_one_do_not_hold_up_another_s_first(
@@ -127,7 +127,8 @@ def test_a_stopped_worker_hands_its_job_back(jobs: Jobs, start_worker: StartWork
 def test_a_worker_that_comes_back_from_the_dead_changes_nothing(
     jobs: Jobs, start_worker: StartWorker
 ) -> None:
-    frozen = start_worker(lease_seconds=5 * LEASE_SECONDS)  # it shall not take the other for dead
+    # The long lease keeps it from counting the other as dead.
+    frozen = start_worker(lease_seconds=5 * LEASE_SECONDS)
     job_id = jobs.submit(clip("slow", steps=20)).id
     wait_for(jobs, job_id, lambda job: job.step >= 2)
     freeze(frozen, jobs)
@@ -469,7 +470,7 @@ def test_a_worker_is_dead_to_the_others_before_it_is_to_itself(
         time.sleep(settings.lease_seconds / 4)
 
 
-def test_a_job_that_shall_pause_does_so_when_its_worker_dies(
+def test_a_job_that_was_to_pause_is_paused_when_its_worker_dies(
     jobs: Jobs, settings: Settings
 ) -> None:
     job_id = jobs.submit(clip()).id
