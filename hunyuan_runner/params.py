@@ -1,4 +1,4 @@
-"""What a clip is: every field a request may carry, its bounds and its defaults, written once."""
+"""The parameters of a clip: every field of a request, with its bounds and its default."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ MAX_NUM_FRAMES = 257
 MIN_FPS, MAX_FPS = 1, 60
 MAX_PIXEL_FRAMES = 1280 * 720 * 129
 SIZE_MULTIPLE = 16  # VAE ratio 8 times patch 2: what the pipeline can generate
-FRAME_MULTIPLE = 4  # frames per latent frame, behind the first
+FRAME_MULTIPLE = 4  # frames per latent frame, after the first
 DEFAULT_PRIORITY = 0
 MAX_PRIORITY = 10
 MAX_URL_LENGTH = 2048
 NEGATIVE_PROMPT_CFG_SCALE = 3.0
-RANDOM_SEED = -1  # what other tools take for: draw one
+RANDOM_SEED = -1  # means a random seed in other tools
 ALIASES: Mapping[str, str] = {"steps": "num_inference_steps", "video_length": "num_frames"}
 
 
 def _valid_num_frames(num_frames: int) -> int:
-    """The VAE packs four frames into one latent frame, after a first one of its own."""
+    """The VAE packs four frames into one latent frame; the first frame has its own."""
     if num_frames % FRAME_MULTIPLE != 1:
         below = (num_frames - 1) // FRAME_MULTIPLE * FRAME_MULTIPLE + 1
         nearest = " or ".join(str(n) for n in (below, below + FRAME_MULTIPLE) if n >= 1)
@@ -51,7 +51,7 @@ def _valid_num_frames(num_frames: int) -> int:
 
 
 def _valid_size(size: str) -> str:
-    """`WIDTHxHEIGHT`, however the x was typed."""
+    """`WIDTHxHEIGHT`; the x may be typed as X, * or ×."""
     match = re.fullmatch(r"(\d{1,5})\s*[xX*\u00d7]\s*(\d{1,5})", size, re.ASCII)
     if match is None or not all(MIN_SIDE <= int(side) <= MAX_SIDE for side in match.groups()):
         raise ValueError(
@@ -61,12 +61,12 @@ def _valid_size(size: str) -> str:
 
 
 def _plain(number: float) -> float:
-    """24 for 24.0, so that a whole rate is written as it was when every rate was whole."""
+    """24 for 24.0. Rates were integers at first, and whole ones are still written so."""
     return int(number) if number == int(number) else number
 
 
 def _valid_webhook_url(url: str) -> str:
-    """The URL as browsers would write it, whatever disguise its host came in."""
+    """The URL in the form that browsers write, which shows the real host."""
     try:
         parsed = HttpUrl(url)
     except ValidationError:
@@ -77,7 +77,7 @@ def _valid_webhook_url(url: str) -> str:
 
 
 def _next_even(pixels: int) -> int:
-    """Every player plays H.264 in 4:2:0, and some no other; it has no odd sides."""
+    """All players support H.264 in 4:2:0, which has no odd sides; some support nothing else."""
     return pixels + pixels % 2
 
 
@@ -114,7 +114,7 @@ WebhookEvents = Annotated[list[WebhookEvent], Field(min_length=1, max_length=len
 
 
 class Stage(StrEnum):
-    """What a job is at, in this order; `paused` wherever it was asked to wait."""
+    """What a job is doing, in this order; a job may be paused at any stage up to denoising."""
 
     PAUSED = "paused"
     QUEUED = "queued"
@@ -127,7 +127,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Preset:
-    """The settings a model uses where the request names none."""
+    """The settings that a model uses if the request names none."""
 
     width: int
     height: int
@@ -140,7 +140,7 @@ class Preset:
 
 
 class GenerationParams(BaseModel):
-    """A clip in full: with these, a model's weights and one machine, the file is determined."""
+    """A clip in full. With the same weights on the same machine, they give the same file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -156,16 +156,16 @@ class GenerationParams(BaseModel):
     guidance_scale: GuidanceScale
     true_cfg_scale: GuidanceScale
     flow_shift: FlowShift
-    step_cache: StepCache = "off"  # as clips of versions that did not have it were made
+    step_cache: StepCache = "off"  # as before this field existed
 
     @property
     def sigmas(self) -> list[float]:
-        """The share of noise, 1 to 0, before each step and after the last."""
+        """The share of noise, from 1 to 0, before each step and after the last."""
         return shifted_sigmas(self.num_inference_steps, self.flow_shift)
 
     @property
     def computed_steps(self) -> tuple[int, ...]:
-        """The steps, counted from 0, that the transformer computes; the others are predicted."""
+        """The steps (from 0) that the transformer computes. The others are predicted."""
         return computed_steps(self.num_inference_steps, self.flow_shift, self.step_cache)
 
     @property
@@ -179,14 +179,14 @@ class GenerationParams(BaseModel):
 
     @property
     def tokens(self) -> int:
-        """Of the video: what the transformer computes at each step."""
+        """How many video tokens the transformer computes at each step."""
         latent_frames = (self.num_frames - 1) // FRAME_MULTIPLE + 1
         area = self.generated_width * self.generated_height
         return latent_frames * area // SIZE_MULTIPLE**2
 
 
 class GenerationRequest(BaseModel):
-    """What a client sends: a prompt, and whatever it does not want left to the preset."""
+    """What a client sends: a prompt, and the settings that the preset should not choose."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -194,12 +194,14 @@ class GenerationRequest(BaseModel):
         description="What the clip should show.", examples=["A cat walks on grass"]
     )
     negative_prompt: Prompt | None = Field(
-        None, description="What it should not show. Doubles the denoising time."
+        None, description="What the clip should not show. Doubles the denoising time."
     )
     model: str | None = Field(
-        None, description="A model id of /api/models; default: the service's."
+        None, description="A model id from /api/models; default: the service's model."
     )
-    preset: PresetName | None = Field(None, description="Where the unnamed settings come from.")
+    preset: PresetName | None = Field(
+        None, description="The source of all settings that are not given."
+    )
     width: Pixels | None = Field(
         None, description="Pixels; an odd width is rounded up to the next even one."
     )
@@ -208,59 +210,62 @@ class GenerationRequest(BaseModel):
     )
     size: Size | None = Field(
         None,
-        description="WIDTHxHEIGHT, such as 192x128, in place of width and height.",
+        description="WIDTHxHEIGHT, such as 192x128, instead of width and height.",
         examples=["192x128"],
     )
     num_frames: NumFrames | None = Field(
-        None, description="4k+1 frames: 1, 5, … 33, … 129. Also accepted as video_length."
+        None,
+        description="A multiple of 4 plus 1: 1, 5, … 33, … 129. Also accepted as video_length.",
     )
     seconds: Seconds | None = Field(
-        None, description="Length, in place of num_frames: the nearest 4k+1 frames at the fps."
+        None, description="Length, instead of num_frames; rounded to a number of frames."
     )
-    fps: Fps | None = Field(
-        None, description="Frames per second of the file; 23.976 and the like are exact."
-    )
+    fps: Fps | None = Field(None, description="Frames per second. Rates like 23.976 are exact.")
     num_inference_steps: Steps | None = Field(
         None, description="Denoising steps. Also accepted as steps."
     )
     seed: Annotated[int, Field(ge=RANDOM_SEED, le=MAX_SEED)] | None = Field(
-        None, description="Same seed, same clip; default, or -1: drawn at random."
+        None, description="The same seed gives the same clip. Default, or -1: a random seed."
     )
     guidance_scale: GuidanceScale | None = Field(
-        None, description="Embedded guidance of the distilled models."
+        None, description="Guidance of the distilled models, an input of the transformer."
     )
     true_cfg_scale: GuidanceScale | None = Field(
         None,
-        description="Weight of the prompt against the negative prompt; above 1 to have effect.",
+        description="Weight of the prompt against the negative prompt. It takes effect above 1.",
     )
     flow_shift: FlowShift | None = Field(
-        None, description="Shift of the noise schedule: higher spends more steps on the layout."
+        None,
+        description="Shift of the noise schedule. A higher value spends more steps on the layout.",
     )
     step_cache: StepCache | None = Field(
         None,
-        description="Whether steps that can be predicted are not computed: at least 1.8 or, "
-        "with fast, 2.5 times fewer are, for a clip that differs a little.",
+        description="Skip steps that can be predicted: `balanced` computes at most one step in "
+        "1.8, `fast` one in 2.5. The clip changes slightly.",
     )
     draft_steps: Steps | None = Field(
-        None, description="Pause behind that step, with a draft to look at; /resume goes on."
+        None, description="Pause after this step, with a draft to look at. /resume continues."
     )
-    priority: Priority = Field(DEFAULT_PRIORITY, description="Higher goes first.")
+    priority: Priority = Field(
+        DEFAULT_PRIORITY, description="Jobs with a higher priority are rendered first."
+    )
     metadata: Metadata = Field(
         default_factory=dict,
         description="Your own labels, returned with the job.",
         examples=[{"order": "17"}],
     )
     webhook_url: WebhookUrl | None = Field(
-        None, description="Where a signed POST tells what becomes of the job."
+        None, description="The URL that receives a signed POST for each event of the job."
     )
     webhook_events: WebhookEvents | None = Field(
-        None, description="What it is told of: started, completed, failed, canceled; default: all."
+        None,
+        description="The events to send: started, completed, failed, canceled; default: all.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _as_named(cls, data: Any) -> Any:
-        """Without what is optional and left empty, and with each field under its own name."""
+        """Leave out optional fields that are empty, and replace aliases with the fields' names."""
         if not isinstance(data, dict):
             return data
         given = {name: value for name, value in data.items() if not cls._left_out(name, value)}
@@ -299,13 +304,13 @@ class GenerationRequest(BaseModel):
     @model_validator(mode="after")
     def _webhook_events_need_a_webhook_url(self) -> Self:
         if self.webhook_events is not None and self.webhook_url is None:
-            raise ValueError("without a webhook_url, webhook_events mean nothing")
+            raise ValueError("webhook_events needs a webhook_url; send both or neither")
         return self
 
     def resolve(self, model: str, presets: Mapping[PresetName, Preset]) -> GenerationParams:
-        """Fill in what was left out from the model's preset, and draw a seed if none was given.
+        """The clip in full: the preset fills in what is missing, and a seed is drawn.
 
-        Raises pydantic's ValidationError where the whole is out of bounds.
+        Raises pydantic's ValidationError if the result is out of bounds.
         """
         preset = presets[self.preset or "standard"]
         chosen = self._sides | self.model_dump(
@@ -361,25 +366,30 @@ class ClipOptions(TypedDict, total=False):
 
 
 class EstimateRequest(GenerationRequest):
-    """What a client wants to know the cost of; nothing is queued."""
+    """A clip whose cost is asked for. Nothing is queued."""
 
-    prompt: Prompt = Field("A clip", description="As of a clip; it changes no cost.")
+    prompt: Prompt = Field(
+        "A clip", description="What the clip should show. It does not change the cost."
+    )
     deadline_seconds: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="From now, its wait included: alternatives are there in time.",
+        description="Seconds from now, the wait included. Alternatives finish within them.",
     )
 
 
 def contradiction(one: str, other: str) -> PydanticCustomError:
-    """Two fields of a request ask for different things."""
+    """The error that two fields of a request ask for different things."""
     message = "{param} and {other} contradict each other; send one of them"
     return PydanticCustomError("contradiction", message, {"param": one, "other": other})
 
 
 def _frames(seconds: float, fps: float) -> int:
-    """The number of frames, 4k+1, whose duration is nearest. Raises ValidationError."""
+    """The number of frames, 4k+1, whose duration is nearest to `seconds`.
+
+    Raises ValidationError if it is too large.
+    """
     if seconds * fps > MAX_NUM_FRAMES:
         most = {"most": int(MAX_NUM_FRAMES / fps)}
         raise _refusal("seconds", PydanticCustomError("too_long", "must be at most {most}", most))
@@ -387,7 +397,7 @@ def _frames(seconds: float, fps: float) -> int:
 
 
 def _refusal(param: str, error: PydanticCustomError) -> ValidationError:
-    """Of a field of a request, for what is found once it is seen beside a preset."""
+    """The refusal of a field whose error shows only together with the preset."""
     line = InitErrorDetails(type=error, loc=(param,), input=None)
     return ValidationError.from_exception_data("GenerationRequest", [line])
 

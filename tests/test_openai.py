@@ -287,7 +287,7 @@ def test_a_remix_changes_nothing_but_its_prompt(
     body = {"prompt": "A blue circle", "model": "sora-2", "user": "ana"} | fields
     error = client.post(f"/v1/videos/{clip['job_id']}/remix", json=body).json()["error"]
     assert error["param"] == next(iter(fields))
-    assert "stays as it is in a remix" in error["message"]
+    assert "cannot be changed in a remix" in error["message"]
 
 
 def test_the_models_that_are_installed_are_listed(service: Service) -> None:

@@ -17,13 +17,13 @@ from hunyuan_runner.api.names import did_you_mean
 from hunyuan_runner.api.requests import require_json, require_own_page
 from hunyuan_runner.params import ALIASES, GenerationRequest
 
-OTHERS_MODELS = re.compile(r"sora-.*")  # named by code written for OpenAI: the default is meant
+OTHERS_MODELS = re.compile(r"sora-.*")  # code written for OpenAI names these: use the default
 FORMS = (MULTIPART, URLENCODED)
-MAX_FIELDS = 100  # each that is not known is looked up
+MAX_FIELDS = 100  # each unknown one is compared with the known names
 
 
 def own_model(model: str | None) -> str | None:
-    """The model meant, or None for the service's default."""
+    """The model to use; None for the service's default."""
     return None if model is None or OTHERS_MODELS.fullmatch(model) else model
 
 
@@ -38,21 +38,21 @@ def _no_reference(_: object) -> None:
 
 
 class VideoRequest(GenerationRequest):
-    """What OpenAI's SDK sends, and every other field of a clip.
+    """The fields that OpenAI's SDK sends, and all other fields of a clip.
 
-    What OpenAI has and this service has not, such as `user`, is ignored; a name that is likely one
-    of these fields misspelt is refused.
+    OpenAI's fields that this service does not have, such as `user`, are ignored. A name that looks
+    like a misspelt field is refused.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     model: Annotated[str | None, AfterValidator(own_model)] = Field(
-        None, description="A model id of /v1/models; sora-*: the default."
+        None, description="A model id from /v1/models; sora-* means the default."
     )
     n: Annotated[int, AfterValidator(_one)] = Field(
         1,
         exclude=True,
-        description="The number of videos, which is 1.",
+        description="The number of videos. It can only be 1.",
         json_schema_extra={"minimum": 1, "maximum": 1},
     )
     input_reference: SkipJsonSchema[Annotated[object, AfterValidator(_no_reference)]] = Field(
@@ -85,7 +85,7 @@ def _refuse_misspelt(fields: dict[str, Any]) -> None:
 
 
 def _fields_of(form: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """As JSON would have them: `metadata[a]` is an entry, `webhook_events[]` an item."""
+    """The fields as in a JSON body: `metadata[a]` is an entry, `webhook_events[]` an item."""
     fields: dict[str, Any] = {}
     for name, text in form:
         field, _, key = name.partition("[")
@@ -103,7 +103,7 @@ def _fields_of(form: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> Any:
-    """The JSON that stands in a field of a form, or else the text."""
+    """The value of a form field: its JSON, or its text if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""How jobs stand: their place in the queue, how far they are, and when they will be there."""
+"""Makes jobs from their rows: their place in the queue, their progress and their ETA."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _COLUMNS = [name for name in jobs.c.keys() if name in Job.model_fields]  # noqa:
 
 
 class Standing:
-    """Describes jobs by their rows and by those around them."""
+    """Makes jobs from their rows and from those of the other jobs."""
 
     def __init__(self, database: sa.Engine, settings: Settings) -> None:
         self._settings = settings
         now, lease_ms = clock(database), int(settings.lease_seconds * 1000)
-        # One in the future is from before the clock was set back.
+        # A time in the future was written before the clock was set back.
         self._alive = workers.c.beat_at.between(now - lease_ms, now + lease_ms)
 
     def views(self, connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[Job]:
@@ -69,7 +69,7 @@ class Standing:
     def ahead_of(
         self, connection: sa.Connection, forecast: Forecast, places: Sequence[Place]
     ) -> Mapping[Place, tuple[int, float]]:
-        """Which in the queue each of these places is, and the seconds until its turn comes."""
+        """By place: its position in the queue (1 is next), and the seconds until its turn."""
         running = 0.0
         for row in connection.execute(_RENDERED):
             expectation = forecast.expect(work_of(row), row.model, row.executor_id)
@@ -90,7 +90,7 @@ class Standing:
         return Profile.of_this_machine(self._settings)
 
     def live_workers(self, connection: sa.Connection) -> int:
-        """How many workers showed themselves within the lease."""
+        """How many workers sent a heartbeat within the lease."""
         count = sa.select(sa.func.count()).where(self._alive)
         return int(connection.execute(count).scalar_one())
 
@@ -106,9 +106,9 @@ def _view(
     wait: float = 0.0,
     warnings: tuple[ClipWarning, ...] = (),
 ) -> Job:
-    """The job of this row, at this position of the queue, with so many seconds of work before it.
+    """The job of this row. `wait` is in seconds; `warnings` are added to the job's own.
 
-    A job that has ended needs no forecast. `warnings` are added to the job's own.
+    `forecast` may be None for a job that has ended.
     """
     ended = row.state in ENDED
     progress = 1.0 if row.state == JobState.COMPLETED else 0.0
@@ -148,7 +148,7 @@ def _error(row: sa.Row[Any]) -> JobError | None:
 
 
 def work_of(row: sa.Row[Any]) -> Work:
-    """What there is to do for a job, or for those that were summed up in this row."""
+    """The work of a job, or of the jobs that this row sums up."""
     return Work(**{name: getattr(row, name) for name in estimate.WORK_FIELDS})
 
 
@@ -156,10 +156,10 @@ def _progress(row: sa.Row[Any], expectation: Expectation) -> float:
     computed_steps = GenerationParams(**row.params).computed_steps
     elapsed = (now_ms() - (row.progressed_at or now_ms())) / 1000
     stage = Stage(row.stage) if row.stage else None
-    if stage in BEFORE_WORK and row.step > 0:  # what was done before it waited still is
+    if stage in BEFORE_WORK and row.step > 0:  # it continues from that step
         stage, elapsed = Stage.DENOISING, 0.0
     part, parts = row.part, row.parts
     if stage is Stage.DENOISING:
         part, parts = sum(step < row.step for step in computed_steps), len(computed_steps)
-        elapsed = elapsed if row.step in computed_steps else 0.0  # what is predicted takes no time
+        elapsed = elapsed if row.step in computed_steps else 0.0  # a predicted step takes no time
     return estimate.progress(expectation, stage, part, parts, max(elapsed, 0.0))

@@ -1,7 +1,7 @@
-"""OpenAI's Videos and Models APIs: its SDK, and what is built on it, work against this service.
+"""OpenAI's Videos and Models APIs, so that its SDK and programs that use it work here.
 
-https://platform.openai.com/docs/api-reference/videos describes the wire. What it has no word for
-is mapped: a canceled job is a failed video with the error code `canceled`.
+https://platform.openai.com/docs/api-reference/videos describes them. They know no canceled videos:
+a canceled job is a failed video with the error code `canceled`.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from hunyuan_runner.jobs.store import WrongState
 from hunyuan_runner.params import ALIASES, GenerationRequest, Prompt
 from hunyuan_runner.wire import ClipWarning, JobError
 
-POLL_MS = 500, 10_000  # the least and the most a client is asked to wait between two looks
-STAYS = {*GenerationRequest.model_fields, *ALIASES} - {"prompt", "model"}  # in a remix
+POLL_MS = 500, 10_000  # shortest and longest pause between two polls
+STAYS = {*GenerationRequest.model_fields, *ALIASES} - {"prompt", "model"}  # fixed in a remix
 EXAMPLE = {"prompt": "A cat walks on grass", "size": "128x96", "seconds": 1}
 FILES = {"video": VIDEO, "thumbnail": THUMBNAIL, "spritesheet": SPRITESHEET}
 
 
 class RemixRequest(BaseModel):
-    """Another prompt. What would change the clip otherwise is refused, the rest ignored."""
+    """Another prompt. Other fields of a clip are refused, unknown fields are ignored."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -59,7 +59,7 @@ class RemixRequest(BaseModel):
         """Raises ApiError."""
         for name, value in (self.model_extra or {}).items():
             if name in STAYS and value not in (None, ""):
-                message = f"{name} stays as it is in a remix; create a video to change it"
+                message = f"{name} cannot be changed in a remix; create a new video instead"
                 raise ApiError(422, "invalid_value", message, param=name)
 
 
@@ -76,10 +76,10 @@ class Video(BaseModel):
     expires_at: int | None
     prompt: str
     size: str
-    seconds: str = Field(description="As asked for; or else the clip's length.")
+    seconds: str = Field(description="The length that was asked for, or the clip's.")
     remixed_from_video_id: str | None
     error: JobError | None
-    warnings: tuple[ClipWarning, ...] = Field(description="Ours, as of the job; see /api/status.")
+    warnings: tuple[ClipWarning, ...] = Field(description="The job's warnings, as in /api/status.")
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -130,7 +130,7 @@ class OpenAIModel(BaseModel):
     id: str
     object: Literal["model"] = "model"
     created: int = Field(description="When it was installed, in seconds since the epoch.")
-    owned_by: str = Field(description="Whose repository it comes from.")
+    owned_by: str = Field(description="The owner of the repository that it comes from.")
 
     @classmethod
     def of(cls, backend: Backend, model: Model) -> Self:
@@ -146,9 +146,9 @@ class OpenAIModels(BaseModel):
 
 class VideosQuery(BaseModel):
     limit: int = Field(20, ge=1, le=100, description="Videos per page.")
-    order: Literal["asc", "desc"] = Field("desc", description="desc: the newest first.")
+    order: Literal["asc", "desc"] = Field("desc", description="desc: newest first.")
     after: str | None = Field(
-        None, pattern=JOB_ID_PATTERN, description="A video's id: the page begins behind it."
+        None, pattern=JOB_ID_PATTERN, description="A video's id; the page begins after it."
     )
 
 
@@ -168,13 +168,13 @@ def create_video(
     backend: FromBackend,
     idempotency_key: IdempotencyKey = None,
 ) -> Video:
-    """Queue a video. Takes a form, as the SDK sends, or JSON, with any field of a clip."""
+    """Queue a video. Takes any field of a clip, as JSON or as a form (which the SDK sends)."""
     return Video.of(backend.submit(wanted, idempotency_key=idempotency_key))
 
 
 @router.get("", operation_id="list_videos", responses=refusals(404, 422, 503))
 def list_videos(query: Annotated[VideosQuery, Query()], backend: FromBackend) -> VideoList:
-    """Videos, a page at a time."""
+    """A page of videos."""
     page = backend.jobs.list(
         limit=query.limit, after=query.after, newest_first=query.order == "desc"
     )
@@ -189,7 +189,7 @@ def list_videos(query: Annotated[VideosQuery, Query()], backend: FromBackend) ->
 
 @router.get("/{job_id}", operation_id="retrieve_video", responses=refusals(404, 503))
 def retrieve_video(job_id: JobId, backend: FromBackend, response: Response) -> Video:
-    """How far a video is. The header `openai-poll-after-ms` says when to look again."""
+    """The state of a video. The header `openai-poll-after-ms` says when to poll again."""
     job = backend.jobs.get(job_id)
     if job.eta_seconds is not None:
         least, most = POLL_MS
@@ -210,13 +210,13 @@ def download_video(
     backend: FromBackend,
     variant: Literal["video", "thumbnail", "spritesheet"] = "video",
 ) -> Response:
-    """The finished video, a still of it, or sixteen of its frames in a grid."""
+    """The finished video, a still image, or a grid of sixteen frames."""
     return file_response(request, backend.storage, completed_job(backend, job_id), FILES[variant])
 
 
 @router.delete("/{job_id}", operation_id="delete_video", responses=refusals(404, 409, 503))
 def delete_video(job_id: JobId, backend: FromBackend) -> DeletedVideo:
-    """Forget a video and its files; one that is not finished is canceled first."""
+    """Delete a video and its files. A video that is not finished is canceled first."""
     with suppress(WrongState):  # it has ended
         backend.jobs.cancel(job_id)
     backend.jobs.delete(job_id)
@@ -236,7 +236,7 @@ def remix_video(
     backend: FromBackend,
     idempotency_key: IdempotencyKey = None,
 ) -> Video:
-    """Queue a finished video again with another prompt; all else, its seed included, stays."""
+    """Queue a finished video again with another prompt. All other settings stay, also the seed."""
     job = completed_job(backend, job_id)
     wanted.refuse_other_changes()
     params = job.params.model_dump() | {"prompt": wanted.prompt, "seconds": job.seconds}
@@ -254,9 +254,10 @@ def list_openai_models(backend: FromBackend) -> OpenAIModels:
 
 @models.get("/{model}", operation_id="retrieve_openai_model", responses=refusals(404))
 def retrieve_openai_model(
-    model: Annotated[str, Path(description="Its id; sora-*: the default.")], backend: FromBackend
+    model: Annotated[str, Path(description="Its id; sora-* means the default.")],
+    backend: FromBackend,
 ) -> OpenAIModel:
-    """One model; the service's default one for a name such as `sora-2`."""
+    """One model. A name such as `sora-2` means the service's default."""
     try:
         return OpenAIModel.of(backend, backend.installed_model(own_model(model)))
     except ApiError as refusal:
