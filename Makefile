@@ -6,9 +6,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 PYTEST := -n 2 --dist loadfile --no-loadscope-reorder
-LOCK := uv pip compile pyproject.toml --extra server --universal --python-version 3.11 --generate-hashes \
-	--constraint requirements-torch.txt --no-emit-package torch \
-	--no-header --no-emit-index-url --no-annotate --quiet
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-annotate --quiet --upgrade
 
 .PHONY: help run test quick coverage check fuzz soak bench docs client wheel bento demo-model lock clean
 
@@ -64,13 +63,14 @@ demo-model: .venv/dev  ## train the demo model anew (hours)
 	$(BIN)/python -m demo_model.evaluate --out demo_model/report
 
 lock: .venv/dev  ## pin the newest versions that pyproject.toml allows
-	$(BIN)/$(LOCK) --upgrade --output-file requirements.lock
-	$(BIN)/$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(BIN)/$(LOCK) --constraint requirements-torch.txt --no-emit-package torch \
+		pyproject.toml --extra server --output-file requirements.lock
+	$(BIN)/$(LOCK) --constraint requirements.lock --group dev --output-file requirements-dev.lock
 
 clean:  ## remove the virtual environment; data/ stays
 	rm -rf .venv
 
-# BentoML takes one file, and loses what a requirements file includes.
+# BentoML reads one file, without the files that it includes.
 build/requirements.txt: requirements-torch.txt requirements.lock
 	@mkdir -p build
 	@cat $^ > $@

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs while the image is built: a volume mounted at /data begins as the service's user's own.
+# Runs while the image is built. A new volume that is mounted at /data then belongs to the user that
+# the service runs as.
 set -e
 mkdir -p /data
 chown bentoml:bentoml /data
