@@ -15,7 +15,7 @@ from hunyuan_runner.engine.checkpoint import Checkpoint, Conditioning
 from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.denoising import State, denoise
 from hunyuan_runner.engine.encoding import encode
-from hunyuan_runner.engine.step_cache import Predictor, Velocities
+from hunyuan_runner.engine.step_cache import Predictor
 from hunyuan_runner.machine.precision import Cpu, Precision
 from hunyuan_runner.params import GenerationParams
 from hunyuan_runner.schedule import StepCache
@@ -85,27 +85,26 @@ class Reference:
         )
         self._pipeline.set_progress_bar_config(disable=True)
 
-    def latents(self, clip: GenerationParams, start: Checkpoint) -> list[torch.Tensor]:
-        """After each step. Steps that the step cache predicts are predicted from the movements of
-        the latents, in place of what the transformer would compute."""
+    def checkpoints(self, clip: GenerationParams, start: Checkpoint) -> list[Checkpoint]:
+        """After each step. The step cache predicts from the movements of the latents, in place of
+        what the transformer would compute."""
         transformer, scheduler = self._pipeline.transformer, self._pipeline.scheduler
-        seen = [start.latents]
-        velocities: Velocities = {}
+        seen = [start]
         predictor = Predictor(clip)
         forward = transformer.forward
 
         def predict_or_compute(*arguments: Any, **named: Any) -> tuple[torch.Tensor]:
-            predicted = predictor.predict(len(seen) - 1, velocities)
+            predicted = predictor.predict(seen[-1].step, seen[-1].velocities)
             return (forward(*arguments, **named)[0].float() if predicted is None else predicted,)
 
         def on_step_end(
             _: HunyuanVideoPipeline, step: int, __: torch.Tensor, tensors: dict[str, torch.Tensor]
         ) -> dict[str, torch.Tensor]:
-            nonlocal velocities
+            latents = tensors["latents"]
             sigma, next_sigma = scheduler.sigmas[step : step + 2].tolist()
-            moved = (tensors["latents"] - seen[-1]) / (next_sigma - sigma)
-            velocities = predictor.remember(step, moved, velocities)
-            seen.append(tensors["latents"])
+            moved = (latents - seen[-1].latents) / (next_sigma - sigma)
+            velocities = predictor.remember(step, moved, seen[-1].velocities)
+            seen.append(Checkpoint(step + 1, latents, start.conditioning, velocities))
             return {}
 
         scheduler.set_shift(clip.flow_shift)
@@ -128,11 +127,14 @@ class Reference:
         return seen[1:]
 
 
-def assert_equal(states: list[State], latents: list[torch.Tensor]) -> None:
+def assert_equal(states: list[State], checkpoints: list[Checkpoint]) -> None:
     assert [state.step for state in states] == list(range(1, STEPS + 1))
-    for state, expected in zip(states, latents, strict=True):
+    for state, checkpoint in zip(states, checkpoints, strict=True):
         assert state.latents.dtype == torch.float32
-        assert torch.equal(state.latents, expected), state.step
+        assert torch.equal(state.latents, checkpoint.latents), state.step
+        assert state.velocities.keys() == checkpoint.velocities.keys()
+        for step, velocity in state.velocities.items():
+            assert torch.equal(velocity, checkpoint.velocities[step]), state.step
 
 
 @pytest.mark.parametrize("guidance", [{}, NEGATIVE], ids=["plain", "negative"])
@@ -152,7 +154,7 @@ def test_each_step_is_that_of_diffusers_pipeline(
     transformer = components.transformer(lambda: None)
     assert components.precision is precision
     states = list(denoise(transformer, components.scheduler, start, clip))
-    assert_equal(states, Reference(transformer, components.scheduler).latents(clip, start))
+    assert_equal(states, Reference(transformer, components.scheduler).checkpoints(clip, start))
 
 
 @pytest.mark.parametrize("guidance", [{}, NEGATIVE], ids=["plain", "negative"])
@@ -175,7 +177,7 @@ def test_padding_is_masked_as_in_diffusers_pipeline(
     conditioning = padded("", 6) | (padded("negative_", 3) if guidance else {})
     start = Checkpoint(0, noise(4), conditioning)
     states = list(denoise(pipeline.transformer, pipeline.scheduler, start, clip))
-    expected = Reference(pipeline.transformer, pipeline.scheduler).latents(clip, start)
+    expected = Reference(pipeline.transformer, pipeline.scheduler).checkpoints(clip, start)
     assert_equal(states, expected)
 
 

@@ -57,7 +57,7 @@ class VideoPipeline:
     def generate(self, request: Generate, on_event: OnEvent) -> None:
         """Render the clip, or the requested draft, into `request.frames`.
 
-        What `on_event` raises ends the generation. Raises ModelIncomplete.
+        What `on_event` raises ends the generation. Raises ModelIncomplete or TokenizerUnusable.
         """
         params = request.params
         if checkpoint := self._recover(request):
