@@ -97,7 +97,7 @@ def test_a_render_sits_out_a_full_disk_and_goes_on(
         job = wait_for(client, submit(client, **SLOW), lambda job: job["step"] >= 2)
         filler = fill(small_disk)
         # What comes first when the disk is full: storing the checkpoint, or noting the step.
-        wait_for_log(service.log, "rendering goes on", "the database does not answer")
+        wait_for_log(service.log, "rendering continues", "the database does not answer")
         filler.unlink()
         assert finish(client, job)["status"] == "completed"
 
@@ -113,7 +113,7 @@ def test_frames_wait_for_room_and_fail_the_job_at_last_whose_checkpoint_is_kept(
         with filler.open("rb+") as file:
             file.truncate(filler.stat().st_size - 1_500_000)  # enough for all but the frames
         job = submit(client, **LONG | fitting)
-        wait_for_log(service.log, "The worker's disk is full. Trying again.")
+        wait_for_log(service.log, "The worker's disk is full. Retrying.")
         filler.unlink()
         job = finish(client, job)
         assert (job["status"], job["attempts"]) == ("completed", 1)
@@ -138,7 +138,7 @@ def test_a_full_disk_ends_no_process_and_loses_no_job(
         filler = fill(small_disk)
 
         every_route_answers_or_is_unavailable(client, done)
-        wait_for_log(service.log, "rendering goes on", "the database does not answer")
+        wait_for_log(service.log, "rendering continues", "the database does not answer")
         assert all(process.is_running() for process in family), "a process died of the full disk"
 
         # A front that starts on a full disk is no worse.

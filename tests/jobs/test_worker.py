@@ -425,7 +425,7 @@ def test_nothing_that_follows_its_completion_fails_a_job(
     assert wait_for_end(jobs, second).state is JobState.COMPLETED
     ours.stop()
     assert "failed" not in caplog.text
-    assert f"job {first} is done, but not cleaned up" in caplog.text
+    assert f"job {first} is done, but could not be cleaned up" in caplog.text
 
 
 def test_a_worker_goes_on_with_what_it_could_not_write_the_end_of(jobs: Jobs) -> None:
