@@ -1,1 +1,9 @@
-"""The engine: a child process that holds the pipeline. Nothing outside this room imports torch."""
+"""The engine: a child process that renders clips. Nothing outside this room imports torch.
+
+The parent's side, without torch: process.py starts the child, sends it messages.py through
+channel.py, and ends it for the reasons in stop.py. The child's side: child.py holds a pipeline.py,
+which goes from encoding.py (prompts.py caches it) through denoising.py (step_cache.py skips steps)
+to vae.py (decoder.py decodes its tiles) and frames.py. After every step it reports a checkpoint.py.
+components.py loads what these need; in int8, transformer.py is made of quantize.py, blocks.py and
+kernels.py. measure.py times all of it on a new machine.
+"""
