@@ -1,1 +1,1 @@
-"""How prompts are put to the text encoders, and what those leave out. No torch here."""
+"""How prompts become tokens for the text encoders, and what is lost on the way. Without torch."""

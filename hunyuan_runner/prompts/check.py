@@ -1,4 +1,4 @@
-"""What a model leaves out of a prompt, found out before the clip is queued."""
+"""Warns of what a model would leave out of a prompt, before the clip is queued."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from hunyuan_runner.prompts.template import CLIP_TOKENS, LLAMA_TOKENS, most_toke
 from hunyuan_runner.prompts.words import KnownWords
 from hunyuan_runner.wire import ClipWarning
 
-QUOTED_WORDS, QUOTED_LETTERS = 8, 30  # of words that are not known
-QUOTED_BEGINNING, QUOTED_END = 120, 60  # characters of what is cut off
+QUOTED_WORDS, QUOTED_LETTERS = (
+    8,
+    30,
+)  # how many unknown words a warning quotes, and how much of each
+QUOTED_BEGINNING, QUOTED_END = 120, 60  # characters of the part that is cut off
 
 READS = {
     "Llama": f"Llama reads ({LLAMA_TOKENS} tokens)",
-    "CLIP": f"CLIP reads for the gist ({CLIP_TOKENS} tokens)",
+    "CLIP": f"CLIP reads for the overall style ({CLIP_TOKENS} tokens)",
 }
 
 
 class PromptCheck:
-    """Thread-safe."""
+    """Checks prompts against the model that would read them. Thread-safe."""
 
     def __init__(self) -> None:
         self._reader = Reader()
 
     def warnings(self, params: GenerationParams, model_dir: Path) -> list[ClipWarning]:
-        """What is left out of the clip's prompts by the model in this folder."""
+        """Warnings for the parts of the clip's prompts that the model in this folder leaves out."""
         prompts = {"prompt": params.prompt}
         if params.negative_prompt and params.true_cfg_scale > 1:
             prompts["negative_prompt"] = params.negative_prompt
@@ -50,15 +53,15 @@ def _unknown(field: str, prompt: str, model: str, known: KnownWords) -> Iterator
     if unknown := known.unknown(prompt):
         yield ClipWarning(
             code="unknown_words",
-            message=f"{field}: the model {model} does not know, and leaves out, "
+            message=f"{field}: the model {model} ignores words that it does not know: "
             f"{_quoted(unknown)}. It knows {known}.",
         )
     kind, foreign = known.out_of_place(prompt)
     if foreign:
         yield ClipWarning(
             code="unknown_words",
-            message=f"{field}: the model {model} knows {_quoted(foreign)}, but not together with "
-            f"“{kind}”, and may leave that out. It draws one thing at a time.",
+            message=f"{field}: the model {model} cannot draw {_quoted(foreign)} together with "
+            f"“{kind}”, and may ignore it. Ask for one thing at a time.",
         )
 
 
@@ -70,12 +73,12 @@ def _cut(field: str, encoder: str, words: str) -> ClipWarning:
         words = " … ".join(whole)
     return ClipWarning(
         code="prompt_cut",
-        message=f"{field} is longer than {READS[encoder]}: “{words}” is cut off.",
+        message=f"{field} is longer than {READS[encoder]}, so “{words}” is cut off; shorten it.",
     )
 
 
 def _quoted(words: Sequence[str]) -> str:
-    """As in “dog”, “zebra” and 3 more."""
+    """The words as in: “dog”, “zebra” and 3 more."""
     quoted = [f"“{word[:QUOTED_LETTERS]}{'…' * (len(word) > QUOTED_LETTERS)}”" for word in words]
     more = len(quoted) - QUOTED_WORDS
     return ", ".join(quoted[:QUOTED_WORDS]) + (f" and {more} more" if more > 0 else "")

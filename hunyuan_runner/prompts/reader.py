@@ -1,7 +1,7 @@
-"""A process that reads prompts as the text encoders do, and reports what they would leave out.
+"""A child process that reads prompts as the text encoders do, and reports what they would cut off.
 
-A process of its own, because the file of a real model's tokenizer holds the interpreter for a
-second while it is loaded, in which no other request would be answered, and 100 MB afterwards.
+Loading a real model's tokenizer blocks the interpreter for a second and takes 100 MB. In the
+service's own process, no other request would be answered during that second.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-IDLE_SECONDS = 600  # after which it ends; the next prompt starts another
-ANSWER_SECONDS = 30  # beyond which it is given up
+IDLE_SECONDS = 600  # without a prompt, the process ends; the next prompt starts another
+ANSWER_SECONDS = 30  # to wait for an answer
 NICENESS = 5
 
 logger = logging.getLogger(__name__)
 
 
 class Reader:
-    """Starts the process when it is first asked. Thread-safe."""
+    """The parent's side of the process, which starts with the first prompt. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,15 +31,15 @@ class Reader:
         self._connection: Connection | None = None
 
     def unread(self, model_dir: Path, prompt: str) -> dict[str, str]:
-        """See tokens.unread. Nothing where the model has no usable tokenizers."""
+        """What tokens.unread() finds; nothing if the model has no usable tokenizers."""
         with self._lock:
-            for _ in range(2):  # it may just have ended: it had been idle
+            for _ in range(2):  # the process may just have ended because it was idle
                 try:
                     return self._ask(model_dir, prompt)
                 except (EOFError, OSError) as error:
                     self._end()
                     reason = error
-            logger.warning("prompts are not checked for their length: %s", repr(reason))
+            logger.warning("the length of prompts is not checked: %s", repr(reason))
             return {}
 
     def close(self) -> None:
@@ -63,9 +63,9 @@ class Reader:
                 [sys.executable, "-m", "hunyuan_runner.prompts.reader", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # prompts do not belong into a log
+                stderr=subprocess.DEVNULL,  # prompts do not belong in a log
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-                start_new_session=True,  # a terminal's Ctrl-C is for the parent to act on
+                start_new_session=True,  # the parent handles a terminal's Ctrl-C
             )
 
     def _end(self) -> None:
@@ -78,7 +78,7 @@ class Reader:
 
 
 def main(descriptor: str) -> None:
-    """Answer until the other end is closed, or long silent."""
+    """Answer prompts until the parent closes the pipe, or is silent for IDLE_SECONDS."""
     from hunyuan_runner.prompts.tokens import TokenizerUnusable, unread
 
     os.nice(NICENESS)
@@ -90,7 +90,9 @@ def main(descriptor: str) -> None:
             return
         try:
             connection.send(unread(model_dir, prompt))
-        except TokenizerUnusable:  # the engine refuses to render with it, and says so
+        except (
+            TokenizerUnusable
+        ):  # the engine refuses to render with such a tokenizer, and says why
             connection.send({})
 
 

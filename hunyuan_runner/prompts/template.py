@@ -1,6 +1,6 @@
-"""How a prompt is put to the text encoders, and how much of it they read."""
+"""The text that the encoders get for a prompt, and how many of its tokens they read."""
 
-# What Llama reads. The tokens before the prompt are cropped off what it makes of that.
+# Llama reads this whole text; the states of the tokens before the prompt are then cropped off.
 TEMPLATE = (
     "<|start_header_id|>system<|end_header_id|>\n\nDescribe the video by detailing the following "
     "aspects: 1. The main content and theme of the video."
@@ -16,8 +16,8 @@ CLIP_TOKENS = 77
 
 
 def most_tokens(prompt: str) -> int:
-    """That any tokenizer makes of a prompt: no more than one a byte.
+    """The most tokens that any tokenizer can make of a prompt: one per byte.
 
-    Of what is not ASCII, normalising may make three times as much.
+    Normalising text that is not ASCII can make it three times as long.
     """
     return len(prompt) if prompt.isascii() else 3 * len(prompt.encode())

@@ -1,7 +1,7 @@
-"""A prompt as the tokens that the text encoders read.
+"""The tokens that the text encoders read for a prompt.
 
-Without torch and transformers: `tokenizers` alone, which loads the file of a real model's Llama
-within a second, but holds the interpreter and 100 MB for it.
+This uses only `tokenizers`, not torch or transformers. Loading the Llama tokenizer of a real model
+takes a second, during which the interpreter is blocked, and 100 MB.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from hunyuan_runner.prompts.template import (
     most_tokens,
 )
 
-LLAMA, CLIP = "tokenizer", "tokenizer_2"  # their folders in a model's
+LLAMA, CLIP = "tokenizer", "tokenizer_2"  # the tokenizers' folders within a model's
 FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json")
 CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
 
-# How older packages, which hold no tokenizer.json, mean CLIP's vocabulary to be used.
+# How CLIP splits text, for older packages, which have a vocabulary but no tokenizer.json.
 CLIP_WORDS = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
-LONG_WORD = 32  # characters; what is longer is no word, or of a language without spaces
+LONG_WORD = 32  # characters; anything longer is no word, or in a language without spaces
 CLIP_BEGIN, CLIP_END = "<|startoftext|>", "<|endoftext|>"
 
 
 class TokenizerUnusable(Exception):
-    """A tokenizer that would not hand its text encoder what the prompt says."""
+    """A tokenizer that would not pass the prompt on to its text encoder correctly."""
 
     def __init__(self, part: str, problem: str) -> None:
         super().__init__(f"{part} {problem}")
@@ -44,28 +44,28 @@ class TokenizerUnusable(Exception):
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer that the files in `folder` describe. Raises TokenizerUnusable."""
+    """Open the tokenizer in this folder. Raises TokenizerUnusable."""
     try:
         if (folder / "tokenizer.json").is_file():
-            return _all_of_it(Tokenizer.from_file(str(folder / "tokenizer.json")))
+            return _untruncated(Tokenizer.from_file(str(folder / "tokenizer.json")))
         return _clip_of_an_older_package(folder)
     except Exception as error:  # the library raises nothing narrower
         raise TokenizerUnusable(folder.name, f"holds no tokenizer: {error}") from error
 
 
 def require_usable(llama: Tokenizer, clip: Tokenizer) -> None:
-    """Raises TokenizerUnusable unless cropping Llama's template leaves exactly the prompt, and
-    both tell words with a space between them from one word."""
+    """Raises TokenizerUnusable unless cropping Llama's template leaves exactly the prompt, and both
+    tokenizers distinguish two words from the same words without a space."""
     prompt = "a cat walks"
     start = TEMPLATE.index("{}")
-    llama, clip = _all_of_it(llama), _all_of_it(clip)
+    llama, clip = _untruncated(llama), _untruncated(clip)
     tokens = llama.encode(TEMPLATE.format(prompt))
     first = next((i for i, (_, end) in enumerate(tokens.offsets) if end > start), len(tokens))
     if first != CROP_START:
         raise TokenizerUnusable(
             LLAMA,
-            f"makes {first} tokens of the text before the prompt, of which {CROP_START} are "
-            "cropped off: it is not the tokenizer that the model was trained with",
+            f"makes {first} tokens of the text before the prompt, but {CROP_START} are cropped; "
+            "the model was trained with another tokenizer",
         )
     if tokens.offsets[first][0] < start:
         raise TokenizerUnusable(LLAMA, "joins the prompt to the text before it")
@@ -74,16 +74,16 @@ def require_usable(llama: Tokenizer, clip: Tokenizer) -> None:
             raise TokenizerUnusable(name, "loses the spaces between words")
 
 
-def _all_of_it(tokenizer: Tokenizer) -> Tokenizer:
-    """Without the padding and the cut that whoever saved the file had used it with."""
+def _untruncated(tokenizer: Tokenizer) -> Tokenizer:
+    """Remove the padding and truncation that the file was saved with."""
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
 
 
 def encoding_digest(model_dir: Path) -> str:
-    """Tells one way of making tokens of prompts from another: the whole of the tokenizers' files,
-    and what is made of their tokens."""
+    """A digest of all that decides how prompts become tokens: the files of both tokenizers, the
+    template, and what is cropped. A cached encoding is valid only with the same digest."""
     made_of = [TEMPLATE, CROP_START, LLAMA_TOKENS, CLIP_TOKENS]
     digest = hashlib.sha256(json.dumps(made_of).encode())
     for part in (LLAMA, CLIP):
@@ -98,7 +98,7 @@ def encoding_digest(model_dir: Path) -> str:
 def unread(model_dir: Path, prompt: str) -> dict[str, str]:
     """The end of `prompt` that a text encoder does not read, by the encoder's name.
 
-    What reads all of it is left out. Raises TokenizerUnusable.
+    Encoders that read the whole prompt are left out. Raises TokenizerUnusable.
     """
     text, start = TEMPLATE.format(prompt), TEMPLATE.index("{}")
     found = {}
@@ -122,7 +122,7 @@ def _opened_as_it_was(folder: Path, _changed: int) -> Tokenizer:
 
 
 def _unread(tokenizer: Tokenizer, text: str, limit: int) -> int:
-    """Where in `text`, cut to `limit` tokens, what is not read begins: with a whole word."""
+    """Where the unread rest of `text` begins after `limit` tokens: at the start of a word."""
     added = tokenizer.num_special_tokens_to_add(is_pair=False)
     tokens: Encoding = tokenizer.encode(text, add_special_tokens=False)
     if len(tokens) + added <= limit:
