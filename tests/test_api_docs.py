@@ -127,21 +127,21 @@ def test_the_example_runs(
 
 
 @pytest.fixture(scope="module")
-def telling(start_service: StartService) -> Service:
-    """A service that may tell a receiver on loopback."""
+def notifying(start_service: StartService) -> Service:
+    """A service that may send webhooks to loopback."""
     return start_service(HUNYUAN_WEBHOOK_ALLOW_PRIVATE="true")
 
 
 @pytest.mark.parametrize("receiver", examples("Webhooks")[1:], ids=shown)
 def test_the_receivers_of_webhooks_take_what_is_signed_and_nothing_else(
-    telling: Service, tmp_path: Path, receiver: Example
+    notifying: Service, tmp_path: Path, receiver: Example
 ) -> None:
     sender = examples("Webhooks")[0]
     skip_without_tools(receiver)
     skip_without_tools(sender)
     port = str(free_port())
     hook = f"http://127.0.0.1:{port}/hook"
-    replaced = {LOCAL: telling.url, HOOK: hook, HOOK_PORT: port}
+    replaced = {LOCAL: notifying.url, HOOK: hook, HOOK_PORT: port}
     with subprocess.Popen(
         receiver.command(tmp_path, replaced), env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -152,11 +152,11 @@ def test_the_receivers_of_webhooks_take_what_is_signed_and_nothing_else(
                 command, env=ENVIRONMENT, capture_output=True, text=True, check=True
             )
             assert process.stdout
-            told = process.stdout.readline().split()
+            received = process.stdout.readline().split()
         finally:
             process.kill()
     job_id = sent.stdout.strip()
-    assert told == ["job.completed", job_id, f"{telling.url}/api/videos/{job_id}.mp4"]
+    assert received == ["job.completed", job_id, f"{notifying.url}/api/videos/{job_id}.mp4"]
     assert answer.status_code == 401
 
 

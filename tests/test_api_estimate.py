@@ -46,10 +46,10 @@ def front(start_service: StartService, tmp_path_factory: pytest.TempPathFactory)
 
 def warned_of(client: httpx.Client) -> str:
     """What the estimate warns of, and the job as well."""
-    told, job = estimate(client, **SHORT), submit(client)
+    estimated, job = estimate(client, **SHORT), submit(client)
     client.delete(f"/api/jobs/{job['job_id']}")
-    assert job["warnings"] == told["warnings"]
-    return str(told["warnings"])
+    assert job["warnings"] == estimated["warnings"]
+    return str(estimated["warnings"])
 
 
 def in_bf16(profile: Profile) -> Profile:
@@ -70,13 +70,13 @@ def estimate(client: httpx.Client, **fields: Any) -> dict[str, Any]:
 
 def test_a_clip_is_estimated_and_not_queued(client: httpx.Client) -> None:
     newest = client.get("/api/jobs?limit=1").json()
-    told = estimate(client, **SHORT)
-    assert told["fits"] is True
-    assert told["cost"] is None
-    assert told["in_time"] is None
-    assert told["alternatives"] == []
-    assert told["peak_memory_bytes"] > 10**9
-    assert {name: told["params"][name] for name in SHORT} == SHORT
+    estimated = estimate(client, **SHORT)
+    assert estimated["fits"] is True
+    assert estimated["cost"] is None
+    assert estimated["in_time"] is None
+    assert estimated["alternatives"] == []
+    assert estimated["peak_memory_bytes"] > 10**9
+    assert {name: estimated["params"][name] for name in SHORT} == SHORT
     assert client.get("/api/jobs?limit=1").json() == newest
 
 
@@ -98,10 +98,10 @@ def test_a_deadline_is_no_field_of_a_job(client: httpx.Client) -> None:
 
 
 def test_what_was_estimated_is_what_a_job_says(front: httpx.Client) -> None:
-    told = estimate(front, **SHORT)
+    estimated = estimate(front, **SHORT)
     job = submit(front)
     assert job["eta_seconds"]["expected"] == pytest.approx(
-        told["seconds"]["expected"] + told["queue_seconds"], abs=0.2
+        estimated["seconds"]["expected"] + estimated["queue_seconds"], abs=0.2
     )
     front.delete(f"/api/jobs/{job['job_id']}")
 
@@ -109,39 +109,39 @@ def test_what_was_estimated_is_what_a_job_says(front: httpx.Client) -> None:
 def test_a_queue_is_waited_for(front: httpx.Client) -> None:
     before = estimate(front, **SHORT)
     job = front.post("/api/generate", json=SHORT).json()
-    behind = estimate(front, **SHORT)
+    later = estimate(front, **SHORT)
     ahead = estimate(front, **SHORT | {"priority": 5})
-    assert behind["queue_seconds"] == pytest.approx(
+    assert later["queue_seconds"] == pytest.approx(
         before["queue_seconds"] + before["seconds"]["expected"], abs=0.2
     )
     assert ahead["queue_seconds"] == before["queue_seconds"]
     front.delete(f"/api/jobs/{job['job_id']}")
 
 
-def test_where_the_queue_is_too_long_a_priority_is_proposed_or_the_wait_is_told(
+def test_if_the_queue_is_too_long_the_estimate_proposes_a_priority_or_warns_of_the_wait(
     front: httpx.Client,
 ) -> None:
     jobs = [submit(front, **LONG, priority=priority)["job_id"] for priority in (0, 0, 0)]
     queued = estimate(front, **SHORT)
     deadline = queued["queue_seconds"] / 2
-    told = estimate(front, deadline_seconds=deadline, **SHORT)
-    assert told["in_time"] is False
-    assert [one["changes"] for one in told["alternatives"]] == [{"priority": 10}]
-    assert told["alternatives"][0]["summary"] == "priority 10"
+    estimated = estimate(front, deadline_seconds=deadline, **SHORT)
+    assert estimated["in_time"] is False
+    assert [one["changes"] for one in estimated["alternatives"]] == [{"priority": 10}]
+    assert estimated["alternatives"][0]["summary"] == "priority 10"
     assert estimate(front, deadline_seconds=deadline, **SHORT | {"priority": 10})["in_time"]
 
     jobs += [submit(front, **LONG, priority=10)["job_id"] for _ in range(3)]
-    told = estimate(front, deadline_seconds=deadline, **SHORT)
-    assert told["alternatives"] == []
-    assert "queue_too_long" in [warning["code"] for warning in told["warnings"]]
+    estimated = estimate(front, deadline_seconds=deadline, **SHORT)
+    assert estimated["alternatives"] == []
+    assert "queue_too_long" in [warning["code"] for warning in estimated["warnings"]]
     for job_id in jobs:
         front.delete(f"/api/jobs/{job_id}")
 
 
 def test_the_cost_is_that_of_the_expected_time(front: httpx.Client) -> None:
-    told = estimate(front, num_inference_steps=100)
-    hours = told["seconds"]["expected"] / 3600
-    assert told["cost"] == pytest.approx(COST_PER_HOUR * hours, abs=1e-4)
+    estimated = estimate(front, num_inference_steps=100)
+    hours = estimated["seconds"]["expected"] / 3600
+    assert estimated["cost"] == pytest.approx(COST_PER_HOUR * hours, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,10 @@ def test_the_cost_is_that_of_the_expected_time(front: httpx.Client) -> None:
 )
 def test_what_is_proposed_is_there_in_time(front: httpx.Client, asked: dict[str, Any]) -> None:
     deadline = estimate(front, **asked)["seconds"]["high"] / 2
-    told = estimate(front, deadline_seconds=deadline, **asked)
-    assert told["in_time"] is False
-    assert 1 <= len(told["alternatives"]) <= 4
-    for alternative in told["alternatives"]:
+    estimated = estimate(front, deadline_seconds=deadline, **asked)
+    assert estimated["in_time"] is False
+    assert 1 <= len(estimated["alternatives"]) <= 4
+    for alternative in estimated["alternatives"]:
         assert alternative["seconds"]["high"] <= deadline
         again = estimate(front, deadline_seconds=deadline, **asked | alternative["changes"])
         assert again["in_time"] is True
@@ -166,8 +166,8 @@ def test_what_is_proposed_is_there_in_time(front: httpx.Client, asked: dict[str,
 
 
 def test_the_machine_that_will_render_is_gone_by_and_shown(front: httpx.Client) -> None:
-    told = estimate(front, **LARGE)
-    assert told["fits"] is False
+    estimated = estimate(front, **LARGE)
+    assert estimated["fits"] is False
     (runner,) = front.get("/api/info").json()["runners"]
     assert runner["memory_bytes"] == SMALL_MEMORY
     assert runner["models"]["hunyuanvideo"] == {"precision": "bf16", "reason": "for a test"}

@@ -44,7 +44,7 @@ def test_a_clip_at_the_rate_of_films_is_exact(client: httpx.Client, tmp_path: Pa
         pytest.param("bytes=100-", 100, None, id="from a byte on"),
         pytest.param("bytes=-50", -50, None, id="the last bytes"),
         pytest.param("bytes=5-5", 5, 6, id="one byte"),
-        pytest.param("bytes=10-999999999", 10, None, id="an end behind the end"),
+        pytest.param("bytes=10-999999999", 10, None, id="an end after the end"),
         pytest.param("bytes=-999999999", 0, None, id="more last bytes than there are"),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_range_is_answered_with_that_part(
 
 
 @pytest.mark.parametrize("header", ["bytes=999999999-", "bytes=-0"])
-def test_a_range_behind_the_end_is_416(
+def test_a_range_after_the_end_is_416(
     client: httpx.Client, video: httpx.Response, header: str
 ) -> None:
     answer = client.get(video.url, headers={"Range": header})
@@ -102,7 +102,7 @@ def test_if_range_gives_the_part_only_of_the_same_version(
 
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
-def test_a_client_that_holds_the_video_is_told_so(
+def test_a_client_that_has_the_video_gets_304(
     client: httpx.Client, video: httpx.Response, form: str
 ) -> None:
     known = {"If-None-Match": form.format(video.headers["ETag"])}

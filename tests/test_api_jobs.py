@@ -62,7 +62,7 @@ def test_metadata_and_priority_come_back_with_the_job(client: httpx.Client) -> N
 def test_times_are_rfc_3339_in_utc(clip: dict[str, Any]) -> None:
     times = [clip[f"{event}_at"] for event in ("created", "started", "completed", "expires")]
     assert all(RFC_3339_UTC.fullmatch(time) for time in times)
-    # As text, a time of a whole second is behind all others of that second: it has no fraction.
+    # As text, a whole second sorts after all other times of that second: it has no fraction.
     assert times == sorted(times, key=datetime.fromisoformat)
 
 
@@ -206,7 +206,7 @@ def test_a_job_is_paused_and_resumed(client: httpx.Client, running_job: dict[str
     assert again["resumed_from_step"] == paused["step"] > 0
 
 
-def test_a_draft_behind_the_last_step_is_refused(client: httpx.Client) -> None:
+def test_a_draft_after_the_last_step_is_refused(client: httpx.Client) -> None:
     answer = client.post("/api/generate", json=SHORT | {"draft_steps": 2})
     assert answer.status_code == 422
     assert answer.json()["error"]["param"] == "draft_steps"

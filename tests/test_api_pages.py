@@ -49,7 +49,7 @@ def test_only_assets_are_served_as_files(client: httpx.Client, path: str) -> Non
     assert client.get(path).status_code == 404
 
 
-def test_every_route_of_the_openapi_document_tells_its_answers(client: httpx.Client) -> None:
+def test_the_openapi_document_lists_the_answers_of_every_route(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     for path, operations in document["paths"].items():
         for operation in operations.values():
@@ -59,7 +59,7 @@ def test_every_route_of_the_openapi_document_tells_its_answers(client: httpx.Cli
     assert {"202", "400", "413", "415", "422", "503"} <= set(refused)
 
 
-def test_the_info_tells_models_bounds_and_machine(client: httpx.Client) -> None:
+def test_the_info_has_models_bounds_and_machine(client: httpx.Client) -> None:
     info = client.get("/api/info").json()
     assert {"python", "torch", "diffusers", "bentoml"} <= set(info["versions"])
     assert info["bounds"]["width"] == {"minimum": 64, "maximum": 1280}
@@ -76,7 +76,7 @@ def test_the_probes_answer(client: httpx.Client, path: str) -> None:
     assert client.get(path).json() == {"status": "ok"}
 
 
-def test_health_tells_of_the_worker(client: httpx.Client) -> None:
+def test_health_counts_the_worker(client: httpx.Client) -> None:
     health = client.get("/health").json()
     assert (health["status"], health["workers"]) == ("ok", 1)
 

@@ -1,4 +1,4 @@
-"""Requests that cannot be served: each is told what would be right, and leaves no job behind."""
+"""Requests that cannot be served: each answer says what is allowed, and no job is queued."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNKNOWN = "no-such-job"
 
 
 @pytest.fixture(autouse=True)
-def no_job_is_left_behind(client: httpx.Client) -> Iterator[None]:
+def no_job_is_queued(client: httpx.Client) -> Iterator[None]:
     newest = _newest(client)
     yield
     assert _newest(client) == newest
@@ -37,7 +37,7 @@ def error_of(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("fields", "param", "told"),
+    ("fields", "param", "expected"),
     [
         pytest.param({"prompt": None}, "prompt", "string", id="a prompt that is null"),
         pytest.param({"prompt": "  "}, "prompt", "at least 1 character", id="an empty prompt"),
@@ -85,11 +85,11 @@ def error_of(answer: httpx.Response, status: int) -> dict[str, Any]:
     ],
 )
 def test_a_bad_field_is_named_with_what_would_be_right(
-    client: httpx.Client, fields: dict[str, Any], param: str | None, told: str
+    client: httpx.Client, fields: dict[str, Any], param: str | None, expected: str
 ) -> None:
     error = error_of(client.post("/api/generate", json=SHORT | fields), 422)
     assert error["param"] == param
-    assert told in error["message"]
+    assert expected in error["message"]
     assert error["type"] == "invalid_request_error"
 
 
@@ -182,11 +182,11 @@ def test_a_bad_query_is_named(client: httpx.Client, query: str, param: str) -> N
     assert error_of(client.get(f"/api/jobs?{query}"), 422)["param"] == param
 
 
-def test_a_list_behind_an_unknown_job_is_404(client: httpx.Client) -> None:
+def test_a_list_after_an_unknown_job_is_404(client: httpx.Client) -> None:
     error_of(client.get("/api/jobs", params={"after": UNKNOWN}), 404)
 
 
-def test_an_unknown_path_and_a_wrong_method_are_told_apart(client: httpx.Client) -> None:
+def test_an_unknown_path_and_a_wrong_method_have_different_codes(client: httpx.Client) -> None:
     assert "GET /" in error_of(client.get("/api/nothing"), 404)["message"]
     answer = client.put("/api/generate", json=SHORT)
     assert "POST" in error_of(answer, 405)["message"]

@@ -186,7 +186,7 @@ def test_lists_show_one_s_own_jobs_and_an_admin_everybody_s(
     assert listed(bo) == set()
 
 
-def test_event_streams_tell_of_one_s_own_jobs(
+def test_event_streams_show_only_the_caller_s_jobs(
     guarded: Service, ana: httpx.Client, bo: httpx.Client, anas: dict[str, Any]
 ) -> None:
     def stream(name: str) -> Iterator[Event]:
@@ -321,7 +321,7 @@ def test_a_page_can_read_every_header_that_says_something(
 def test_logs_are_json_with_request_ids_and_without_keys_or_prompts(
     guarded: Service, ana: httpx.Client
 ) -> None:
-    secret = "a prompt that nobody shall read"
+    secret = "a prompt that nobody may read"
     job = submit(ana, prompt=secret)
     ana.get(f"/api/status/{job['job_id']}", headers={"X-Request-Id": "request-17"})
     finish(ana, job)
@@ -407,7 +407,7 @@ def test_each_key_has_a_rate_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "expected"),
     [
         ("api_keys", "ana", "hunyuan keys new"),
         ("api_keys", "ana:abc", "name:sha256"),
@@ -417,6 +417,6 @@ def test_each_key_has_a_rate_of_its_own() -> None:
         ("max_queued", "0", "greater than or equal to 1"),
     ],
 )
-def test_a_setting_that_cannot_be_meant_is_refused(name: str, value: str, told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_a_setting_that_cannot_be_meant_is_refused(name: str, value: str, expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected):
         settings(**{name: value})

@@ -63,7 +63,7 @@ def test_it_cancels_and_retries(service: Service) -> None:
     run(scenario, service)
 
 
-def test_it_is_told_what_is_wrong(service: Service) -> None:
+def test_it_gets_the_reason_of_a_refusal(service: Service) -> None:
     async def scenario(generate: Any) -> None:
         with pytest.raises(BentoMLException, match="49 or 53"):
             await generate.submit(**SHORT | {"num_frames": 50})
@@ -119,7 +119,7 @@ def test_calling_the_task_directly_says_what_to_do_instead(client: httpx.Client)
     assert "/generate/submit" in answer.json()["error"]
 
 
-def test_the_status_tells_more_than_the_client_asks_for(
+def test_the_status_has_more_than_the_client_reads(
     client: httpx.Client, clip: dict[str, Any]
 ) -> None:
     status = client.get("/generate/status", params={"task_id": clip["job_id"]}).json()

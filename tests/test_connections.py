@@ -233,7 +233,7 @@ def test_clients_that_send_nothing_more_keep_nobody_out(
         assert stream.read_a_little()  # who is served stays
 
 
-def test_when_all_connections_are_served_the_next_is_told_to_come_back(front: Service) -> None:
+def test_when_all_connections_are_served_the_next_is_asked_to_try_again(front: Service) -> None:
     with contextlib.ExitStack() as crowd:
         for _ in range(PER_ADDRESS):
             stream = crowd.enter_context(Socket(front))
@@ -356,7 +356,7 @@ def test_a_body_that_comes_after_its_answer_spoils_nothing(front: Service) -> No
         assert connection.rest() == b""  # it is not waited for without end
 
 
-def test_a_client_that_leaves_amid_its_body_leaves_nothing_behind(front: Service) -> None:
+def test_a_client_that_disconnects_amid_its_body_leaves_no_trace(front: Service) -> None:
     """The fixture looks whether it did, as the service stops."""
     with Socket(front) as connection:
         connection.send(POST + LENGTH + BODY[:5])

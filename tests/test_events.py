@@ -1,4 +1,4 @@
-"""Event streams of the running service: nothing is missed, told twice or left open."""
+"""Event streams of the running service: no event is lost or sent twice, and each stream ends."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def journal(client: httpx.Client, job: dict[str, Any]) -> list[Event]:
     return list(events_of(client, job, "0").connection())
 
 
-def test_a_stream_tells_a_job_s_way_from_now_to_its_end(
+def test_a_stream_follows_a_job_from_now_to_its_end(
     client: httpx.Client, running_job: dict[str, Any]
 ) -> None:
     job = submit(client)
@@ -110,7 +110,7 @@ def test_a_stream_tells_a_job_s_way_from_now_to_its_end(
     assert client.get(preview["preview_url"]).headers["Content-Type"].startswith("image/")
 
 
-def test_who_comes_back_is_told_exactly_what_followed(
+def test_a_reader_that_reconnects_gets_exactly_what_followed(
     client: httpx.Client, running_job: dict[str, Any]
 ) -> None:
     job = submit(client)
@@ -119,16 +119,16 @@ def test_who_comes_back_is_told_exactly_what_followed(
     client.post(f"/api/jobs/{running_job['job_id']}/cancel")
     before += [next(source.connection()) for _ in range(3)]  # three connections, one event each
     rest = list(source.connection())
-    told = [event.id for event in (*before, *rest)]
+    received = [event.id for event in (*before, *rest)]
     everything = [event.id for event in journal(client, job)]
-    assert told[1:] == [number for number in everything if int(number) > int(told[0])]
-    assert len(told) > 4
+    assert received[1:] == [number for number in everything if int(number) > int(received[0])]
+    assert len(received) > 4
     for place, event in enumerate(journal(client, job)[:-1]):
         again = list(events_of(client, job, event.id).connection())
         assert [event.id for event in again] == everything[place + 1 :]
 
 
-def test_two_streams_are_told_the_same(client: httpx.Client) -> None:
+def test_two_streams_get_the_same_events(client: httpx.Client) -> None:
     job = submit(client)
     with ThreadPoolExecutor(2) as readers:
         one, other = readers.map(lambda _: list(events_of(client, job).connection()), range(2))
@@ -147,7 +147,9 @@ def test_a_browser_stops_coming_back_when_there_is_nothing_left_to_come(
     assert source.retry_seconds == 1
 
 
-def test_a_job_that_has_ended_is_told_at_once(client: httpx.Client, clip: dict[str, Any]) -> None:
+def test_a_job_that_has_ended_is_streamed_at_once(
+    client: httpx.Client, clip: dict[str, Any]
+) -> None:
     (event,) = events_of(client, clip).connection()
     assert (event.type, event.data) == ("final", clip)
 
@@ -183,21 +185,21 @@ def test_a_place_that_is_none_is_refused(
         assert answer.json()["error"]["param"] == "last-event-id"
 
 
-def test_the_stream_of_all_jobs_tells_of_new_ones(client: httpx.Client) -> None:
+def test_the_stream_of_all_jobs_has_new_ones(client: httpx.Client) -> None:
     source = EventSource(f"{client.base_url}/api/events", newest_id(client))
     jobs = [submit(client)]
     stream = source.connection()
-    told = [next(stream)]  # so it is open
+    received = [next(stream)]  # so it is open
     jobs.append(submit(client))
-    while sum(event.type == "final" for event in told) < len(jobs):
-        told.append(next(stream))
+    while sum(event.type == "final" for event in received) < len(jobs):
+        received.append(next(stream))
     for job in jobs:
-        mine = [event for event in told if event.data["job_id"] == job["job_id"]]
+        mine = [event for event in received if event.data["job_id"] == job["job_id"]]
         assert (mine[0].type, mine[0].data["status"]) == ("state", "pending")
         assert mine[-1].data["status"] == "completed"
         assert [event.id for event in mine] == [event.id for event in journal(client, job)]
-    again = EventSource(source.url, told[0].id).connection()
-    assert [next(again).id for _ in told[1:]] == [event.id for event in told[1:]]
+    again = EventSource(source.url, received[0].id).connection()
+    assert [next(again).id for _ in received[1:]] == [event.id for event in received[1:]]
 
 
 def test_no_stream_misses_anything_whenever_it_begins(waiting: httpx.Client) -> None:
@@ -222,10 +224,10 @@ def test_no_stream_misses_anything_whenever_it_begins(waiting: httpx.Client) -> 
         reading = readers.map(follow, [place / 20 for place in range(12)])
         list(changes.map(change, range(3)))
         submit(waiting, metadata={"the": "last"})
-        told = list(reading)
+        received = list(reading)
     everything = follow(0)
     assert len(everything) == 3 * 4 * 3 + 1
-    assert told == [everything] * len(told)
+    assert received == [everything] * len(received)
 
 
 def test_a_silent_stream_is_pinged(waiting: httpx.Client) -> None:
@@ -278,21 +280,21 @@ def test_a_stream_outlives_the_worker_s_sigkill(front: Service, waiting: httpx.C
         waiting.post(f"/api/jobs/{job['job_id']}/cancel")
     job = submit(waiting, prompt="slow", num_inference_steps=20)
     source = events_of(waiting, job)
-    told = []
+    received = []
     with ExitStack() as workers:
         first = workers.enter_context(running_worker(front))
         for event in source.connection():
-            told.append(event)
+            received.append(event)
             if first.poll() is None and event.data.get("step", 0) >= 3:
                 first.kill()
                 first.wait()
                 workers.enter_context(running_worker(front))
     assert source.statuses == [200]
-    begun = [event.data for event in told if event.data.get("status") == "in_progress"]
+    begun = [event.data for event in received if event.data.get("status") == "in_progress"]
     assert [view["attempts"] for view in begun] == [1, 2]
-    assert (told[-1].type, told[-1].data["status"]) == ("final", "completed")
-    assert told[-1].data["resumed_from_step"] >= 3
-    ids = [int(event.id) for event in told]
+    assert (received[-1].type, received[-1].data["status"]) == ("final", "completed")
+    assert received[-1].data["resumed_from_step"] >= 3
+    ids = [int(event.id) for event in received]
     assert ids == sorted(set(ids))
 
 

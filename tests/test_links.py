@@ -1,4 +1,4 @@
-"""Links lead somewhere from wherever they are read: behind a proxy with a path, and in webhooks."""
+"""Links can be followed wherever they are read: through a proxy with a path, and in webhooks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LINKS = {"video_url", "thumbnail_url", "preview_url"}
 
 @pytest.fixture(scope="module")
 def below(service: Service) -> Iterator[str]:
-    """The URL of the service behind a proxy that says below which path it shows it."""
+    """The URL of the service behind a proxy that names the path under which it exposes it."""
     with proxied(service.url, PREFIX) as url:
         yield url
 
@@ -89,7 +89,7 @@ def test_streams_of_one_job_have_each_their_links(below: str, service: Service) 
 
 
 @pytest.mark.parametrize("path", ["", "/", "/docs"])
-def test_a_page_behind_a_proxy_finds_all_it_loads(below: str, path: str) -> None:
+def test_a_page_loads_all_its_files_through_a_proxy(below: str, path: str) -> None:
     """Also where the proxy shows it without the slash at the end."""
     with httpx.Client(headers=BROWSER, timeout=30) as client:
         answer = client.get(below + path) if path else client.get(f"{below}/")
@@ -129,7 +129,7 @@ def test_the_clients_work_below_a_path(
 
 HOSTILE = {
     "a host": "//evil.example",
-    "a host behind a part": "/a//evil.example",
+    "a host after a part": "/a//evil.example",
     "a URL": "https://evil.example",
     "a script": "javascript:alert(1)",
     "HTML": '/"><script>alert(1)</script>',
@@ -199,8 +199,8 @@ def test_a_public_url_is_what_every_link_begins_with(public: tuple[str, Service]
             assert anywhere.get(link).status_code == 200
         (final,) = data_of_events(direct.get(f"/api/jobs/{job['job_id']}/events").text)
         wait_until(lambda: len(receiver.posts) == 2)
-        told = json.loads(receiver.posts[-1].body)["data"]
-        assert links_of(told) == links_of(final) == links_of(job)
+        sent = json.loads(receiver.posts[-1].body)["data"]
+        assert links_of(sent) == links_of(final) == links_of(job)
         assert direct.get("/openapi.json").json()["servers"] == [{"url": url}]
         assert f"curl -s {url}/api/generate" in direct.get("/", headers=BROWSER).text
         assert direct.get("/").json()["docs"] == f"{url}/docs"

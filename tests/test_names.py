@@ -1,4 +1,4 @@
-"""The field that is named to whoever used another name for it."""
+"""The field that a refusal suggests for a name that is not a field."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_a_video_under_way_is_canceled_and_deleted(
 
 
 @pytest.mark.parametrize(
-    ("fields", "param", "told"),
+    ("fields", "param", "expected"),
     [
         ({"prompt": " "}, "prompt", "at least 1 character"),
         ({"size": "1792x1024"}, "size", "WIDTHxHEIGHT, each from 64 to 1280"),
@@ -166,10 +166,10 @@ def test_what_cannot_be_made_is_refused_by_name(
     videos: openai.resources.Videos,
     fields: dict[str, Any],
     param: str,
-    told: str,
+    expected: str,
 ) -> None:
     before = client.get("/api/jobs").json()
-    with pytest.raises(openai.UnprocessableEntityError, match=told) as refusal:
+    with pytest.raises(openai.UnprocessableEntityError, match=expected) as refusal:
         videos.create(**({"prompt": "A red circle"} | fields))
     assert refusal.value.param == param
     assert client.get("/api/jobs").json() == before
@@ -262,14 +262,14 @@ def test_what_is_left_empty_is_as_if_left_out(
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "expected"),
     [("4", "4"), ("4.0", "4"), (8, "8"), (2.3, "2.3"), ("0.25", "0.25"), (17, "17"), (None, "2.2")],
 )
-def test_seconds_come_back_as_asked(client: httpx.Client, asked: object, told: str) -> None:
+def test_seconds_come_back_as_asked(client: httpx.Client, asked: object, expected: str) -> None:
     video = client.post("/v1/videos", json={"prompt": "A red circle", "seconds": asked}).json()
     shown = client.get(f"/v1/videos/{video['id']}").json()["seconds"]
     client.delete(f"/v1/videos/{video['id']}")
-    assert video["seconds"] == shown == told
+    assert video["seconds"] == shown == expected
 
 
 def test_an_image_too_large_to_read_is_said_not_to_be_supported(client: httpx.Client) -> None:

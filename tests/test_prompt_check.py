@@ -85,7 +85,7 @@ def test_what_the_demo_model_leaves_out_is_named(
         assert f"“{word}”" in found[0].message
 
 
-def test_what_the_demo_model_does_know_is_told_with_it(check: PromptCheck) -> None:
+def test_the_warning_lists_what_the_demo_model_knows(check: PromptCheck) -> None:
     (warning,) = warnings(check, DEMO, "a dog")
     for known in ("circle", "red", "bounce", "sunset", "car"):
         assert known in warning.message
@@ -231,11 +231,11 @@ def test_jobs_and_estimates_carry_what_is_left_out(client: httpx.Client, service
     created = client.post("/v1/videos", json={"prompt": "A quagga", "size": "64x64"}).json()
     jobs = {video["id"]: "okapi", task["task_id"]: "zebra", created["id"]: "quagga"}
     assert "okapi" in video["warnings"][0]["message"]
-    told = client.get(f"/generate/status?task_id={task['task_id']}").json()
-    assert "zebra" in told["warnings"][0]["message"]
+    answer = client.get(f"/generate/status?task_id={task['task_id']}").json()
+    assert "zebra" in answer["warnings"][0]["message"]
     for job_id, word in jobs.items():
-        told = client.get(f"/api/status/{job_id}").json()["warnings"]
-        assert f"“{word}”" in told[0]["message"]
+        answer = client.get(f"/api/status/{job_id}").json()["warnings"]
+        assert f"“{word}”" in answer[0]["message"]
         client.post(f"/api/jobs/{job_id}/cancel")
     log = service.log.read_text()
     assert not any(word in log for word in ("zebra", "okapi", "quagga"))
