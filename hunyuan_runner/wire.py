@@ -223,11 +223,11 @@ class Canceled(Wire):
     """The result of a request to cancel many jobs."""
 
     canceled: int = Field(description="How many jobs were canceled.")
-    has_more: Flag = Field(description="Whether more are left: ask again.")
+    has_more: Flag = Field(description="Whether more jobs are left; if so, repeat the request.")
 
 
 class ProgressView(Wire):
-    """How far a job is: what changes of its view while its state does not."""
+    """The progress of a job: the fields that change while its state does not."""
 
     job_id: str
     stage: Maybe[Word[Stage]]
@@ -268,7 +268,7 @@ class AlternativeView(QuoteView):
 
 
 class EstimateView(QuoteView):
-    """What there is to know before a clip is queued."""
+    """What a clip would take if it were queued."""
 
     fits: Annotated[bool, _Otherwise(True)] = Field(
         description="Whether a machine has the memory; if not, the clip is refused."
@@ -282,7 +282,7 @@ class EstimateView(QuoteView):
     )
     params: Clip = Field(description="The clip in full, as it would be queued.")
     alternatives: Many[AlternativeView] = Field(
-        description="What fits and is finished in time, the nearest first; empty if this is."
+        description="Clips that fit and finish in time, the nearest first; empty if this one does."
     )
     warnings: Many[ClipWarning] = Field(description="The warnings that the job would have.")
 
@@ -370,7 +370,7 @@ class Info(Wire):
     versions: Annotated[dict[str, str | None], _Otherwise({})]
     models: Many[ModelView]
     bounds: Annotated[dict[str, dict[str, float]], _Otherwise({})] = Field(
-        description="By field of POST /api/generate: the least and the most it takes."
+        description="The smallest and largest value of each field of POST /api/generate."
     )
     max_pixel_frames: Count = Field(description="The most that width x height x num_frames may be.")
     retention_hours: Number = Field(description="How long ended jobs and their files are kept.")
@@ -379,10 +379,12 @@ class Info(Wire):
 
 
 class ErrorDetail(Wire):
-    code: str = Field(description="A stable word for programs.")
-    message: str = Field(description="What is wrong and what would be right, for people.")
-    param: Maybe[str] = Field(description="The field at fault, if one is.")
-    type: Text = Field(description="invalid_request_error, or server_error.")
+    code: str = Field(description="A stable code for programs.")
+    message: str = Field(description="What is wrong and what to do, for people.")
+    param: Maybe[str] = Field(
+        description="The field that is wrong, if the request has such a field."
+    )
+    type: Text = Field(description="`invalid_request_error` or `server_error`.")
 
 
 class ErrorBody(Wire):
@@ -390,5 +392,5 @@ class ErrorBody(Wire):
 
     error: ErrorDetail
     alternatives: Many[AlternativeView] = Field(
-        default=(), description="Only with does_not_fit: what would fit, the nearest first."
+        default=(), description="Only with `does_not_fit`: clips that would fit, the nearest first."
     )
