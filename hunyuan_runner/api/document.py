@@ -46,7 +46,11 @@ REFUSALS = (  # an example for each status
     ),
     ApiError(422, "invalid_value", "num_frames must be 4k+1, such as 49 or 53", param="num_frames"),
     ApiError(429, "rate_limited", "More than 120 requests in 60 seconds; wait 9 s."),
-    ApiError(503, "unavailable", "The job database does not answer; nothing was changed."),
+    ApiError(
+        503,
+        "unavailable",
+        "The job database does not answer. Nothing was changed; try again later.",
+    ),
 )
 
 

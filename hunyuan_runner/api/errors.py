@@ -65,21 +65,25 @@ INTERNAL = ApiError(
     "Something went wrong in the service; its log has the error, by this answer's X-Request-Id.",
 )
 
-LOCKED = "Another program keeps the job database locked; nothing was changed."
-DISK_FULL = "The disk of the data folder is full; nothing was changed."
-TOO_BUSY = "The job database is too busy; nothing was changed."
-TOO_SLOW = "This took too long, and may still be done; look before you send it again."
-READ_ONLY = "The disk of the data folder is read-only; nothing was changed."
+LOCKED = "Another program keeps the job database locked. Nothing was changed; try again later."
+DISK_FULL = (
+    "The disk of the data folder is full. Nothing was changed; free space on it, then try again."
+)
+TOO_BUSY = "The job database is too busy. Nothing was changed; try again later."
+TOO_SLOW = (
+    "The request took too long, but may still be carried out. Check before you send it again."
+)
+READ_ONLY = "The disk of the data folder is read-only. Nothing was changed; make it writable."
 
-# By the words of SQLite, and of Postgres.
+# By what SQLite or Postgres says in an error.
 _TROUBLES = {
     "disk is full": DISK_FULL,
     "readonly database": READ_ONLY,
-    "read-only transaction": "The job database is read-only; nothing was changed.",
+    "read-only transaction": "The job database is read-only. Nothing was changed.",
     "database is locked": LOCKED,
     "lock timeout": LOCKED,
-    "malformed": "The job database is damaged; the service's log says more.",
-    "not a database": "The job database is damaged; the service's log says more.",
+    "malformed": "The job database is damaged; see the service's log.",
+    "not a database": "The job database is damaged; see the service's log.",
 }
 
 # What a route may raise, and as_api_error() makes a refusal of.
@@ -183,7 +187,7 @@ def as_api_error(error: Exception) -> ApiError:
         case OSError(errno=errno.EROFS):
             return unavailable(READ_ONLY)
         case StorageFailed():
-            return unavailable("The storage does not answer.")
+            return unavailable("The storage does not answer. Try again later.")
         case HTTPException():
             return _http_error(error)
     raise error
@@ -203,13 +207,13 @@ def unavailable(message: str) -> ApiError:
 
 
 def _database_trouble(error: DBAPIError) -> str | None:
-    """What a user is to know of it; None where the statement is at fault, and with it our code."""
+    """What to say of a database error; None if our own statement caused it."""
     words = str(error.orig)
     for sign, message in _TROUBLES.items():
         if sign in words:
             return message
     if isinstance(error, OperationalError):
-        return "The job database does not answer; nothing was changed."
+        return "The job database does not answer. Nothing was changed; try again later."
     return None
 
 
