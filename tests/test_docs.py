@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -160,6 +161,36 @@ def headings(page: Path) -> list[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     lines = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines]
+
+
+def test_the_architecture_names_functions_and_files_that_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for file in re.findall(r"`([\w/]+\.py)`", text):
+        assert source(file).exists(), file
+    places = re.findall(r"(`[\w.]+(?:\(\))?`(?: and `[\w.]+(?:\(\))?`)*) in `([\w/]+\.py)`", text)
+    assert len(places) > 30
+    for words, file in places:
+        for name in re.findall(r"`([\w.]+?)(?:\(\))?`", words):
+            assert name in definitions(source(file)), f"{name} in {file}"
+
+
+def source(file: str) -> Path:
+    return ROOT / file if (ROOT / file).exists() else ROOT / "hunyuan_runner" / file
+
+
+def definitions(file: Path) -> set[str]:
+    """The names that a module defines, those of its classes with the class before them."""
+    names: set[str] = set()
+    for node in ast.parse(file.read_text()).body:
+        match node:
+            case ast.ClassDef(name=name):
+                methods = (each for each in node.body if isinstance(each, ast.FunctionDef))
+                names |= {name, *(f"{name}.{method.name}" for method in methods)}
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                names.add(name)
+    return names
 
 
 def test_the_file_tree_is_the_one_there_is() -> None:
