@@ -19,7 +19,7 @@ def host(request: pytest.FixtureRequest) -> str:
         pytest.skip(f"this machine has no {request.param}")
 
 
-def test_a_port_in_use_is_told_with_who_uses_it(host: str) -> None:
+def test_a_port_in_use_is_refused_with_the_program_that_uses_it(host: str) -> None:
     with socket.create_server((host, 0), family=_family(host)) as other:
         port = other.getsockname()[1]
         with pytest.raises(CannotListen, match=rf"port {port} is in use.*Choose another"):
@@ -39,12 +39,12 @@ def test_a_port_is_free_again_as_soon_as_its_server_is_gone(host: str) -> None:
 
 
 @pytest.mark.parametrize("port", [-1, 0, 65_536, 99_999])
-def test_a_number_that_is_no_port_is_told(port: int) -> None:
+def test_a_number_that_is_no_port_is_refused(port: int) -> None:
     with pytest.raises(CannotListen, match="from 1 to 65535"):
         require_free("127.0.0.1", port)
 
 
-def test_another_machines_address_is_told() -> None:
+def test_another_machines_address_is_refused() -> None:
     with pytest.raises(CannotListen, match=r"203\.0\.113\.7 is not an address of this machine"):
         require_free("203.0.113.7", 3000)
 
@@ -55,7 +55,7 @@ def test_a_name_stands_for_its_address() -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere.invalid", "a" * 300, "", "http://127.0.0.1"])
-def test_a_name_that_stands_for_none_is_told(name: str) -> None:
+def test_a_name_without_an_address_is_refused(name: str) -> None:
     with pytest.raises(CannotListen, match="no host is named"):
         address_of(name)
 

@@ -1,4 +1,4 @@
-"""A job store that cannot be opened when the service starts: waited for, or told of."""
+"""A job store that cannot be opened at the start: the service waits for it, or says why not."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ DAMAGES = [garbage, cut, overwritten, a_folder]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_file_that_is_no_database_is_told(damage: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
     settings = Settings(data_dir=tmp_path)
     Jobs(settings).close()
     require_usable(settings)
@@ -156,7 +158,7 @@ def test_a_postgres_that_never_answers_is_given_up_soon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://ana@host/name", "host/name", "sqlite:///jobs.sqlite"])
-def test_an_address_of_no_postgres_is_told(url: str) -> None:
+def test_an_address_without_a_postgres_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="must be postgresql://"):
         Settings(database_url=SecretStr(url))
 

@@ -22,11 +22,10 @@ PACKAGE = "hunyuan_runner"
 ROOMS = {
     "__main__": "cli",
     "service": "api jobs engine machine storage logs params settings",
-    "api": "studio jobs prompts quoting machine storage manifest catalogue wire params schedule"
-    " network logs settings api_keys",
-    "cli": "client models machine storage manifest media catalogue wire params schedule settings"
-    " api_keys",
-    "client": "manifest wire params schedule network",
+    "api": "studio jobs prompts quoting machine storage manifest catalogue wire params network"
+    " logs settings api_keys",
+    "cli": "client models machine storage manifest media catalogue wire params settings api_keys",
+    "client": "manifest wire params network",
     "studio": "",
     "models": "engine prompts weights catalogue",
     "jobs": "engine quoting machine storage manifest media frame_file catalogue wire params network"

@@ -1,4 +1,4 @@
-"""Webhooks as a user meets them: the running service, a receiver, and what is told of it."""
+"""Webhooks as a user sees them: the running service, a receiver, and the log of deliveries."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ ENVIRONMENT = {"HUNYUAN_WEBHOOK_ALLOW_PRIVATE": "true", "HUNYUAN_WEBHOOK_RETRY_S
 
 
 @pytest.fixture(scope="module")
-def telling(start_service: StartService) -> Service:
-    """A service with two users, that tells receivers on loopback."""
+def notifying(start_service: StartService) -> Service:
+    """A service with two users that sends webhooks to loopback."""
     return start_service(HUNYUAN_API_KEYS=API_KEYS, **ENVIRONMENT)
 
 
@@ -37,14 +37,14 @@ def client_of(service: Service, name: str) -> httpx.Client:
 
 
 @pytest.fixture(scope="module")
-def ana(telling: Service) -> Iterator[httpx.Client]:
-    with client_of(telling, "ana") as client:
+def ana(notifying: Service) -> Iterator[httpx.Client]:
+    with client_of(notifying, "ana") as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def bo(telling: Service) -> Iterator[httpx.Client]:
-    with client_of(telling, "bo") as client:
+def bo(notifying: Service) -> Iterator[httpx.Client]:
+    with client_of(notifying, "bo") as client:
         yield client
 
 
@@ -72,7 +72,7 @@ def types(receiver: Receiver) -> list[str]:
 
 
 def test_each_event_arrives_once_and_in_order(
-    ana: httpx.Client, bo: httpx.Client, telling: Service
+    ana: httpx.Client, bo: httpx.Client, notifying: Service
 ) -> None:
     with receiving() as receiver:
         job = submit(ana, webhook_url=f"{receiver.url}/hook?token=hidden")
@@ -89,7 +89,7 @@ def test_each_event_arrives_once_and_in_order(
             post.verified(secret_of(bo))
     news = {post.type: post.verified(secret) for post in receiver.accepted()}
     # The job was submitted on this machine, so where its links lead is known.
-    links = {name: telling.url + done[name] for name in LINKS}
+    links = {name: notifying.url + done[name] for name in LINKS}
     assert news["job.completed"]["data"] == done | links
     assert news["job.started"]["data"]["status"] == "in_progress"
     started, completed = (news[f"job.{event}"]["timestamp"] for event in ("started", "completed"))
@@ -107,7 +107,7 @@ def test_each_event_arrives_once_and_in_order(
         created, attempted = (delivery[f"{event}_at"] for event in ("created", "last_attempt"))
         assert datetime.fromisoformat(created) <= datetime.fromisoformat(attempted)
     for hidden in ("hidden", secret, secret.removeprefix("whsec_")):
-        assert hidden not in telling.log.read_text()
+        assert hidden not in notifying.log.read_text()
 
 
 def test_an_event_arrives_though_the_receiver_fails_at_first(ana: httpx.Client) -> None:
@@ -130,7 +130,7 @@ def test_an_event_in_vain_is_superseded_by_the_end(ana: httpx.Client) -> None:
     assert [post.type for post in receiver.posts] == ["job.completed"]
 
 
-def test_a_canceled_bentoml_task_is_told_of_and_nothing_else(ana: httpx.Client) -> None:
+def test_a_canceled_bentoml_task_sends_only_that_it_was_canceled(ana: httpx.Client) -> None:
     with receiving() as receiver:
         fields = {"webhook_url": receiver.url, "webhook_events": ["canceled"]}
         receipt = ana.post("/generate/submit", json=LONG | fields).json()
@@ -160,10 +160,10 @@ def test_a_delivery_can_be_sent_again(ana: httpx.Client, bo: httpx.Client) -> No
     assert deliveries(ana, job)[0]["attempts"] == 3
 
 
-def test_the_python_client_names_the_webhook(ana: httpx.Client, telling: Service) -> None:
+def test_the_python_client_names_the_webhook(ana: httpx.Client, notifying: Service) -> None:
     with (
         receiving() as receiver,
-        HunyuanClient(telling.url, api_key=KEYS["ana"]) as service,
+        HunyuanClient(notifying.url, api_key=KEYS["ana"]) as service,
     ):
         url = f"{receiver.url}/hook?token=hidden"
         clip: dict[str, Any] = SHORT | {"webhook_url": url, "webhook_events": ["completed"]}
@@ -184,7 +184,7 @@ def test_a_redirect_is_not_followed(ana: httpx.Client) -> None:
         assert ana.get(f"/api/jobs/{job['job_id']}/webhooks").status_code == 404
 
 
-def test_who_is_gone_is_told_no_more(ana: httpx.Client) -> None:
+def test_a_receiver_that_answers_410_gets_no_more(ana: httpx.Client) -> None:
     with receiving(then=410) as receiver:
         job = submit(ana, webhook_url=receiver.url, webhook_events=["completed"])
         wait_until(lambda: [d["state"] for d in deliveries(ana, job)] == ["failed"])
@@ -192,7 +192,7 @@ def test_who_is_gone_is_told_no_more(ana: httpx.Client) -> None:
     assert deliveries(ana, job)[0]["next_attempt_at"] is None
 
 
-def test_a_service_killed_before_it_could_tell_tells_when_it_is_back(
+def test_a_service_killed_before_it_could_deliver_delivers_after_its_restart(
     start_service: StartService, tmp_path: Path
 ) -> None:
     environment = ENVIRONMENT | {"HUNYUAN_DATA_DIR": str(tmp_path / "data")}
@@ -211,8 +211,8 @@ def test_a_service_killed_before_it_could_tell_tells_when_it_is_back(
             wait_until(lambda: all_delivered(client, job, 1))
     (post,) = receiver.posts
     assert post.id == refusing.posts[0].id
-    told = post.verified(secret)
-    assert (told["type"], told["data"]["job_id"]) == ("job.completed", job["job_id"])
+    body = post.verified(secret)
+    assert (body["type"], body["data"]["job_id"]) == ("job.completed", job["job_id"])
 
 
 def test_a_name_of_this_machine_is_not_connected_to(client: httpx.Client) -> None:
@@ -220,8 +220,8 @@ def test_a_name_of_this_machine_is_not_connected_to(client: httpx.Client) -> Non
         url = receiver.url.replace("127.0.0.1", "localhost")
         job = submit(client, webhook_url=url)
         wait_until(lambda: any(d["last_error"] for d in deliveries(client, job)))
-        told = {d["last_error"] for d in deliveries(client, job)} - {None}
-        assert told == {"localhost is not a public address"}
+        errors = {d["last_error"] for d in deliveries(client, job)} - {None}
+        assert errors == {"localhost is not a public address"}
         assert receiver.posts == []
     client.delete(f"/api/jobs/{finish(client, job)['job_id']}")
 
@@ -263,7 +263,7 @@ def test_a_private_address_is_refused_in_any_disguise(
 
 
 @pytest.mark.parametrize(
-    ("fields", "param", "told"),
+    ("fields", "param", "expected"),
     [
         ({"webhook_url": "ftp://example.com/"}, "webhook_url", "http or https"),
         ({"webhook_url": "file:///etc/passwd"}, "webhook_url", "http or https"),
@@ -283,13 +283,13 @@ def test_a_private_address_is_refused_in_any_disguise(
     ids=str,
 )
 def test_a_webhook_that_cannot_be_is_refused(
-    client: httpx.Client, fields: dict[str, Any], param: str | None, told: str
+    client: httpx.Client, fields: dict[str, Any], param: str | None, expected: str
 ) -> None:
     newest = client.get("/api/jobs?limit=1").json()
     answer = client.post("/api/generate", json=SHORT | fields)
     assert answer.status_code == 422, answer.text
     assert answer.json()["error"]["param"] == param
-    assert told in answer.json()["error"]["message"]
+    assert expected in answer.json()["error"]["message"]
     assert "hidden" not in answer.text
     assert client.get("/api/jobs?limit=1").json() == newest
 
@@ -309,13 +309,13 @@ def test_the_readme_s_example_verifies_what_is_sent(ana: httpx.Client) -> None:
         job = submit(ana, webhook_url=receiver.url, webhook_events=["completed"])
         wait_until(lambda: all_delivered(ana, job, 1))
     (post,) = receiver.posts
-    told = names["completed_job"](post.body, post.headers, secret_of(ana))
-    assert told["job_id"] == job["job_id"]
+    data = names["completed_job"](post.body, post.headers, secret_of(ana))
+    assert data["job_id"] == job["job_id"]
     with pytest.raises(WebhookVerificationError):
         names["completed_job"](post.body + b" ", post.headers, secret_of(ana))
 
 
-def test_the_openapi_document_tells_what_is_sent(client: httpx.Client) -> None:
+def test_the_openapi_document_describes_what_is_sent(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     body = document["webhooks"]["job"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["$ref"] == "#/components/schemas/Notice"
