@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_refused_with_what_would(front: httpx.Client) -> No
     assert answer.status_code == 422
     error, alternatives = answer.json()["error"], answer.json()["alternatives"]
     assert error["code"] == "does_not_fit"
-    assert "GB of memory, and 17.0 GB is all" in error["message"]
+    assert "the largest machine has 17.0 GB for it" in error["message"]
     assert alternatives[0]["summary"] in error["message"]
     assert alternatives[0]["changes"]["model"] == "demo"
     assert estimate(front, **LARGE | alternatives[0]["changes"])["fits"]

@@ -1,4 +1,4 @@
-"""What the routes work on: the job store, the files, and which models are there."""
+"""What the routes work on: the job store, the files and the installed models."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Backend:
-    """Opened once by the front, shared by all its routes."""
+    """Opened once by the front, and shared by all its routes."""
 
     settings: Settings
     jobs: Jobs
     storage: Storage
     prompts: PromptCheck = field(default_factory=PromptCheck)
-    base: str = ""  # what links begin with, as whoever asks reaches the service
-    webhook_base: str = ""  # and as the webhooks of what they submit do
+    base: str = ""  # what the links in answers to the caller begin with
+    webhook_base: str = ""  # what the links in the webhooks of their jobs begin with
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -73,7 +73,7 @@ class Backend:
         idempotency_key: str | None = None,
         remixed_from: str | None = None,
     ) -> Job:
-        """Queue the clip asked for, or find the job that the same request and key queued before.
+        """Queue a clip, or return the job that the same request and idempotency key queued before.
 
         Raises ApiError, ValidationError, KeyReused or QueueFull, and then queues nothing.
         """
@@ -96,7 +96,7 @@ class Backend:
         return job
 
     def estimate(self, request: EstimateRequest) -> Estimate:
-        """What the clip asked for would cost now. Raises what submit() does, but for its size."""
+        """What a clip would take now. Raises what submit() does, except that it need not fit."""
         model, params = self._resolve(request)
         self._webhook(request)
         terms = self._terms()
@@ -119,7 +119,7 @@ class Backend:
         quote: Quote,
         queue_seconds: float,
     ) -> list[Alternative]:
-        """What would do where the clip asked for would not, the nearest first."""
+        """Clips that fit and finish in time if the requested one does not, the nearest first."""
         deadline = request.deadline_seconds or math.inf
         if quote.fits and in_time(quote, deadline - queue_seconds):
             return []
@@ -127,7 +127,7 @@ class Backend:
         if queue_seconds < deadline:
             seconds_left = deadline - queue_seconds
             found = alternatives(request, quote.params, self._models(model), terms, seconds_left)
-        elif not quote.fits:  # nothing can be there in time, but something may fit
+        elif not quote.fits:  # nothing can finish in time, but something may fit
             found = alternatives(request, quote.params, self._models(model), terms)
         if quote.fits:
             ahead = self.jobs.queue_seconds(MAX_PRIORITY)
@@ -143,13 +143,13 @@ class Backend:
         model = self.installed_model(request.model)
         params = request.resolve(model.id, model.presets)
         _refuse_too_many_pixels(params)
-        _require_steps_behind_draft(request.draft_steps, params)
+        _require_steps_after_draft(request.draft_steps, params)
         return model, params
 
     def _refuse_what_does_not_fit(
         self, request: GenerationRequest, model: Model, params: GenerationParams
     ) -> None:
-        """Raises ApiError where no machine has the memory: it would be killed after hours."""
+        """Raises ApiError if no machine has the memory: the clip would be killed after hours."""
         if model.parameters < SMALL_PARAMETERS:
             return
         terms = self._terms()
@@ -161,8 +161,8 @@ class Backend:
             raise ApiError(
                 422,
                 "does_not_fit",
-                f"This clip needs {quote.peak_memory_bytes / 1e9:.1f} GB of memory, and "
-                f"{available / 1e9:.1f} GB is all that a machine here has for it{hint}.",
+                f"This clip needs {quote.peak_memory_bytes / 1e9:.1f} GB of memory; the largest "
+                f"machine has {available / 1e9:.1f} GB for it{hint}.",
                 alternatives=instead,
             )
 
@@ -177,12 +177,12 @@ class Backend:
         )
 
     def _models(self, first: Model) -> list[Model]:
-        """Those installed, from this one on."""
+        """The installed models, this one first."""
         others = (model for model in MODELS.values() if model != first)
         return [first, *filter(self.is_installed, others)]
 
     def _webhook(self, request: GenerationRequest) -> Webhook | None:
-        """Raises ApiError if it is on an address of this network."""
+        """The webhook of a request. Raises ApiError if its address is private."""
         if request.webhook_url is None:
             return None
         address = literal_address(urlsplit(request.webhook_url).hostname or "")
@@ -202,7 +202,7 @@ class Backend:
             return model
         if model is not None:
             fetch = download_command(model_id)
-            message = f"model {model_id} is not installed; on the service's machine: {fetch}"
+            message = f"model {model_id} is not installed; run on the service's machine: {fetch}"
         else:
             installed = [other.id for other in MODELS.values() if self.is_installed(other)]
             message = f"there is no such model; installed: {', '.join(installed) or 'none'}"
@@ -210,7 +210,7 @@ class Backend:
 
 
 async def _backend_of(request: Request) -> Backend:
-    """The backend as whoever asks may use it."""
+    """The backend, with the rights of the caller."""
     backend: Backend | None = request.app.state.backend
     if backend is None:
         raise unavailable(NOT_OPEN)
@@ -228,17 +228,17 @@ FromBackend = Annotated[Backend, Depends(_backend_of)]
 def submission_of(
     key: str | None, request: GenerationRequest, remixed_from: str | None
 ) -> Submission | None:
-    """The submission as a client may repeat it; None where it has given it no key."""
+    """What identifies a submission that a client repeats; None without an idempotency key."""
     if key is None:
         return None
-    # What is left at its default says nothing: a later version may have more fields.
+    # Without fields that have their default, so that a later version may add fields.
     said = {
         name
         for name, field in type(request).model_fields.items()
         if getattr(request, name) != field.get_default(call_default_factory=True)
     }
     named = json.dumps(request.model_dump(mode="json", include=said), sort_keys=True)
-    # As versions up to 2026-11 took them, whose submissions are kept as long as their jobs.
+    # As computed by versions up to 2026-11, for as long as their jobs are kept.
     former = request.model_dump_json(exclude={"size", "seconds"})
     return Submission(key, *(_fingerprint(f"{remixed_from} {asked}") for asked in (named, former)))
 
@@ -267,7 +267,7 @@ def _refuse_too_many_pixels(params: GenerationParams) -> None:
         )
 
 
-def _require_steps_behind_draft(draft_steps: int | None, params: GenerationParams) -> None:
+def _require_steps_after_draft(draft_steps: int | None, params: GenerationParams) -> None:
     if draft_steps is not None and draft_steps >= params.num_inference_steps:
         raise ApiError(
             422,

@@ -1,4 +1,4 @@
-"""Polls: the same question over and over, answered as before while nothing has happened."""
+"""Answers repeated polls of a job from memory, as long as nothing has happened to it."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from hunyuan_runner.api.requests import JOB_ID_FORM
 from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.jobs.pulse import Pulse
 
-# A job is named by the path or by the query. They are looked at apart, as the router does: a path
-# that holds an encoded question mark is another route.
+# The path or the query names the job. They are matched separately, as the router does: a path with
+# an encoded question mark is another route.
 POLLED_PATH = re.compile(rf"/(?:api/status|v1/videos)/({JOB_ID_FORM})")
 TASK_STATUS_PATH = "/generate/status"
 TASK_STATUS_QUERY = re.compile(rf"task_id=({JOB_ID_FORM})".encode())
-GOOD_FOR_SECONDS = 0.25  # as long as nothing happens: the ETA shrinks all the same
+GOOD_FOR_SECONDS = 0.25  # even if nothing happens, because the ETA shrinks
 MAX_ANSWERS = 1000
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the app answers, and at what number of the journal that is true."""
+    """An answer of the app, and the number of the journal that it is valid for."""
 
     number: int
     until: float
     messages: asyncio.Task[list[Message]]
-    asked: Scope  # to which the app has added its route
+    asked: Scope  # the app adds its route to this
 
 
 @dataclass(frozen=True)
 class _Question:
-    """All of a request that its answer depends on."""
+    """Everything in a request that the answer depends on."""
 
     caller: Caller
     path: str
     query: bytes
-    base: str  # of the links in it
+    base: str  # of the links in the answer
 
 
 class Polls:
-    """ASGI middleware: looking up a job and describing it costs a hundred times what telling that
-    nothing has happened to any does."""
+    """ASGI middleware. To see that nothing has happened to a job costs a hundredth of what it costs
+    to look the job up and describe it."""
 
     def __init__(self, app: ASGIApp, pulse: Pulse) -> None:
         self._app = app
@@ -55,17 +55,17 @@ class Polls:
         job_id = _polled_job(scope)
         if job_id is None:
             return await self._app(scope, receive, send)
-        # Felt first: what happens meanwhile comes after it.
+        # Before the answer is made, so that what happens meanwhile has a higher number.
         if (number := await self._pulse.feel(job_id)) is None:
             return await self._app(scope, receive, send)
         answer = self._answer(scope, receive, number)
-        messages = await asyncio.shield(answer.messages)  # others may wait for them, too
+        messages = await asyncio.shield(answer.messages)  # other requests may wait for it, too
         scope["route"] = answer.asked.get("route")
         for message in messages:
             await send(_copy(message))
 
     def _answer(self, scope: Scope, receive: Receive, number: int) -> _Answer:
-        """The one that is there or on its way, or what the app is asked for now."""
+        """The answer that is known or under way, or else a new one from the app."""
         question = _Question(scope["caller"], scope["path"], scope["query_string"], scope["base"])
         now = time.monotonic()
         known = self._answers.get(question)
@@ -89,7 +89,7 @@ class Polls:
 
 
 def _polled_job(scope: Scope) -> str | None:
-    """The id of the job that this request looks at, if it is a poll."""
+    """The id of the job that this request polls; None if it is no poll."""
     if scope["method"] != "GET":
         return None
     if scope["path"] == TASK_STATUS_PATH:
@@ -100,7 +100,7 @@ def _polled_job(scope: Scope) -> str | None:
 
 
 def _copy(message: Message) -> Message:
-    """Whoever passes it on may add headers of its own."""
+    """A copy, because the layers above add headers to what they pass on."""
     if message["type"] != "http.response.start":
         return message
     return {**message, "headers": list(message["headers"])}

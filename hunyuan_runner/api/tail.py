@@ -1,4 +1,4 @@
-"""The end of the journal, read once for all event streams of this process."""
+"""Follows the journal, once for all event streams of this process."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from hunyuan_runner.jobs.store import Jobs
 
 POLL_SECONDS = 0.25
 AWAY_SECONDS = 1  # between two tries to reach a database that does not answer
-MAX_WAITING = 1000  # messages a stream may be behind; then its reader has to come back for them
+MAX_WAITING = 1000  # unread messages of a stream; with more, it ends, and its reader reconnects
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Message:
-    """An event, and the bytes that tell of it."""
+    """An event, and its encoded bytes."""
 
     event: JobEvent
     encoded: bytes
 
 
 class Subscription:
-    """What one stream may see and has not been sent yet."""
+    """What one stream may see, and the messages that it has not sent yet."""
 
     def __init__(self, caller: Caller, job_id: str | None, base: str) -> None:
         self.caller = caller
         self.job_id = job_id  # or every job that the caller sees
-        self.base = base  # what the links it is sent begin with
+        self.base = base  # what the links in its events begin with
         self.ended = False
         self._after: int | None = None
         self._waiting: list[Message] = []
         self._news = asyncio.Event()
 
     def begin(self, after: int) -> None:
-        """Want the events behind this number."""
+        """Begin to want events: those after this number."""
         self._after = after
 
     def wants(self, event: JobEvent) -> bool:
@@ -66,7 +66,7 @@ class Subscription:
         self._news.set()
 
     async def take(self, patience: float) -> list[Message]:
-        """What has come in; waits so many seconds for something, or for the end."""
+        """The waiting messages; without any, wait `patience` seconds for one, or for the end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self._news.wait()
@@ -76,14 +76,14 @@ class Subscription:
 
 
 class Tail:
-    """Reads on in the journal while anybody listens, and passes on what it finds."""
+    """Reads the journal while there are subscriptions, and passes new events on to them."""
 
     def __init__(self, jobs: Jobs, encode: Callable[[JobEvent, str], bytes]) -> None:
         self._jobs = jobs
         self._encode = encode
         self._subscriptions: set[Subscription] = set()
         self._task: asyncio.Task[None] | None = None
-        self._number = 0  # up to which everything was passed on
+        self._number = 0  # of the last event that was passed on
         self._closed = False
 
     def streams_of(self, caller: Caller) -> int:
@@ -98,10 +98,10 @@ class Tail:
         self._subscriptions.discard(subscription)
 
     def join(self, subscription: Subscription, after: int) -> bool:
-        """Pass on what comes behind this number; False if some of that has come already."""
+        """Pass on the events after this number. False if some of them were passed on already."""
         if self._task is None:
             self._number = after
-            # Not in the context of the request that happens to be the first.
+            # Not in the context of the request that happens to come first.
             self._task = asyncio.create_task(self._run(), context=Context())
         elif after < self._number:
             return False
@@ -109,7 +109,7 @@ class Tail:
         return True
 
     def close(self) -> None:
-        """End all streams, also those that are yet to begin: this process is about to stop."""
+        """End all streams, also those that have not begun yet: this process is about to stop."""
         self._closed = True
         for subscription in self._subscriptions:
             subscription.end()
@@ -120,7 +120,7 @@ class Tail:
                 await self._pass_on()
                 await asyncio.sleep(POLL_SECONDS)
         except Exception:
-            log.exception("the journal cannot be followed; the event streams are ended")
+            log.exception("the journal cannot be read; all event streams end")
         finally:
             self._task = None
             for subscription in self._subscriptions:
@@ -132,7 +132,7 @@ class Tail:
             page, missing = await run_in_threadpool(self._read, self._number, followed)
         except OperationalError as error:
             log.warning(
-                "event streams wait, the job database does not answer: %s", reason_of(error)
+                "event streams wait: the job database does not answer: %s", reason_of(error)
             )
             await asyncio.sleep(AWAY_SECONDS)
             return

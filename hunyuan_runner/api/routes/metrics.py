@@ -36,7 +36,7 @@ LATENCY = Histogram(
 
 
 class _QueueCollector(Collector):
-    """Reads the job store when asked, so that every front tells the same."""
+    """Reads the job store for each scrape, so that every front reports the same."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
