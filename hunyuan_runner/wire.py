@@ -129,9 +129,10 @@ class Wire(BaseModel):
 
 
 class JobState(StrEnum):
-    """BentoML's task states; a job moves down this list, and back to pending by a retry."""
+    """The states of a job: BentoML's of a task, and `paused`."""
 
     PENDING = "pending"
+    PAUSED = "paused"
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
     FAILED = "failed"

@@ -180,7 +180,7 @@ def test_a_long_clip_is_quoted_before_it_is_rendered(client: httpx.Client) -> No
 def test_a_draft_can_be_looked_at_and_approved(client: httpx.Client) -> None:
     job = submit(client, draft_steps=1)
     drafted = wait_for(client, job, lambda job: job["draft_url"] is not None)
-    assert (drafted["status"], drafted["stage"], drafted["step"]) == ("pending", "paused", 1)
+    assert (drafted["status"], drafted["stage"], drafted["step"]) == ("paused", "paused", 1)
     draft = client.get(drafted["draft_url"])
     assert draft.headers["Content-Type"] == "video/mp4"
     resumed = client.post(f"/api/jobs/{job['job_id']}/resume")
@@ -200,10 +200,32 @@ def test_a_job_is_paused_and_resumed(client: httpx.Client, running_job: dict[str
     others = client.get("/health").json()["queue"]["paused"]
     assert client.post(f"{path}/pause").json()["pausing"]
     paused = wait_for(client, running_job, lambda job: job["stage"] == "paused")
+    assert paused["status"] == "paused"
     assert client.get("/health").json()["queue"]["paused"] == others + 1
+    assert f'hunyuan_jobs{{state="paused"}} {others + 1}.0' in client.get("/metrics").text
+    assert paused["job_id"] in listed(client, "paused")
+    assert paused["job_id"] not in listed(client, "pending")
     assert client.post(f"{path}/resume").status_code == 200
     again = wait_for(client, paused, lambda job: job["resumed_from_step"] is not None)
     assert again["resumed_from_step"] == paused["step"] > 0
+
+
+def test_a_paused_job_is_pending_to_bentoml_and_queued_to_openai(client: httpx.Client) -> None:
+    job = submit(client, draft_steps=1)
+    job_id = wait_for(client, job, lambda job: job["status"] == "paused")["job_id"]
+    task = client.get(f"/generate/status?task_id={job_id}").json()
+    assert (task["status"], task["stage"]) == ("pending", "paused")
+    assert client.get(f"/v1/videos/{job_id}").json()["status"] == "queued"
+    canceled = client.post("/api/jobs/cancel?status=paused").json()
+    assert canceled["canceled"] >= 1
+    assert client.get(f"/api/status/{job_id}").json()["status"] == "canceled"
+
+
+def listed(client: httpx.Client, status: str) -> set[str]:
+    """The ids of the newest jobs in this state."""
+    jobs = client.get(f"/api/jobs?limit=100&status={status}").json()["jobs"]
+    assert {job["status"] for job in jobs} <= {status}
+    return {job["job_id"] for job in jobs}
 
 
 def test_a_draft_after_the_last_step_is_refused(client: httpx.Client) -> None:

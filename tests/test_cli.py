@@ -418,7 +418,7 @@ def test_jobs_are_paused_and_resumed(client: httpx.Client, running_job: dict[str
     assert hunyuan("download", queued).returncode == 1
     again = hunyuan("pause", queued)
     assert again.returncode == 1
-    assert "only what waits" in again.stderr
+    assert "only a queued or denoising job" in again.stderr
     assert done("resume", queued) == f"queued {queued}\n"
     assert hunyuan("resume", queued).returncode == 1
     assert finish(client, client.get(f"/api/status/{queued}").json())["status"] == "completed"

@@ -33,6 +33,7 @@ BESIDE_BAR = 62  # columns that the rest of its line takes
 
 STATUS_STYLES: dict[str, str] = {
     "pending": "yellow",
+    "paused": "yellow",
     "in_progress": "cyan",
     "completed": "green",
     "failed": "red",

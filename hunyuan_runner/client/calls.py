@@ -103,8 +103,8 @@ def change_job(job_id: str, action: Action) -> Call[Job]:
     return Call(request, _reading(Job), repeatable=False)
 
 
-def cancel_jobs(status: Status) -> Call[Canceled]:
-    request = Request("POST", "/api/jobs/cancel", query={"status": status})
+def cancel_jobs(status: Status | None) -> Call[Canceled]:
+    request = Request("POST", "/api/jobs/cancel", query={"status": status} if status else {})
     return Call(request, _reading(Canceled), repeatable=False)
 
 

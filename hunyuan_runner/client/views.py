@@ -52,13 +52,14 @@ class Job(JobView):
         match self.status:
             case JobState.COMPLETED | JobState.FAILED | JobState.CANCELED:
                 return True
-            case JobState.PENDING | JobState.IN_PROGRESS:
+            case JobState.PENDING | JobState.PAUSED | JobState.IN_PROGRESS:
                 return False
         return self.completed_at is not None
 
     @property
     def paused(self) -> bool:
-        return self.stage is Stage.PAUSED
+        """Whether it waits to be resumed."""
+        return self.stage is Stage.PAUSED  # for an older service its status is pending
 
     def after(self, event: Event) -> Job:
         """This job after that happened to it."""

@@ -15,11 +15,20 @@ import sqlalchemy as sa
 
 from hunyuan_runner.engine.stop import Stop
 from hunyuan_runner.jobs.database import jobs, now_ms
-from hunyuan_runner.jobs.job import JobError, JobState
+from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.standing import work_of
-from hunyuan_runner.jobs.turns import FIRST, HANDED_BACK, RUNNING
+from hunyuan_runner.jobs.states import (
+    CLAIM,
+    COMPLETE,
+    FAIL,
+    HAND_BACK,
+    REPORT,
+    STOP_TO_PAUSE,
+    Transition,
+)
+from hunyuan_runner.jobs.turns import FIRST, RUNNING, SAME_TURN
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting.estimate import Work
 
@@ -60,20 +69,12 @@ class Claim:
             if due is None:
                 return None
             now = now_ms()
-            update = (
-                sa.update(jobs)
-                .where(jobs.c.id == due.id)
-                .values(
-                    turn=due.first,
-                    state=JobState.IN_PROGRESS,
-                    executor_id=executor_id,
-                    attempts=jobs.c.attempts + 1,
-                    failed_starts=jobs.c.failed_starts + 1,
-                    started_at=sa.func.coalesce(jobs.c.started_at, now),
-                    progressed_at=now,
-                    stage=Stage.LOADING,
-                )
-                .returning(jobs)
+            update = CLAIM.update(
+                jobs.c.id == due.id,
+                turn=due.first,
+                executor_id=executor_id,
+                started_at=sa.func.coalesce(jobs.c.started_at, now),
+                progressed_at=now,
             )
             row = connection.execute(update).one()
             record(connection, row, Change.STATE)
@@ -95,85 +96,69 @@ class Claim:
             return _due(connection, executor_id) is not None
 
     def enter(self, stage: Stage) -> None:
-        self._write(Change.PROGRESS, stage=stage, part=0, parts=1, progressed_at=now_ms())
+        self._report(stage=stage, part=0, parts=1, progressed_at=now_ms())
 
     def resume_from(self, step: int) -> None:
-        self._write(Change.PROGRESS, step=step, resumed_from_step=step)
+        self._report(step=step, resumed_from_step=step)
 
     def start_over(self) -> None:
-        self._write(Change.PROGRESS, step=0)
+        self._report(step=0)
 
     def finish_step(self, step: int) -> None:
-        self._write(Change.PROGRESS, step=step, failed_starts=0, progressed_at=now_ms())
+        self._report(step=step, failed_starts=0, progressed_at=now_ms())
 
     def finish_tile(self, tile: int, tiles: int) -> None:
-        self._write(Change.PROGRESS, part=tile, parts=tiles, progressed_at=now_ms())
+        self._report(part=tile, parts=tiles, progressed_at=now_ms())
 
     def count_failed_start(self) -> int:
         """How often in a row a start has now ended before its next step."""
-        counted = self._write(None, failed_starts=jobs.c.failed_starts + 1)
+        counted = self._write(REPORT, None, failed_starts=jobs.c.failed_starts + 1)
         return int(counted.failed_starts)
 
     def show_preview(self) -> None:
-        self._write(Change.PREVIEW, has_preview=True)
+        self._write(REPORT, Change.PREVIEW, has_preview=True)
 
     def complete(self, expires_at: Expiry) -> None:
-        self._end(JobState.COMPLETED, expires_at)
+        self._end(COMPLETE, expires_at)
 
     def fail(self, error: JobError, expires_at: Expiry) -> None:
-        self._end(JobState.FAILED, expires_at, error_code=error.code, error_message=error.message)
+        self._end(FAIL, expires_at, error_code=error.code, error_message=error.message)
 
     def hand_back(self) -> None:
         """Return the job to the queue: this worker is being shut down, through no fault of it."""
-        self._write(Change.STATE, **HANDED_BACK, failed_starts=0)
+        self._write(HAND_BACK, Change.STATE, turn=SAME_TURN)
 
     def pause(self) -> None:
         """Leave the job where it is until somebody resumes it."""
-        self._pause(has_draft=jobs.c.has_draft)
+        self._write(STOP_TO_PAUSE, Change.STATE)
 
     def pause_with_draft(self) -> None:
         """Leave the job where it is until somebody has looked at its draft and resumes it."""
-        self._pause(has_draft=True)
+        self._write(STOP_TO_PAUSE, Change.STATE, has_draft=True)
 
     def stop_requested(self) -> Stop | None:
         """Whether the job is to stop here: PAUSE or CLAIM_LOST; None to continue."""
-        row = self._patiently(sa.select(jobs.c.pausing).where(*self._mine()), None)
+        row = self._patiently(sa.select(jobs.c.pausing).where(*self._mine(), RUNNING), None)
         if row is None:
             return Stop.CLAIM_LOST
         return Stop.PAUSE if row.pausing else None
 
-    def _pause(self, **values: Any) -> None:
-        self._write(
-            Change.STATE,
-            state=JobState.PENDING,
-            stage=Stage.PAUSED,
-            executor_id=None,
-            pausing=False,
-            failed_starts=0,
-            **values,
-        )
+    def _report(self, **values: Any) -> None:
+        self._write(REPORT, Change.PROGRESS, **values)
 
-    def _end(self, state: JobState, expires_at: Expiry, **values: Any) -> None:
-        self._write(
-            Change.STATE,
-            state=state,
-            executor_id=None,
-            completed_at=now_ms(),
-            expires_at=expires_at,
-            **values,
-        )
+    def _end(self, end: Transition, expires_at: Expiry, **values: Any) -> None:
+        self._write(end, Change.STATE, completed_at=now_ms(), expires_at=expires_at, **values)
 
     def _mine(self) -> tuple[sa.ColumnElement[bool], ...]:
         return (
             jobs.c.id == self.job_id,
             jobs.c.run == self.run,
             jobs.c.executor_id == self.executor_id,
-            jobs.c.state == JobState.IN_PROGRESS,
         )
 
-    def _write(self, change: Change | None, **values: Any) -> sa.Row[Any]:
-        """The row, changed; `change` is what it is to the outside, if anything."""
-        update = sa.update(jobs).where(*self._mine()).values(**values).returning(jobs)
+    def _write(self, transition: Transition, change: Change | None, **values: Any) -> sa.Row[Any]:
+        """The row after the transition; `change` is what to record of it, if anything."""
+        update = transition.update(*self._mine(), **values)
         if (row := self._patiently(update, change)) is None:
             raise ClaimLost(self.job_id)
         return row

@@ -77,7 +77,7 @@ jobs = sa.Table(
     sa.Column("attention_flops", sa.Float, nullable=False, server_default="0"),
     sa.Column("decode_flops", sa.Float, nullable=False),
     sa.Column("pixels", sa.Float, nullable=False),
-    sa.Index("hunyuan_jobs_lane", "state", "stage", "owner", "priority", "turn", "id"),
+    sa.Index("hunyuan_jobs_in_lane", "state", "owner", "priority", "turn", "id"),
     sa.Index("hunyuan_jobs_state", "state", "id"),
     sa.Index("hunyuan_jobs_of_owner", "owner", "id"),
     sa.Index("hunyuan_jobs_of_owner_state", "owner", "state", "id"),

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from hunyuan_runner.jobs.database import clock, jobs, workers
 from hunyuan_runner.jobs.journal import Change, record, writing
-from hunyuan_runner.jobs.turns import HANDED_BACK, RUNNING
+from hunyuan_runner.jobs.states import TAKE_OVER
+from hunyuan_runner.jobs.turns import SAME_TURN
 from hunyuan_runner.quoting.profile import Profile
 
 logger = logging.getLogger(__name__)
@@ -44,17 +45,13 @@ class Lease:
     def take_over(self) -> None:
         """Put what other workers were rendering whose lease has run out back into the queue."""
         dead = self._fallen_silent()
-        orphaned = (
-            sa.update(jobs)
-            .where(RUNNING, jobs.c.executor_id.not_in(sa.select(workers.c.executor_id)))
-            .values(HANDED_BACK)
-            .returning(jobs)
-        )
+        orphaned = jobs.c.executor_id.not_in(sa.select(workers.c.executor_id))
+        update = TAKE_OVER.update(orphaned, turn=SAME_TURN)
         with writing(self._database) as connection:
             for executor_id, beat_at in dead:  # unless it has just shown itself
                 last_beat = (workers.c.executor_id == executor_id, workers.c.beat_at == beat_at)
                 connection.execute(sa.delete(workers).where(*last_beat))
-            for row in connection.execute(orphaned).all():
+            for row in connection.execute(update).all():
                 record(connection, row, Change.STATE)
                 logger.warning("job %s goes on: its worker is gone", row.id)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from hunyuan_runner.quoting.estimate import WORK_FIELDS
+from hunyuan_runner.wire import JobState
 
 BITS = 6
 TURNS = 1 << BITS  # that a row sums up
@@ -46,7 +47,7 @@ def install(connection: sa.Connection) -> None:
 
 def _waits(row: str) -> str:
     """turns.WAITING, of the row of this name."""
-    return f"{row}.state = 'pending' AND {row}.stage = 'queued'"
+    return f"{row}.state = '{JobState.PENDING}'"
 
 
 _OF_OLD = (
@@ -67,7 +68,7 @@ _ENTER = f"""
     ON CONFLICT ({", ".join(_KEY)}) DO UPDATE
     SET {", ".join(f"{name} = hunyuan_queue.{name} + excluded.{name}" for name in _SUMS)};
 """
-_MOVED = "UPDATE OF state, stage, turn"
+_MOVED = "UPDATE OF state, turn"
 
 
 def _create_sqlite_triggers(connection: sa.Connection) -> None:

@@ -11,7 +11,7 @@ and of several that start at once one takes the steps and the others wait for it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -145,8 +145,20 @@ def _order_deliveries(connection: sa.Connection) -> None:
         )
 
 
+def _make_paused_a_state(connection: sa.Connection) -> None:
+    """It was a stage of pending jobs, which all jobs in the queue were apart from those."""
+    for table in ("hunyuan_jobs", "hunyuan_events"):
+        connection.exec_driver_sql(
+            f"UPDATE {table} SET state = 'paused' WHERE state = 'pending' AND stage = 'paused'"
+        )
+    connection.exec_driver_sql("DROP INDEX IF EXISTS hunyuan_jobs_lane")
+    connection.exec_driver_sql(
+        "CREATE INDEX hunyuan_jobs_in_lane ON hunyuan_jobs (state, owner, priority, turn, id)"
+    )
+
+
 # By the version that each leads to, from the one before it.
-STEPS: Mapping[int, Step] = {2: _number_the_versions}
+STEPS: dict[int, Step] = {2: _number_the_versions, 3: _make_paused_a_state}
 
 
 def _add_columns(connection: sa.Connection, table: str, *columns: sa.Column[Any]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hunyuan_runner import __version__
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class StoreUnusable(Exception):

@@ -96,7 +96,7 @@ class Standing:
 
 
 def _waits(row: sa.Row[Any]) -> bool:
-    return bool(row.state == JobState.PENDING and row.stage == Stage.QUEUED)
+    return bool(row.state == JobState.PENDING)
 
 
 def _view(
@@ -117,7 +117,7 @@ def _view(
         assert forecast is not None
         expectation = forecast.expect(work_of(row), row.model, row.executor_id)
         progress = _progress(row, expectation)
-        if row.stage != Stage.PAUSED:
+        if row.state != JobState.PAUSED:
             eta = Range.about(wait + expectation.total * (1 - progress), expectation.spread)
     columns = {name: getattr(row, name) for name in _COLUMNS}
     return Job(

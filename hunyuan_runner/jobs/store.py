@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -43,15 +42,28 @@ from hunyuan_runner.jobs.places import Place
 from hunyuan_runner.jobs.retention import Passage, expiry
 from hunyuan_runner.jobs.schema import open_database
 from hunyuan_runner.jobs.standing import Standing
-from hunyuan_runner.jobs.turns import RUNNING, WAITING, next_turn, queue_up
-from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Stage
+from hunyuan_runner.jobs.states import (
+    ASK_TO_PAUSE,
+    CANCEL,
+    DELETE,
+    EXPIRE,
+    PAUSE,
+    PAUSED,
+    PENDING,
+    RESUME,
+    RETRY,
+    SUBMIT,
+    Transition,
+    is_in,
+)
+from hunyuan_runner.jobs.turns import next_turn, queue_up
+from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams
 from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import JOBS_PREFIX, job_prefix
 from hunyuan_runner.storage.opening import open_storage
 from hunyuan_runner.wire import ClipWarning
 
-PAUSABLE = (Stage.LOADING, Stage.ENCODING, Stage.DENOISING)
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
 EXPIRED_PER_SWEEP = 1000
 CANCELED_AT_ONCE = 500
@@ -109,7 +121,7 @@ class Page:
 # What is asked all the time is put together once.
 _INSERT = sa.insert(jobs).returning(jobs)
 _OF_OWNER = jobs.c.owner == sa.bindparam("owner")
-_PAUSED = sa.and_(jobs.c.state == JobState.PENDING, jobs.c.stage == Stage.PAUSED)
+_PAUSED = is_in(PAUSED)
 _WAITING_OF = sa.select(
     sa.select(sa.func.coalesce(sa.func.sum(queue.c.jobs), 0))
     .where(queue.c.owner == sa.bindparam("owner"))
@@ -118,11 +130,8 @@ _WAITING_OF = sa.select(
 )
 # Of what waits, the database keeps count.
 _COUNTS = sa.union_all(
-    sa.select(sa.literal(JobState.PENDING).label("state"), sa.func.sum(queue.c.jobs)),
-    sa.select(sa.literal(Stage.PAUSED), sa.func.count()).where(_PAUSED),
-    sa.select(jobs.c.state, sa.func.count())
-    .where(jobs.c.state != JobState.PENDING)
-    .group_by(jobs.c.state),
+    sa.select(sa.literal(PENDING).label("state"), sa.func.sum(queue.c.jobs)),
+    sa.select(jobs.c.state, sa.func.count()).where(~is_in(PENDING)).group_by(jobs.c.state),
 )
 
 
@@ -166,7 +175,6 @@ class Jobs:
         row = {
             "id": job_id,
             "owner": owner,
-            "state": JobState.PENDING,
             "model": params.model,
             "params": params.model_dump(),
             "metadata": dict(metadata or {}),
@@ -179,8 +187,7 @@ class Jobs:
             "webhook_events": webhook and webhook.events,
             "webhook_base": webhook and webhook.base,
             "created_at": now_ms(),
-            "run": 1,
-            "stage": Stage.QUEUED,
+            **SUBMIT.values,
             **asdict(Work.of(params, MODELS[params.model])),
         }
         try:
@@ -251,7 +258,7 @@ class Jobs:
         order = jobs.c.id.desc() if newest_first else jobs.c.id
         query = sa.select(jobs).where(*self._visible()).order_by(order)
         if state is not None:
-            query = query.where(jobs.c.state == state)
+            query = query.where(is_in(state))
         if after is not None:
             with reading(self.database) as connection:
                 self._row(connection, after)
@@ -305,20 +312,25 @@ class Jobs:
         Raises JobNotFound or WrongState.
         """
         with writing(self.database) as connection:
-            canceled = self._cancel(connection, *self._named(job_id), jobs.c.state.not_in(ENDED))
+            canceled = self._cancel(connection, *self._named(job_id))
         if not canceled:
-            raise WrongState(self.get(job_id), "only a pending or running job can be canceled")
+            raise WrongState(self.get(job_id), CANCEL.rule)
         return self._view(canceled[0])
 
     def cancel_all(
-        self, state: JobState, *, everybody: bool = False, limit: int = CANCELED_AT_ONCE
+        self,
+        states: Sequence[JobState],
+        *,
+        everybody: bool = False,
+        limit: int = CANCELED_AT_ONCE,
     ) -> tuple[int, bool]:
-        """End the caller's jobs in this state, or with `everybody` all that the caller sees.
+        """End the caller's jobs in these states, or with `everybody` all that the caller sees.
 
-        So many at once, the newest first: how many were, and whether there are more.
+        At most `limit` at once, the newest first. Returns how many it ended, and whether there are
+        more.
         """
         of = self._visible() if everybody else (jobs.c.owner == self._caller.name,)
-        found = sa.select(jobs.c.id).where(jobs.c.state == state, *of).order_by(jobs.c.id.desc())
+        found = sa.select(jobs.c.id).where(is_in(*states), *of).order_by(jobs.c.id.desc())
         with writing(self.database) as connection:
             job_ids = connection.execute(found.limit(limit + 1)).scalars().all()
             canceled = self._cancel(connection, jobs.c.id.in_(job_ids[:limit]))
@@ -328,16 +340,10 @@ class Jobs:
         self, connection: sa.Connection, *of: sa.ColumnElement[bool]
     ) -> Sequence[sa.Row[Any]]:
         """End these jobs. Their rows after it."""
-        update = (
-            sa.update(jobs)
-            .where(*of)
-            .values(
-                state=JobState.CANCELED,
-                completed_at=now_ms(),
-                expires_at=expiry(self.database, self._settings),
-            )
+        update = CANCEL.update(
+            *of, completed_at=now_ms(), expires_at=expiry(self.database, self._settings)
         )
-        canceled = connection.execute(update.returning(jobs)).all()
+        canceled = connection.execute(update).all()
         for row in canceled:
             record(connection, row, Change.STATE)
         return canceled
@@ -347,69 +353,57 @@ class Jobs:
 
         Raises JobNotFound or WrongState.
         """
-        row = self._requeue(job_id, jobs.c.state.in_([JobState.FAILED, JobState.CANCELED]))
-        if row is None:
-            raise WrongState(self.get(job_id), "only a failed or canceled job can be retried")
-        return self._view(row)
+        return self._requeue(job_id, RETRY)
 
     def pause(self, job_id: str) -> Job:
-        """Have a job wait where it is: at once if it is queued, else behind the step under way.
+        """Have a job wait where it is: at once if it is queued, else after the current step.
 
         Raises JobNotFound or WrongState.
         """
         with writing(self.database) as connection:
-            waiting = connection.execute(
-                sa.update(jobs)
-                .where(*self._named(job_id), WAITING)
-                .values(stage=Stage.PAUSED)
-                .returning(jobs)
-            ).first()
-            rendered = connection.execute(
-                sa.update(jobs)
-                .where(*self._named(job_id), RUNNING, jobs.c.stage.in_(PAUSABLE))
-                .values(pausing=True)
-                .returning(jobs)
-            ).first()
-            if (row := waiting or rendered) is not None:
+            paused = connection.execute(PAUSE.update(*self._named(job_id))).first()
+            row = paused or connection.execute(ASK_TO_PAUSE.update(*self._named(job_id))).first()
+            if row is not None:
                 record(connection, row, Change.STATE)
         if row is None:
-            raise WrongState(self.get(job_id), "only what waits or is denoised can be paused")
+            raise WrongState(self.get(job_id), PAUSE.rule)
         return self._view(row)
 
     def resume(self, job_id: str) -> Job:
         """Queue a paused job; it goes on from where it is. Raises JobNotFound or WrongState."""
-        row = self._requeue(job_id, jobs.c.stage == Stage.PAUSED)
-        if row is None:
-            raise WrongState(self.get(job_id), "only a paused job can be resumed")
-        return self._view(row)
+        return self._requeue(job_id, RESUME)
 
     def delete(self, job_id: str) -> None:
         """Forget a job and its files. Raises JobNotFound, or WrongState while it is rendered."""
+        if not self._forget(job_id, DELETE):
+            raise WrongState(self.get(job_id), DELETE.rule)
+
+    def _forget(self, job_id: str, transition: Transition, *of: sa.ColumnElement[bool]) -> bool:
+        """Delete a job and its files if the transition allows it. Returns whether it did."""
+        allowed = (*self._named(job_id), transition.allowed, *of)
         try:
-            self._delete_row(job_id)
+            deleted = self._delete_row(*allowed)
         except OperationalError as error:
             if "disk is full" not in str(error) or self._settings.storage_url is not None:
                 raise
-            # To forget takes room, too: that of the job's own files, on the same disk.
+            # Deleting a row takes room, too: that of the job's own files, on the same disk.
             if self.get(job_id).state not in ENDED:
                 raise
             self._storage.delete_prefix(job_prefix(job_id))
-            self._delete_row(job_id)
-        self._storage.delete_prefix(job_prefix(job_id))
+            deleted = self._delete_row(*allowed)
+        if deleted:
+            self._storage.delete_prefix(job_prefix(job_id))
+        return deleted
 
-    def _delete_row(self, job_id: str) -> None:
+    def _delete_row(self, *of: sa.ColumnElement[bool]) -> bool:
         with writing(self.database) as connection:
-            deleted = connection.execute(
-                sa.delete(jobs).where(*self._named(job_id), jobs.c.state != JobState.IN_PROGRESS)
-            ).rowcount
-        if not deleted:
-            raise WrongState(self.get(job_id), "cancel it before deleting it")
+            return connection.execute(sa.delete(jobs).where(*of)).rowcount > 0
 
-    def counts(self) -> dict[str, int]:
-        """How many jobs there are in each state; those that are paused are not pending here."""
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs there are in each state."""
         with self.database.connect() as connection:
             found = {row[0]: row[1] for row in connection.execute(_COUNTS)}
-        return {state: found.get(state) or 0 for state in (*JobState, Stage.PAUSED)}
+        return {state: found.get(state) or 0 for state in JobState}
 
     def forecast(self) -> Forecast:
         """How long clips take on the machines there are."""
@@ -438,17 +432,12 @@ class Jobs:
     def delete_expired(self) -> None:
         """Delete the jobs that ended longer ago than the retention allows, with their files."""
         now = self._passage.now(self.live_workers())
-        expired = (
-            sa.select(jobs.c.id)
-            .where(jobs.c.state.in_(ENDED), jobs.c.expires_at <= now)
-            .limit(EXPIRED_PER_SWEEP)
-        )
+        expired = (EXPIRE.allowed, jobs.c.expires_at <= now)
         with self.database.connect() as connection:
-            job_ids = connection.execute(expired).scalars().all()
+            query = sa.select(jobs.c.id).where(*expired).limit(EXPIRED_PER_SWEEP)
+            job_ids = connection.execute(query).scalars().all()
         for job_id in job_ids:
-            # One that was retried or deleted meanwhile is no longer ours to delete.
-            with suppress(JobNotFound, WrongState):
-                self.delete(job_id)
+            self._forget(job_id, EXPIRE, *expired)  # unless it was retried meanwhile
 
     def delete_orphaned_files(self) -> None:
         """Delete old files that belong to no job: what a worker wrote after a deletion."""
@@ -461,34 +450,19 @@ class Jobs:
     def close(self) -> None:
         self.database.dispose()
 
-    def _requeue(self, job_id: str, condition: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
-        """Begin a new run of the job, if the condition holds. The row after it."""
-        update = (
-            sa.update(jobs)
-            .where(jobs.c.id == job_id)
-            .values(
-                state=JobState.PENDING,
-                run=jobs.c.run + 1,
-                executor_id=None,
-                stage=Stage.QUEUED,
-                failed_starts=0,
-                pausing=False,
-                progressed_at=None,
-                completed_at=None,
-                expires_at=None,
-                error_code=None,
-                error_message=None,
-            )
-            .returning(jobs)
-        )
+    def _requeue(self, job_id: str, transition: Transition) -> Job:
+        """Begin a new run of the job. Raises JobNotFound or WrongState."""
+        allowed = (*self._named(job_id), transition.allowed)
         with writing(self.database) as connection:
-            row = connection.execute(sa.select(jobs).where(*self._named(job_id), condition)).first()
-            if row is None:
-                return None
-            turn = queue_up(connection, row.owner, row.priority)
-            queued = connection.execute(update.values(turn=turn)).one()
-            record(connection, queued, Change.STATE)
-        return queued
+            row = connection.execute(sa.select(jobs).where(*allowed)).first()
+            if row is not None:
+                turn = queue_up(connection, row.owner, row.priority)
+                update = transition.update(jobs.c.id == job_id, turn=turn)
+                row = connection.execute(update).one()
+                record(connection, row, Change.STATE)
+        if row is None:
+            raise WrongState(self.get(job_id), transition.rule)
+        return self._view(row)
 
     def _visible(self) -> Sequence[sa.ColumnElement[bool]]:
         return () if self._caller.sees_all else (jobs.c.owner == self._caller.name,)

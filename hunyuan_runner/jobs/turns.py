@@ -17,11 +17,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from hunyuan_runner.jobs.database import jobs, lanes, queue, upsert
-from hunyuan_runner.jobs.job import JobState
-from hunyuan_runner.params import Stage
+from hunyuan_runner.jobs.states import IN_PROGRESS, PENDING, is_in
 
-WAITING = sa.and_(jobs.c.state == JobState.PENDING, jobs.c.stage == Stage.QUEUED)
-RUNNING = jobs.c.state == JobState.IN_PROGRESS
+WAITING = is_in(PENDING)
+RUNNING = is_in(IN_PROGRESS)
 
 
 def delay_of(table: sa.FromClause) -> sa.ColumnElement[int]:
@@ -31,14 +30,8 @@ def delay_of(table: sa.FromClause) -> sa.ColumnElement[int]:
     return sa.func.coalesce(known, 0)
 
 
-# What a job becomes when its worker lets go of it half-way: it keeps its turn.
-HANDED_BACK: dict[str, Any] = {
-    "state": JobState.PENDING,
-    "stage": sa.case((jobs.c.pausing, Stage.PAUSED), else_=Stage.QUEUED),
-    "pausing": False,
-    "executor_id": None,
-    "turn": jobs.c.turn - delay_of(jobs),
-}
+# What to write down as the turn of a job that is rendered, if it is to keep it in its lane.
+SAME_TURN = jobs.c.turn - delay_of(jobs)
 
 _present = sa.select(queue.c.owner, queue.c.priority).distinct().subquery()
 _delay = delay_of(_present)

@@ -145,7 +145,7 @@ def test_a_job_waits_for_its_draft_to_be_approved(hunyuan: Any) -> None:
     handle = hunyuan.generate(**SHORT, draft_steps=1)
     for event in handle.events():
         if isinstance(event, StateEvent) and event.job.stage == "paused":
-            assert (event.job.status, event.job.step) == ("pending", 1)
+            assert (event.job.status, event.job.step) == ("paused", 1)
             assert event.job.draft_url
             assert handle.resume().status == "pending"
     assert handle.job.status == "completed"

@@ -16,6 +16,7 @@ from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.deliveries import Outbox
 from hunyuan_runner.jobs.job import Caller, Job, JobState, Webhook
 from hunyuan_runner.jobs.queue_sums import BITS, TURNS
+from hunyuan_runner.jobs.states import WAITING as ALL_WAITING
 from hunyuan_runner.jobs.store import JobNotFound, Jobs, WrongState
 from hunyuan_runner.jobs.turns import WAITING, delay_of
 from hunyuan_runner.quoting.estimate import WORK_FIELDS, Work
@@ -172,18 +173,19 @@ def test_all_that_waits_is_canceled_in_parts_and_nobody_else_s(jobs: Jobs) -> No
     assert rendered is not None
     ana.pause(waiting[1])
     other = bo.submit(clip()).id
-    assert admin.cancel_all(JobState.PENDING) == (0, False)
-    assert ana.cancel_all(JobState.PENDING, everybody=True, limit=3) == (3, True)
-    assert ana.cancel_all(JobState.PENDING, limit=3) == (1, False)
-    assert ana.cancel_all(JobState.PENDING) == (0, False)
+    assert admin.cancel_all(ALL_WAITING) == (0, False)
+    assert bo.cancel_all([JobState.PAUSED]) == (0, False)
+    assert ana.cancel_all(ALL_WAITING, everybody=True, limit=3) == (3, True)
+    assert ana.cancel_all(ALL_WAITING, limit=3) == (1, False)
+    assert ana.cancel_all(ALL_WAITING) == (0, False)
     assert jobs.get(rendered.job_id).state is JobState.IN_PROGRESS
-    assert ana.cancel_all(JobState.IN_PROGRESS) == (1, False)
+    assert ana.cancel_all([JobState.IN_PROGRESS]) == (1, False)
     assert jobs.get(other).queue_position == 1
     assert_places_are_exact(jobs)
     ended = [event.job.id for event in ana.events_after(0).events if event.final]
     assert sorted(ended) == sorted(waiting)
     assert [one.event for one in Outbox(jobs.database).of_job(waiting[0])] == ["canceled"]
-    assert admin.cancel_all(JobState.PENDING, everybody=True) == (1, False)
+    assert admin.cancel_all(ALL_WAITING, everybody=True) == (1, False)
 
 
 def test_other_users_events_are_passed_over_a_part_at_a_time(

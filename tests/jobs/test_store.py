@@ -65,7 +65,7 @@ def test_what_another_process_does_to_a_job_is_seen_at_once(settings: Settings) 
     job_id = ours.submit(clip()).id
     behind = ours.submit(clip()).id
     for act, state, position in (
-        (theirs.pause, JobState.PENDING, 1),
+        (theirs.pause, JobState.PAUSED, 1),
         (theirs.resume, JobState.PENDING, 1),
         (theirs.cancel, JobState.CANCELED, 1),
         (theirs.retry, JobState.PENDING, 1),
@@ -204,7 +204,7 @@ def test_what_was_done_to_a_job_is_told_though_a_worker_takes_it_at_once(
     ("states", "action", "wanted"),
     [
         pytest.param("", "retry", "only a failed or canceled", id="retry a pending job"),
-        pytest.param("cancel", "cancel", "only a pending or running", id="cancel it twice"),
+        pytest.param("cancel", "cancel", "only a pending, paused or running", id="cancel it twice"),
     ],
 )
 def test_what_does_not_fit_the_state_is_refused(

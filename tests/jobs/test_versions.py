@@ -71,21 +71,41 @@ def test_the_jobs_of_an_earlier_version_are_as_they_were(version: str, settings:
     restore(settings, version)
     jobs = Jobs(settings)
     states = {prompt: job.state for prompt, job in by_prompt(jobs).items()}
+    assert jobs.counts() == {
+        JobState.PENDING: 5,
+        JobState.PAUSED: 2,
+        JobState.IN_PROGRESS: 2,
+        JobState.COMPLETED: 1,
+        JobState.FAILED: 1,
+        JobState.CANCELED: 3,
+    }
     assert states == {
         "completed": JobState.COMPLETED,
         "failed": JobState.FAILED,
         "queued again by a retry": JobState.PENDING,
-        "paused with its draft": JobState.PENDING,
+        "paused with its draft": JobState.PAUSED,
         "canceled while it was rendered": JobState.CANCELED,
         "pausing at step 1": JobState.IN_PROGRESS,
         "running at step 3": JobState.IN_PROGRESS,
-        "paused in the queue": JobState.PENDING,
+        "paused in the queue": JobState.PAUSED,
         "canceled in the queue": JobState.CANCELED,
         "canceled while it was paused": JobState.CANCELED,
         "queued": JobState.PENDING,
         "queued before the others": JobState.PENDING,
         "queued after the others": JobState.PENDING,
     }
+    jobs.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_events_of_an_earlier_version_are_told_with_the_states_of_today(
+    version: str, settings: Settings
+) -> None:
+    restore(settings, version)
+    jobs = Jobs(settings)
+    paused = by_prompt(jobs)["paused in the queue"].id
+    states = [event.job.state for event in jobs.events_after(0, paused).events]
+    assert states == [JobState.PENDING, JobState.PAUSED]
     jobs.close()
 
 

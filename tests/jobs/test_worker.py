@@ -489,7 +489,7 @@ def test_a_paused_job_waits_behind_its_step_and_goes_on_from_there(
     wait_for(jobs, job_id, lambda job: job.step >= 2)
     assert jobs.pause(job_id).pausing
     paused = wait_for(jobs, job_id, lambda job: job.stage is Stage.PAUSED)
-    assert (paused.state, paused.pausing, paused.queue_position) == (JobState.PENDING, False, None)
+    assert (paused.state, paused.pausing, paused.queue_position) == (JobState.PAUSED, False, None)
     assert paused.eta_seconds is None
     assert paused.progress > 0
     other = wait_for_end(jobs, jobs.submit(clip()).id)
@@ -506,7 +506,7 @@ def test_a_queued_job_is_paused_at_once(jobs: Jobs, start_worker: StartWorker) -
     paused, other = (jobs.submit(clip()) for _ in range(2))
     assert jobs.pause(paused.id).stage is Stage.PAUSED
     assert jobs.get(other.id).queue_position == 1
-    assert (jobs.counts()[JobState.PENDING], jobs.counts()[Stage.PAUSED]) == (1, 1)
+    assert (jobs.counts()[JobState.PENDING], jobs.counts()[JobState.PAUSED]) == (1, 1)
     start_worker()
     wait_for_end(jobs, other.id)
     assert jobs.get(paused.id).stage is Stage.PAUSED
@@ -525,7 +525,7 @@ def test_a_job_with_draft_steps_shows_its_draft_and_waits_for_approval(
     approved, dropped = (jobs.submit(clip(), draft_steps=2).id for _ in range(2))
     for job_id in (approved, dropped):
         job = wait_for(jobs, job_id, lambda job: job.has_draft)
-        assert (job.state, job.stage, job.step) == (JobState.PENDING, Stage.PAUSED, 2)
+        assert (job.state, job.stage, job.step) == (JobState.PAUSED, Stage.PAUSED, 2)
     storage = open_storage(settings)
     file = settings.data_dir / "draft.mp4"
     file.write_bytes(storage.get(draft_key(approved)))

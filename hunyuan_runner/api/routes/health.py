@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import refusals
 from hunyuan_runner.jobs.job import JobState
-from hunyuan_runner.params import Stage
 from hunyuan_runner.wire import Health, QueueView, Ready
 
 router = APIRouter(tags=["operations"])
@@ -24,7 +23,7 @@ def get_health(backend: FromBackend) -> Health:
         queue=QueueView(
             pending=counts[JobState.PENDING],
             in_progress=counts[JobState.IN_PROGRESS],
-            paused=counts[Stage.PAUSED],
+            paused=counts[JobState.PAUSED],
         ),
     )
 

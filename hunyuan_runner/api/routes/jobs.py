@@ -12,6 +12,7 @@ from hunyuan_runner.api.document import CLIP_EXAMPLE, example, refusals
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, JobId, require_json
 from hunyuan_runner.api.views import estimate_view, job_list, job_view
 from hunyuan_runner.jobs.job import JobState
+from hunyuan_runner.jobs.states import WAITING
 from hunyuan_runner.params import EstimateRequest, GenerationRequest
 from hunyuan_runner.wire import Canceled, EstimateView, JobList, JobView
 
@@ -31,9 +32,10 @@ class JobsQuery(BaseModel):
 class CancelQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    status: Literal[JobState.PENDING, JobState.IN_PROGRESS] = Field(
-        JobState.PENDING,
-        description="Which jobs to cancel: those that wait, or those being rendered.",
+    status: Literal[JobState.PENDING, JobState.PAUSED, JobState.IN_PROGRESS] | None = Field(
+        None,
+        description="Cancel only jobs in this state; by default those that wait: pending and "
+        "paused.",
     )
     all_users: bool = Field(
         False,
@@ -100,7 +102,8 @@ def list_jobs(query: Annotated[JobsQuery, Query()], backend: FromBackend) -> Job
 )
 def cancel_jobs(query: Annotated[CancelQuery, Query()], backend: FromBackend) -> Canceled:
     """Cancel all your jobs that wait, up to 500 per request; repeat while `has_more` is true."""
-    canceled, has_more = backend.jobs.cancel_all(query.status, everybody=query.all_users)
+    states = WAITING if query.status is None else (query.status,)
+    canceled, has_more = backend.jobs.cancel_all(states, everybody=query.all_users)
     return Canceled(canceled=canceled, has_more=has_more)
 
 

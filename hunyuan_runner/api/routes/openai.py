@@ -103,6 +103,7 @@ class Video(BaseModel):
 
 STATUS: dict[JobState, Literal["queued", "in_progress", "completed", "failed"]] = {
     JobState.PENDING: "queued",
+    JobState.PAUSED: "queued",
     JobState.IN_PROGRESS: "in_progress",
     JobState.COMPLETED: "completed",
     JobState.FAILED: "failed",

@@ -7,7 +7,7 @@ works with these routes instead (see docs/api.md).
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -28,22 +28,34 @@ class TaskError(BaseModel):
     error: str
 
 
+# BentoML has no word for a paused task: here it is pending, at the stage `paused`.
+TaskState = Literal["pending", "in_progress", "completed", "failed", "canceled"]
+STATES: dict[JobState, TaskState] = {
+    JobState.PENDING: "pending",
+    JobState.PAUSED: "pending",
+    JobState.IN_PROGRESS: "in_progress",
+    JobState.COMPLETED: "completed",
+    JobState.FAILED: "failed",
+    JobState.CANCELED: "canceled",
+}
+
+
 class TaskReceipt(BaseModel):
     """The id and state of a task."""
 
     task_id: str
-    status: JobState
+    status: TaskState
 
     @classmethod
     def of(cls, job: Job) -> TaskReceipt:
-        return cls(task_id=job.id, status=job.state)
+        return cls(task_id=job.id, status=STATES[job.state])
 
 
 class TaskStatus(Wire):
     """The four fields that BentoML's client reads, and the job's progress."""
 
     task_id: str
-    status: JobState
+    status: TaskState
     created_at: datetime
     executed_at: datetime | None = Field(description="When the job ended.")
     progress: Share
@@ -56,7 +68,7 @@ class TaskStatus(Wire):
     def of(cls, job: Job) -> TaskStatus:
         return cls(
             task_id=job.id,
-            status=job.state,
+            status=STATES[job.state],
             created_at=job.created_at,
             executed_at=job.completed_at,
             progress=job.progress,

@@ -91,8 +91,11 @@ class AsyncHunyuanClient:
                 return
             after = page.next
 
-    async def cancel_all(self, status: Status = "pending") -> int:
-        """Cancel all of your jobs that are `pending`, or all `in_progress`. Returns how many."""
+    async def cancel_all(self, status: Status | None = None) -> int:
+        """Cancel all of your jobs that wait, paused ones too, or those in one state.
+
+        Returns how many it canceled.
+        """
         total = 0
         while True:
             answer = await self._service.ask(calls.cancel_jobs(status))

@@ -92,8 +92,11 @@ class HunyuanClient:
                 return
             after = page.next
 
-    def cancel_all(self, status: Status = "pending") -> int:
-        """Cancel all of your jobs that are `pending`, or all `in_progress`. Returns how many."""
+    def cancel_all(self, status: Status | None = None) -> int:
+        """Cancel all of your jobs that wait, paused ones too, or those in one state.
+
+        Returns how many it canceled.
+        """
         total = 0
         while True:
             answer = self._service.ask(calls.cancel_jobs(status))
