@@ -23,7 +23,7 @@ TROUBLES = [
     pytest.param(OSError(errno.EDQUOT, "enough"), "disk_full", "disk is full", id="quota"),
     pytest.param(OSError(errno.EIO, "broken"), "storage_failed", "broken", id="hardware"),
     pytest.param(StorageFailed("no answer"), "storage_failed", "no answer", id="bucket"),
-    pytest.param(OSError(errno.ENOMEM, "none"), "out_of_memory", "no memory", id="memory"),
+    pytest.param(OSError(errno.ENOMEM, "none"), "out_of_memory", "out of memory", id="memory"),
 ]
 
 
@@ -64,7 +64,7 @@ def test_what_does_not_pass_is_said_with_its_cause(error: Exception, code: str, 
         persevere(failing(error, 100), Paused(), 0)
     assert failure.value.code == code
     assert words in failure.value.message
-    assert "Retry the job" in failure.value.message
+    assert "retry the job" in failure.value.message
 
 
 def test_a_full_disk_is_waited_for_longer_than_an_encoder_that_fails() -> None:
