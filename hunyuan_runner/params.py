@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, TypedDict, get_args
+from typing import Annotated, Any, Literal, Self, TypedDict, cast, get_args
 
 from pydantic import (
     AfterValidator,
@@ -185,6 +185,15 @@ class GenerationParams(BaseModel):
         return latent_frames * area // SIZE_MULTIPLE**2
 
 
+class Kept(TypedDict, total=False):
+    """The fields of a request that are kept with the job as they are, besides the clip."""
+
+    priority: int
+    metadata: dict[str, str]
+    draft_steps: int | None
+    seconds: float | None
+
+
 class GenerationRequest(BaseModel):
     """What a client sends: a prompt, and the settings that the preset should not choose."""
 
@@ -327,6 +336,11 @@ class GenerationRequest(BaseModel):
             **preset.__dict__,
         }
         return GenerationParams(**(defaults | chosen))
+
+    @property
+    def kept(self) -> Kept:
+        """What the job keeps of this request."""
+        return cast(Kept, {name: getattr(self, name) for name in Kept.__annotations__})
 
     @property
     def _sides(self) -> dict[str, int]:

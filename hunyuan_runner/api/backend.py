@@ -82,14 +82,11 @@ class Backend:
         self._refuse_what_does_not_fit(request, model, params)
         job = self.jobs.submit(
             params,
-            priority=request.priority,
-            metadata=request.metadata,
-            draft_steps=request.draft_steps,
             remixed_from=remixed_from,
             warnings=self._warnings(params),
-            seconds=request.seconds,
             webhook=webhook,
             submission=submission_of(idempotency_key, request, remixed_from),
+            **request.kept,
         )
         if self.settings.log_prompts:
             log.info("job %s: %s", job.id, ascii(params.prompt), extra={"job_id": job.id})

@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -57,7 +57,7 @@ from hunyuan_runner.jobs.states import (
     is_in,
 )
 from hunyuan_runner.jobs.turns import next_turn, queue_up
-from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams
+from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Kept
 from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import JOBS_PREFIX, job_prefix
@@ -118,6 +118,7 @@ class Page:
     has_more: bool
 
 
+_DEFAULTS: Kept = {"priority": DEFAULT_PRIORITY, "metadata": {}}
 # What is asked all the time is put together once.
 _INSERT = sa.insert(jobs).returning(jobs)
 _OF_OWNER = jobs.c.owner == sa.bindparam("owner")
@@ -156,19 +157,16 @@ class Jobs:
         self,
         params: GenerationParams,
         *,
-        priority: int = DEFAULT_PRIORITY,
-        metadata: Mapping[str, str] | None = None,
-        draft_steps: int | None = None,
         remixed_from: str | None = None,
-        seconds: float | None = None,
         warnings: Sequence[ClipWarning] = (),
         webhook: Webhook | None = None,
         submission: Submission | None = None,
+        **kept: Unpack[Kept],
     ) -> Job:
         """Queue a clip, unless this very submission of the caller has queued it before.
 
-        With `draft_steps` it waits behind that step, with a draft to look at, for a resume.
-        Raises KeyReused where another submission of theirs had the same key, or QueueFull.
+        `kept` is stored in the columns of the same names. Raises KeyReused if the caller used the
+        submission's key for another request before, or QueueFull.
         """
         job_id = _new_job_id()
         owner = self._caller.name
@@ -177,11 +175,7 @@ class Jobs:
             "owner": owner,
             "model": params.model,
             "params": params.model_dump(),
-            "metadata": dict(metadata or {}),
-            "priority": priority,
-            "draft_steps": draft_steps,
             "remixed_from": remixed_from,
-            "seconds": seconds,
             "warnings": [warning.model_dump() for warning in warnings] or None,
             "webhook_url": webhook and webhook.url,
             "webhook_events": webhook and webhook.events,
@@ -189,10 +183,12 @@ class Jobs:
             "created_at": now_ms(),
             **SUBMIT.values,
             **asdict(Work.of(params, MODELS[params.model])),
+            **_DEFAULTS,
+            **kept,
         }
         try:
             with writing(self.database) as connection:
-                turn = queue_up(connection, owner, priority)
+                turn = queue_up(connection, owner, row["priority"])
                 queued = connection.execute(_INSERT, row | {"turn": turn}).one()
                 if submission is not None:
                     self._name(connection, submission, job_id)
