@@ -52,7 +52,12 @@ def _valid_rate_limit(limit: str | None) -> str | None:
     if limit is not None:
         from limits import parse_many  # imported only if needed: it takes 0.15 s
 
-        parse_many(limit)
+        try:
+            parse_many(limit)
+        except ValueError:
+            raise ValueError(
+                "must be a rate such as 120/minute, or several, separated by semicolons"
+            ) from None
     return limit
 
 

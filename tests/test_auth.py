@@ -412,7 +412,7 @@ def test_each_key_has_a_rate_of_its_own() -> None:
         ("api_keys", "ana", "hunyuan keys new"),
         ("api_keys", "ana:abc", "name:sha256"),
         ("api_keys", f"a na:{'0' * 64}", "name:sha256"),
-        ("rate_limit", "often", "often"),
+        ("rate_limit", "often", "120/minute"),
         ("cors_origins", "app.example", "https://"),
         ("max_queued", "0", "greater than or equal to 1"),
     ],

@@ -318,7 +318,7 @@ def test_where_nothing_listens_one_line_says_so() -> None:
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
-    for hint in ("http://127.0.0.1:1", "make run", "--url", "HUNYUAN_URL"):
+    for hint in ("http://127.0.0.1:1", "hunyuan serve", "--url", "HUNYUAN_URL"):
         assert hint in result.stderr
     with pytest.raises(ServiceUnavailable):
         examined("no address")

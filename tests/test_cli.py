@@ -492,7 +492,7 @@ def test_where_no_service_answers_one_line_says_what_to_do(arguments: list[str])
     result = hunyuan(*arguments, "--url", "http://127.0.0.1:1")
     assert result.returncode == 69
     assert result.stderr.count("\n") == 1
-    for hint in ("http://127.0.0.1:1", "make run", "--url", "HUNYUAN_URL"):
+    for hint in ("http://127.0.0.1:1", "hunyuan serve", "--url", "HUNYUAN_URL"):
         assert hint in result.stderr
 
 

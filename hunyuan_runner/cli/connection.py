@@ -44,5 +44,5 @@ def complain(problem: object) -> None:
 
 
 def complain_of_no_service(error: ServiceUnavailable) -> None:
-    hint = ". Start a service with `make run`, or name another with --url or HUNYUAN_URL."
+    hint = ". Start a service with `hunyuan serve`, or name another with --url or HUNYUAN_URL."
     complain(f"{error}{hint if error.temporary else ''}")

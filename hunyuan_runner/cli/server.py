@@ -40,5 +40,6 @@ def server_settings() -> Settings:
         return get_settings()
     except ValidationError as error:
         for problem in error.errors():
-            complain(f"HUNYUAN_{str(problem['loc'][0]).upper()}: {problem['msg']}")
+            message = problem["msg"].removeprefix("Value error, ")
+            complain(f"HUNYUAN_{str(problem['loc'][0]).upper()}: {message}")
         raise typer.Exit(EXIT_REFUSED) from error

@@ -177,7 +177,7 @@ def new_key(
         api_keys.ApiKey.parse(entry)
     except ValueError as error:
         raise typer.BadParameter(
-            "must be 1 to 64 letters, digits, dots, dashes or underscores"
+            "must be 1 to 64 letters, digits, dots, dashes or underscores", param_hint="NAME"
         ) from error
     err.print("For the user, as HUNYUAN_API_KEY or in the header Authorization: Bearer:")
     out.print(key, soft_wrap=True)
