@@ -20,11 +20,11 @@ from bench.service import running_service
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
-from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.params import GenerationRequest, Stage
 from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import JobState
 from tests.jobs.databases import postgres_binaries, running_postgres
 
 WAITING = (10_000, 100_000)

@@ -21,7 +21,7 @@ import pytest
 
 from docs.tables import API, PAGES, TABLES, openapi, with_tables
 from hunyuan_runner.api.errors import CODES
-from hunyuan_runner.jobs.job import JobState
+from hunyuan_runner.wire import JobState
 from tests.conftest import ROOT, Service, StartService, free_port, submit
 
 TEXT = API.read_text()

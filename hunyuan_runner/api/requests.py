@@ -10,7 +10,8 @@ from fastapi import Header, Path, Request
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.bodies import media_type_of
 from hunyuan_runner.api.errors import ApiError
-from hunyuan_runner.jobs.job import Job, JobState
+from hunyuan_runner.jobs.job import Job
+from hunyuan_runner.wire import JobState
 
 JOB_ID_FORM = "[A-Za-z0-9_-]{1,64}"
 JOB_ID_PATTERN = f"^{JOB_ID_FORM}$"

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hunyuan_runner.catalogue import Model
-from hunyuan_runner.jobs.job import Job, JobState
+from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.store import Page
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.quoting.quotes import Alternative, Estimate, Quote, in_time
@@ -16,6 +16,7 @@ from hunyuan_runner.wire import (
     EstimateView,
     JobList,
     JobRecord,
+    JobState,
     JobView,
     ModelView,
     PrecisionView,

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 
 from hunyuan_runner.engine.stop import Stop
 from hunyuan_runner.jobs.database import jobs, now_ms
-from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.standing import work_of
@@ -31,6 +30,7 @@ from hunyuan_runner.jobs.states import (
 from hunyuan_runner.jobs.turns import FIRST, RUNNING, SAME_TURN
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting.estimate import Work
+from hunyuan_runner.wire import JobError
 
 Expiry = int | sa.ColumnElement[int]  # in milliseconds since the epoch
 

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from hunyuan_runner.jobs.database import clock, deliveries, jobs, time_of
-from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.params import WebhookEvent
+from hunyuan_runner.wire import JobState
 
 CLAIM_MS = 30_000  # longer than any attempt takes
 CLAIM_LOCK = 0x68756E79_646C7679  # any constant of our own

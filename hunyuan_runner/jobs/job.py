@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pydantic import ConfigDict
 
 from hunyuan_runner.params import WebhookEvent
-from hunyuan_runner.wire import Flag, JobRecord, Maybe
-from hunyuan_runner.wire import JobError as JobError
-from hunyuan_runner.wire import JobState as JobState
+from hunyuan_runner.wire import Flag, JobRecord, JobState, Maybe
 
 ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELED})
 

@@ -27,7 +27,7 @@ from hunyuan_runner.jobs.database import (
     submissions,
 )
 from hunyuan_runner.jobs.forecast import Forecast
-from hunyuan_runner.jobs.job import ENDED, Caller, Job, JobState, Webhook
+from hunyuan_runner.jobs.job import ENDED, Caller, Job, Webhook
 from hunyuan_runner.jobs.journal import (
     Change,
     JobEvent,
@@ -62,7 +62,7 @@ from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import JOBS_PREFIX, job_prefix
 from hunyuan_runner.storage.opening import open_storage
-from hunyuan_runner.wire import ClipWarning
+from hunyuan_runner.wire import ClipWarning, JobState
 
 ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any upload to end
 EXPIRED_PER_SWEEP = 1000

@@ -14,7 +14,6 @@ from hunyuan_runner.engine.process import GenerationFailed
 from hunyuan_runner.engine.stop import Stop, Stopped
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.forecast import Forecast, learn
-from hunyuan_runner.jobs.job import JobError
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.measuring import Interrupted, measure_machine
 from hunyuan_runner.jobs.opening import reason_of
@@ -27,6 +26,7 @@ from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import checkpoint_key, draft_key, preview_key
 from hunyuan_runner.storage.opening import open_storage
+from hunyuan_runner.wire import JobError
 
 HEARTBEATS_PER_LEASE = 4
 SWEEP_SECONDS = 60

@@ -23,10 +23,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from hunyuan_runner.jobs import database
-from hunyuan_runner.jobs.job import ENDED, Caller, JobState
+from hunyuan_runner.jobs.job import ENDED, Caller
 from hunyuan_runner.jobs.store import JobNotFound, Jobs, WrongState
 from hunyuan_runner.params import Stage
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import JobState
 from tests.jobs.conftest import clip, emptied_database, environment
 from tests.jobs.databases import postgres_binaries, running_postgres
 

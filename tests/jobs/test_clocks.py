@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
-from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import JobNotFound, Jobs
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import JobState
 from tests.jobs.conftest import clip
 
 YEAR = timedelta(days=365)

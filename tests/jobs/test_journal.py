@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from hunyuan_runner.jobs.claim import Claim
-from hunyuan_runner.jobs.job import Caller, Job, JobError, JobState
+from hunyuan_runner.jobs.job import Caller, Job
 from hunyuan_runner.jobs.journal import Change, JobEvent
 from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.store import JobNotFound, Jobs
 from hunyuan_runner.params import Stage
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import JobError, JobState
 from tests.jobs.conftest import clip
 
 STATE, PROGRESS, PREVIEW = Change.STATE, Change.PROGRESS, Change.PREVIEW

@@ -14,13 +14,14 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.deliveries import Outbox
-from hunyuan_runner.jobs.job import Caller, Job, JobState, Webhook
+from hunyuan_runner.jobs.job import Caller, Job, Webhook
 from hunyuan_runner.jobs.queue_sums import BITS, TURNS
 from hunyuan_runner.jobs.states import WAITING as ALL_WAITING
 from hunyuan_runner.jobs.store import JobNotFound, Jobs, WrongState
 from hunyuan_runner.jobs.turns import WAITING, delay_of
 from hunyuan_runner.quoting.estimate import WORK_FIELDS, Work
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import JobState
 from tests.jobs.conftest import clip
 from tests.jobs.earlier import VERSIONS, restore
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
-from hunyuan_runner.jobs.job import ENDED, JobError, JobState
+from hunyuan_runner.jobs.job import ENDED
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.states import TRANSITIONS
@@ -18,6 +18,7 @@ from hunyuan_runner.jobs.store import JobNotFound, Jobs, WrongState
 from hunyuan_runner.params import Stage
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.folder import Folder
+from hunyuan_runner.wire import JobError, JobState
 from tests.jobs.conftest import clip
 
 BROKEN = JobError(code="broken", message="it broke")

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.database import reading
-from hunyuan_runner.jobs.job import Caller, JobState
+from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.jobs.journal import record, writing
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import (
@@ -35,7 +35,7 @@ from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folde
 from hunyuan_runner.storage.keys import checkpoint_key
 from hunyuan_runner.storage.opening import open_storage
 from hunyuan_runner.storage.protocol import ObjectNotFound
-from hunyuan_runner.wire import ClipWarning
+from hunyuan_runner.wire import ClipWarning, JobState
 from tests.jobs.conftest import LEASE_SECONDS, clip
 
 

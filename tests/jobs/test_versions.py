@@ -15,11 +15,12 @@ from hunyuan_runner.jobs import queue_sums, schema
 from hunyuan_runner.jobs.database import database_of, metadata
 from hunyuan_runner.jobs.database import schema as schema_table
 from hunyuan_runner.jobs.deliveries import DeliveryState, Outbox
-from hunyuan_runner.jobs.job import Job, JobState
+from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.opening import require_usable
 from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION, StoreUnusable
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import JobState
 from tests.jobs.conftest import environment
 from tests.jobs.earlier import VERSIONS, restore
 

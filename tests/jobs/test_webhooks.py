@@ -34,13 +34,14 @@ from hunyuan_runner.jobs.deliveries import (
     Outbox,
     Outcome,
 )
-from hunyuan_runner.jobs.job import Caller, Job, JobError, JobState, Webhook
+from hunyuan_runner.jobs.job import Caller, Job, Webhook
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.webhooks import Render, Sender, pause_after, secret_of
 from hunyuan_runner.params import WEBHOOK_EVENTS, Stage, WebhookEvent
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import JobError, JobState
 from tests.jobs.conftest import clip, wait_for_end
 from tests.receiver import receiving, wait_until
 from tests.stub_server import reply, serving

@@ -17,7 +17,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from hunyuan_runner.jobs import database, patience, perseverance, worker
 from hunyuan_runner.jobs.claim import Claim
-from hunyuan_runner.jobs.job import Caller, JobState
+from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs, WrongState
 from hunyuan_runner.media import probe
@@ -28,6 +28,7 @@ from hunyuan_runner.storage.folder import Folder
 from hunyuan_runner.storage.keys import draft_key, video_key
 from hunyuan_runner.storage.opening import open_storage
 from hunyuan_runner.storage.protocol import ObjectNotFound, Storage, StorageFailed
+from hunyuan_runner.wire import JobState
 from tests.jobs.conftest import LEASE_SECONDS, clip, freeze, wait_for, wait_for_end
 from tests.jobs.worker_process import CountingRenderer
 

@@ -16,9 +16,9 @@ from hunyuan_runner.api.files import (
     policy_for,
 )
 from hunyuan_runner.api.requests import JobId, completed_job
-from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.manifest import PublishedManifest
 from hunyuan_runner.storage.keys import manifest_key, preview_key
+from hunyuan_runner.wire import JobState
 
 router = APIRouter(tags=["files"])
 

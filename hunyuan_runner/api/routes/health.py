@@ -6,8 +6,7 @@ from fastapi import APIRouter
 
 from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import refusals
-from hunyuan_runner.jobs.job import JobState
-from hunyuan_runner.wire import Health, QueueView, Ready
+from hunyuan_runner.wire import Health, JobState, QueueView, Ready
 
 router = APIRouter(tags=["operations"])
 

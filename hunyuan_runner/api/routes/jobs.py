@@ -11,10 +11,9 @@ from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import CLIP_EXAMPLE, example, refusals
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, JobId, require_json
 from hunyuan_runner.api.views import estimate_view, job_list, job_view
-from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.jobs.states import WAITING
 from hunyuan_runner.params import EstimateRequest, GenerationRequest
-from hunyuan_runner.wire import Canceled, EstimateView, JobList, JobView
+from hunyuan_runner.wire import Canceled, EstimateView, JobList, JobState, JobView
 
 router = APIRouter(tags=["jobs"])
 

@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 
 from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import refusals
-from hunyuan_runner.jobs.job import JobState
 from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.wire import JobState
 
 LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 

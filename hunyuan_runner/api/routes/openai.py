@@ -37,10 +37,10 @@ from hunyuan_runner.api.video_request import (
     read_video_request,
 )
 from hunyuan_runner.catalogue import MODELS, Model
-from hunyuan_runner.jobs.job import Job, JobState
+from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.store import WrongState
 from hunyuan_runner.params import ALIASES, GenerationRequest, Prompt
-from hunyuan_runner.wire import ClipWarning, JobError
+from hunyuan_runner.wire import ClipWarning, JobError, JobState
 
 POLL_MS = 500, 10_000  # shortest and longest pause between two polls
 STAYS = {*GenerationRequest.model_fields, *ALIASES} - {"prompt", "model"}  # fixed in a remix

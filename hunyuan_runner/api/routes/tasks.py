@@ -17,9 +17,9 @@ from hunyuan_runner.api.document import CLIP_EXAMPLE, answers_with, example
 from hunyuan_runner.api.errors import TASK_ROUTE, ApiError
 from hunyuan_runner.api.files import VIDEO, file_response
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, require_json
-from hunyuan_runner.jobs.job import Job, JobState
+from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.params import GenerationRequest, Stage
-from hunyuan_runner.wire import ClipWarning, RangeView, Share, Wire
+from hunyuan_runner.wire import ClipWarning, JobState, RangeView, Share, Wire
 
 
 class TaskError(BaseModel):

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs import deliveries, lease, store
 from hunyuan_runner.jobs.claim import Claim
-from hunyuan_runner.jobs.job import Caller, JobError, Webhook
+from hunyuan_runner.jobs.job import Caller, JobError, Webhook  # type: ignore[attr-defined]
 from hunyuan_runner.params import GenerationRequest, Stage
 from hunyuan_runner.settings import Settings
 from tests.jobs.databases import postgres_binaries, running_postgres
