@@ -34,7 +34,7 @@ FIRST, SECOND = (f"transformer/model-{n}-of-2.safetensors" for n in (1, 2))
 
 
 def package() -> dict[str, bytes]:
-    """A model's files, and beside them what the pipeline does not need."""
+    """The files of a model."""
     index = {
         "_class_name": "HunyuanVideoPipeline",
         "transformer": ["diffusers", "HunyuanVideoTransformer3DModel"],
@@ -203,7 +203,7 @@ def test_no_token_is_sent(hub: Hub, models: Path) -> None:
     assert hub.tokens == []
 
 
-def test_without_acceptance_the_terms_are_told_and_nothing_is_fetched(
+def test_without_acceptance_the_terms_are_shown_and_nothing_is_fetched(
     hub: Hub, models: Path
 ) -> None:
     result = download_models("hunyuanvideo")
@@ -215,7 +215,7 @@ def test_without_acceptance_the_terms_are_told_and_nothing_is_fetched(
     assert hub.asked == []
 
 
-def test_an_interrupted_download_looks_not_installed_and_goes_on_where_it_stopped(
+def test_an_interrupted_download_does_not_look_installed_and_resumes_where_it_stopped(
     hub: Hub, models: Path
 ) -> None:
     hub.stall_at = 2 * HUB_CHUNK + 1000
@@ -240,9 +240,7 @@ def test_an_interrupted_download_looks_not_installed_and_goes_on_where_it_stoppe
     assert {path: installed[path] for path in package()} == package()
 
 
-def test_a_file_that_arrives_altered_is_thrown_away_and_fetched_anew(
-    hub: Hub, models: Path
-) -> None:
+def test_a_file_that_arrives_altered_is_deleted_and_fetched_again(hub: Hub, models: Path) -> None:
     hub.altered[SECOND] = hub.files[SECOND][:-1] + b"\x01"
     result = install()
     assert result.returncode == 1
@@ -254,7 +252,7 @@ def test_a_file_that_arrives_altered_is_thrown_away_and_fetched_anew(
     assert hub.asked == [(SECOND, None)]
 
 
-def test_an_answer_longer_than_the_file_is_not_gone_on_from(hub: Hub, models: Path) -> None:
+def test_an_answer_longer_than_the_file_is_not_resumed(hub: Hub, models: Path) -> None:
     hub.altered[SECOND] = b"<html>Log in to use this network</html>" * 100
     result = install()
     assert result.returncode == 1
@@ -266,7 +264,7 @@ def test_an_answer_longer_than_the_file_is_not_gone_on_from(hub: Hub, models: Pa
 
 
 @pytest.mark.parametrize("excess", [0, 1, 1000])
-def test_what_an_earlier_attempt_left_too_long_is_fetched_anew(
+def test_a_partial_file_that_is_too_long_is_fetched_again(
     hub: Hub, models: Path, excess: int
 ) -> None:
     digest = hashlib.sha256(hub.files[SECOND]).hexdigest()
@@ -281,7 +279,7 @@ def test_what_an_earlier_attempt_left_too_long_is_fetched_anew(
     assert (models / "hunyuanvideo" / SECOND).read_bytes() == hub.files[SECOND]
 
 
-def test_what_is_left_of_another_revision_is_not_kept(hub: Hub, models: Path) -> None:
+def test_files_of_another_revision_are_deleted(hub: Hub, models: Path) -> None:
     stale = models / "hunyuanvideo.partial" / "transformer" / "model-3-of-3.safetensors"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of a revision in three files")
@@ -290,9 +288,7 @@ def test_what_is_left_of_another_revision_is_not_kept(hub: Hub, models: Path) ->
 
 
 @pytest.mark.parametrize("refusals", [[429], [503, 429]])
-def test_a_hub_that_has_too_much_to_do_is_asked_again(
-    hub: Hub, models: Path, refusals: list[int]
-) -> None:
+def test_a_hub_that_is_too_busy_is_asked_again(hub: Hub, models: Path, refusals: list[int]) -> None:
     hub.refusals += refusals
     result = install()
     assert result.returncode == 0, result.stderr
@@ -300,9 +296,7 @@ def test_a_hub_that_has_too_much_to_do_is_asked_again(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_refusal_that_stays_is_not_asked_to_be_tried_again(
-    hub: Hub, models: Path, status: int
-) -> None:
+def test_a_lasting_refusal_does_not_advise_another_try(hub: Hub, models: Path, status: int) -> None:
     hub.refusals += [status] * 10
     result = install()
     assert result.returncode == 1
@@ -347,7 +341,7 @@ def put_a_link_to_nowhere(folder: Path) -> None:
         (put_a_link_to_nowhere, "whose folder is missing"),
     ],
 )
-def test_a_place_that_a_model_cannot_be_moved_to_is_refused_before_the_hub_is_asked(
+def test_a_folder_that_cannot_become_the_model_is_refused_before_the_hub_is_asked(
     hub: Hub, models: Path, occupy: Callable[[Path], None], why: str
 ) -> None:
     occupy(models / "hunyuanvideo")
@@ -387,7 +381,7 @@ def test_a_link_to_another_disk_is_followed(
     assert download_models("hunyuanvideo", "--verify").returncode == 0
 
 
-def test_of_two_downloads_at_once_one_is_refused(hub: Hub, models: Path) -> None:
+def test_a_second_download_of_the_same_model_is_refused(hub: Hub, models: Path) -> None:
     hub.stall_at = HUB_CHUNK
     command = [sys.executable, str(SCRIPT), "hunyuanvideo", "--accept-licence"]
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=_environment())
@@ -401,7 +395,7 @@ def test_of_two_downloads_at_once_one_is_refused(hub: Hub, models: Path) -> None
     assert install().returncode == 0
 
 
-def test_a_disk_too_small_is_told_before_anything_big_is_fetched(hub: Hub, models: Path) -> None:
+def test_a_disk_too_small_is_refused_before_anything_big_is_fetched(hub: Hub, models: Path) -> None:
     hub.claimed_sizes[FIRST] = 10**18
     result = install()
     assert result.returncode == 1
@@ -416,7 +410,7 @@ def test_a_model_that_is_installed_is_not_fetched_again(hub: Hub, models: Path) 
     assert hub.asked == []
 
 
-def test_a_repository_that_is_no_pipeline_is_refused(hub: Hub, models: Path) -> None:
+def test_a_repository_without_a_pipeline_is_refused(hub: Hub, models: Path) -> None:
     del hub.files["model_index.json"]
     result = install()
     assert result.returncode == 1
@@ -424,7 +418,7 @@ def test_a_repository_that_is_no_pipeline_is_refused(hub: Hub, models: Path) -> 
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", None], ids=["unreachable", "unknown"])
-def test_a_hub_that_does_not_have_it_is_an_error_without_traceback(
+def test_a_hub_without_the_model_is_an_error_without_traceback(
     hub: Hub, models: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str | None
 ) -> None:
     if endpoint:
@@ -447,7 +441,7 @@ def cut_short(path: Path) -> None:
 
 @pytest.mark.parametrize("with_manifest", [True, False], ids=["downloaded", "put there by hand"])
 @pytest.mark.parametrize(
-    ("path", "damage", "told"),
+    ("path", "damage", "problem"),
     [
         (FIRST, Path.unlink, "is missing"),
         (FIRST, cut_short, "(has .* bytes, not|is broken)"),
@@ -457,12 +451,12 @@ def cut_short(path: Path) -> None:
     ],
     ids=["shard gone", "shard cut short", "config gone", "index broken", "weight index broken"],
 )
-def test_verify_finds_what_keeps_a_model_from_loading(
+def test_verify_finds_missing_and_broken_files(
     hub: Hub,
     models: Path,
     path: str,
     damage: Callable[[Path], None],
-    told: str,
+    problem: str,
     with_manifest: bool,
 ) -> None:
     install()
@@ -474,7 +468,7 @@ def test_verify_finds_what_keeps_a_model_from_loading(
     result = download_models("hunyuanvideo", "--verify")
     assert result.returncode == 1
     assert path.split("/")[0] in result.stderr
-    assert re.search(told, result.stderr)
+    assert re.search(problem, result.stderr)
 
 
 def test_verify_finds_a_single_altered_byte(hub: Hub, models: Path) -> None:
@@ -491,7 +485,7 @@ def test_only_an_installed_model_can_be_verified(models: Path) -> None:
     assert "is not installed" in result.stderr
 
 
-def test_the_list_tells_which_models_are_installed(hub: Hub, models: Path) -> None:
+def test_the_list_says_which_models_are_installed(hub: Hub, models: Path) -> None:
     install()
     lines = {line.split()[0]: line for line in download_models("--list").stdout.splitlines()}
     assert MODELS.keys() <= lines.keys()
@@ -525,14 +519,14 @@ def test_a_broken_original_is_not_quantised(models: Path) -> None:
     assert not (folder / "transformer_int8").exists()
 
 
-def test_the_bundled_model_is_not_downloaded(models: Path) -> None:
+def test_the_bundled_model_cannot_be_downloaded(models: Path) -> None:
     result = download_models("demo")
     assert result.returncode == 1
     assert "comes with hunyuan-runner" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["gpt"]])
-def test_an_unknown_model_is_a_usage_error_that_names_the_known(arguments: list[str]) -> None:
+def test_an_unknown_model_is_a_usage_error_that_names_the_known_ones(arguments: list[str]) -> None:
     result = download_models(*arguments)
     assert result.returncode == 2
     assert "hunyuanvideo" in result.stderr

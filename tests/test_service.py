@@ -34,7 +34,7 @@ SLOW = {"width": 192, "height": 128, "num_frames": 33, "num_inference_steps": 24
 }
 
 
-def test_a_stopped_service_goes_on_where_it_was_when_started_again(
+def test_a_stopped_service_resumes_its_jobs_when_it_is_started_again(
     start_service: StartService, tmp_path: Path
 ) -> None:
     data_dir = str(tmp_path / "data")
@@ -82,7 +82,7 @@ def test_make_run_serves_and_writes_nowhere_but_to_the_data_folder(tmp_path: Pat
     assert not list(home.iterdir())
 
 
-def test_nothing_outlives_a_server_that_is_killed_and_the_job_under_way_goes_on(
+def test_no_process_outlives_a_killed_server_and_its_job_is_resumed(
     start_service: StartService, tmp_path: Path
 ) -> None:
     ours = {"HUNYUAN_DATA_DIR": str(tmp_path / "data"), "HUNYUAN_LEASE_SECONDS": "3"}
@@ -109,7 +109,7 @@ def test_nothing_outlives_a_server_that_is_killed_and_the_job_under_way_goes_on(
 @pytest.mark.parametrize(
     ("entry", "port"), [("service:HunyuanVideo", "taken"), ("service:HunyuanRunner", "99999")]
 )
-def test_a_port_that_cannot_be_had_is_told_at_the_start(
+def test_a_port_that_cannot_be_used_is_refused_at_the_start(
     entry: str, port: str, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -130,7 +130,7 @@ def test_a_port_that_cannot_be_had_is_told_at_the_start(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "message"),
     [
         ("HUNYUAN_DATA_DIR", __file__, "cannot write to the data folder"),
         ("HUNYUAN_RETENTION_HOURS", "a week", "HUNYUAN_RETENTION_HOURS: "),
@@ -139,7 +139,9 @@ def test_a_port_that_cannot_be_had_is_told_at_the_start(
         ("PORT", "0", "--port"),
     ],
 )
-def test_serve_tells_in_a_line_why_it_cannot_start(variable: str, value: str, told: str) -> None:
+def test_serve_says_in_one_line_why_it_cannot_start(
+    variable: str, value: str, message: str
+) -> None:
     done = subprocess.run(
         [str(Path(sys.executable).with_name("hunyuan")), "serve"],
         env=os.environ | {variable: value},
@@ -148,12 +150,12 @@ def test_serve_tells_in_a_line_why_it_cannot_start(variable: str, value: str, to
         check=False,
     )
     assert done.returncode != 0
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
-def test_a_data_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
     in_the_way = tmp_path / "data"
     in_the_way.write_text("a file where the folder should be")
     service = serve(tmp_path, "service:HunyuanVideo", {"HUNYUAN_DATA_DIR": str(in_the_way)})
@@ -164,14 +166,14 @@ def test_a_data_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_setting_that_is_wrong_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_wrong_setting_is_named_at_the_start(tmp_path: Path) -> None:
     service = serve(tmp_path, "service:HunyuanVideo", {"HUNYUAN_RETENTION_HOURS": "a week"})
     assert service.process.wait(60) != 0
     assert "retention_hours" in service.log.read_text()
 
 
 def test_nothing_is_kept_in_bentomls_home(service: Service, client: httpx.Client) -> None:
-    # It is on the data disk, and what is mapped from a full one ends the process that writes to it.
+    # It may be on the data disk. When that is full, writing to a mapped file kills the process.
     assert client.get("/metrics").status_code == 200
     home = service.data_dir.parent / "bentoml"
     assert [path for path in home.rglob("*") if path.is_file()] == []

@@ -51,12 +51,14 @@ Revision = Annotated[
     typer.Option(help="The commit, tag or branch to fetch; default: the tested commit."),
 ]
 
-models = typer.Typer(help="The models on this machine.", no_args_is_help=True)
+models = typer.Typer(
+    rich_markup_mode=None, help="Manage the models on this machine.", no_args_is_help=True
+)
 
 
 @models.command("list")
 def list_models(models_dir: ModelsDir = None) -> None:
-    """List the models and which of them are installed."""
+    """List the models and say which are installed."""
     table = Listing("model", "on disk", "parameters", "licence", "title")
     for model in MODELS.values():
         parameters = f"{model.parameters / 1e6:,.0f} M"
@@ -90,7 +92,7 @@ def download(
 
 @models.command()
 def verify(model_id: ModelId, models_dir: ModelsDir = None) -> None:
-    """Check that an installed model's files are complete and unaltered."""
+    """Check the files of an installed model."""
     folder = _folder_of(MODELS[model_id], models_dir)
     from hunyuan_runner.models.checking import listed, problems_of
     from hunyuan_runner.models.folder import is_installed
@@ -104,7 +106,7 @@ def verify(model_id: ModelId, models_dir: ModelsDir = None) -> None:
 
 @models.command("quantise")
 def quantise_model(model_id: ModelId, models_dir: ModelsDir = None) -> None:
-    """Store an installed model's transformer in int8, beside the original."""
+    """Add the int8 form to an installed model."""
     folder = _folder_of(MODELS[model_id], models_dir)
     if (folder / QUANTIZED_TRANSFORMER).exists():
         out.print(f"{model_id} is already in int8: {folder / QUANTIZED_TRANSFORMER}")
