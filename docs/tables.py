@@ -15,12 +15,14 @@ from hunyuan_runner.api.app import create_app
 from hunyuan_runner.api.document import GUARDED
 from hunyuan_runner.api.errors import CODES
 from hunyuan_runner.api.routes import events
+from hunyuan_runner.jobs.states import TRANSITIONS
 from hunyuan_runner.params import MAX_PIXEL_FRAMES
 from hunyuan_runner.settings import Settings
 
 API = Path(__file__).with_name("api.md")
 SETTINGS = Path(__file__).with_name("settings.md")
-PAGES = (API, SETTINGS)
+ARCHITECTURE = Path(__file__).parents[1] / "ARCHITECTURE.md"
+PAGES = (API, SETTINGS, ARCHITECTURE)
 TABLE = re.compile(r"(<!-- begin (\w+) -->\n)(.*?)(<!-- end \w+ -->)", re.DOTALL)
 
 MAX_NAMES = 3  # an object with more fields than this is shown as "object"
@@ -146,10 +148,24 @@ def settings(_: Schema) -> str:
     )
 
 
+def transitions(_: Schema) -> str:
+    """Every way in which a job changes its state."""
+    rows = []
+    for each in TRANSITIONS:
+        only = f" while {_codes(each.stages)}" if each.stages else ""
+        sources, targets = _codes(each.sources), _codes(each.targets)
+        rows.append([each.event, f"{sources or '(none)'}{only}", targets or "(deleted)"])
+    return _table(("event", "from", "to"), rows)
+
+
 TABLES: Mapping[str, Callable[[Schema], str]] = {
     table.__name__: table
-    for table in (routes, fields, estimate, job, errors, kinds, limits, settings)
+    for table in (routes, fields, estimate, job, errors, kinds, limits, settings, transitions)
 }
+
+
+def _codes(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def _default(default: object) -> str:
