@@ -7,6 +7,7 @@ function or under TYPE_CHECKING: a reader has to follow it all the same.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -21,32 +22,32 @@ PACKAGE = "hunyuan_runner"
 # From the top floor down: each room, and the rooms below it that it may import.
 ROOMS = {
     "__main__": "cli",
-    "service": "api jobs engine machine storage logs params settings",
-    "api": "studio jobs prompts quoting machine storage manifest catalogue wire params network"
-    " logs settings api_keys",
-    "cli": "client models machine storage manifest media catalogue wire params settings api_keys",
-    "client": "manifest wire params network",
+    "service": "api jobs engine machine storage logs settings params",
+    "api": "studio jobs prompts quoting manifest machine storage logs settings api_keys catalogue"
+    " wire params network",
     "studio": "",
+    "cli": "client models manifest machine storage settings api_keys catalogue wire params media",
+    "client": "manifest wire params network",
     "models": "engine prompts weights catalogue",
-    "jobs": "engine quoting machine storage manifest media frame_file catalogue wire params network"
-    " settings",
-    "engine": "prompts quoting machine weights catalogue params logs settings",
+    "jobs": "engine quoting manifest machine storage settings catalogue wire params media"
+    " frame_file network",
+    "engine": "prompts quoting machine logs settings weights catalogue params",
     "prompts": "wire params",
-    "quoting": "machine catalogue wire params settings",
+    "quoting": "machine settings catalogue wire params",
     "manifest": "machine weights catalogue wire params",
     "machine": "settings",
     "storage": "settings",
     "logs": "settings",
+    "settings": "api_keys",
+    "api_keys": "",
     "weights": "catalogue",
     "catalogue": "params schedule",
     "wire": "params schedule",
     "params": "schedule",
-    "media": "frame_file",
-    "settings": "api_keys",
-    "api_keys": "",
-    "network": "",
     "schedule": "",
+    "media": "frame_file",
     "frame_file": "",
+    "network": "",
 }
 
 # The rooms that may use a library. One that is not listed may be used anywhere.
@@ -119,6 +120,12 @@ def test_the_table_names_every_room_above_those_it_imports() -> None:
     for room, imported in ROOMS.items():
         for each in imported.split():
             assert order.index(room) < order.index(each), f"{room} imports upwards"
+
+
+def test_the_architecture_page_lists_the_rooms_in_the_order_of_the_table() -> None:
+    _, tree = (ROOT / "ARCHITECTURE.md").read_text().split("\nhunyuan_runner/\n")
+    listed = re.findall(r"^  (\w+)[./]", tree.partition("\ndemo_model/")[0], re.MULTILINE)
+    assert ["__main__", *listed] == [*ROOMS, "bundled"]  # which holds no code
 
 
 def test_no_file_imports_itself_by_way_of_others() -> None:
