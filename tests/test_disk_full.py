@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from hunyuan_runner.jobs.store import JobNotFound, Jobs
+from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import video_key
 from hunyuan_runner.storage.opening import open_storage
@@ -77,9 +77,9 @@ def test_room_can_be_made_by_deleting_a_job(small_disk: Path) -> None:
     for job in (done, waiting):
         clips.put(video_key(job.id), b"\0" * 500_000)
     fill(small_disk)
-    with pytest.raises(OperationalError, match="disk is full"):
+    with pytest.raises(JobsUnavailable, match="disk of the data folder is full"):
         jobs.submit(clip())
-    with pytest.raises(OperationalError, match="disk is full"):
+    with pytest.raises(JobsUnavailable, match="disk of the data folder is full"):
         jobs.delete(waiting.id)  # which has to be certain: what it has done so far is lost by it
     assert clips.size(video_key(waiting.id)) == 500_000
     jobs.delete(done.id)

@@ -67,12 +67,6 @@ LIBRARIES = {
     "rich": "cli",
 }
 
-# (module, library) that do not keep to that yet.
-EXCEPTIONS = {
-    ("hunyuan_runner.api.errors", "sqlalchemy"),  # tells the database's errors apart
-    ("hunyuan_runner.api.tail", "sqlalchemy"),  # waits for a database that is away
-}
-
 
 @cache
 def imports() -> dict[str, set[str]]:
@@ -138,9 +132,8 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_is_imported_only_in_its_rooms(library: str) -> None:
     used = {module for module, names in imports().items() if library in map(top_of, names)}
-    elsewhere = {module for module in used if room_of(module) not in LIBRARIES[library].split()}
     assert used
-    assert {(module, library) for module in elsewhere} <= EXCEPTIONS
+    assert {room_of(module) for module in used} <= set(LIBRARIES[library].split())
 
 
 def top_of(name: str) -> str:

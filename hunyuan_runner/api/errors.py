@@ -10,14 +10,13 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from hunyuan_runner.api.views import alternative_view
 from hunyuan_runner.jobs.deliveries import DeliveryNotFound
 from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
+from hunyuan_runner.jobs.unavailable import DISK_FULL, READ_ONLY, JobsUnavailable
 from hunyuan_runner.quoting.quotes import Alternative
 from hunyuan_runner.storage.protocol import NO_ROOM, ObjectNotFound, StorageFailed
 from hunyuan_runner.wire import ErrorBody, ErrorDetail
@@ -65,38 +64,20 @@ INTERNAL = ApiError(
     "Something went wrong in the service; its log has the error, by this answer's X-Request-Id.",
 )
 
-LOCKED = "Another program keeps the job database locked. Nothing was changed; try again later."
-DISK_FULL = (
-    "The disk of the data folder is full. Nothing was changed; free space on it, then try again."
-)
-TOO_BUSY = "The job database is too busy. Nothing was changed; try again later."
 TOO_SLOW = (
     "The request took too long, but may still be carried out. Check before you send it again."
 )
-READ_ONLY = "The disk of the data folder is read-only. Nothing was changed; make it writable."
-
-# By what SQLite or Postgres says in an error.
-_TROUBLES = {
-    "disk is full": DISK_FULL,
-    "readonly database": READ_ONLY,
-    "read-only transaction": "The job database is read-only. Nothing was changed.",
-    "database is locked": LOCKED,
-    "lock timeout": LOCKED,
-    "malformed": "The job database is damaged; see the service's log.",
-    "not a database": "The job database is damaged; see the service's log.",
-}
 
 # What a route may raise, and as_api_error() makes a refusal of.
 KNOWN_ERRORS: tuple[type[Exception], ...] = (
     ApiError,
-    DBAPIError,
     DeliveryNotFound,
     HTTPException,
     JobNotFound,
+    JobsUnavailable,
     KeyReused,
     ObjectNotFound,
     OSError,
-    PoolTimeout,
     QueueFull,
     RequestValidationError,
     StorageFailed,
@@ -178,10 +159,8 @@ def as_api_error(error: Exception) -> ApiError:
             return ApiError(429, "queue_full", message, headers=headers)
         case WrongState():
             return ApiError(409, "wrong_state", _sentence(error))
-        case DBAPIError() if (trouble := _database_trouble(error)) is not None:
-            return unavailable(trouble)
-        case PoolTimeout():
-            return unavailable(TOO_BUSY)
+        case JobsUnavailable():
+            return unavailable(error.message)
         case OSError() if error.errno in NO_ROOM:
             return unavailable(DISK_FULL)
         case OSError(errno=errno.EROFS):
@@ -204,17 +183,6 @@ def unavailable(message: str) -> ApiError:
     """The refusal of a request that may succeed when it is sent again."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
     return ApiError(503, "unavailable", message, headers=headers)
-
-
-def _database_trouble(error: DBAPIError) -> str | None:
-    """What to say of a database error; None if our own statement caused it."""
-    words = str(error.orig)
-    for sign, message in _TROUBLES.items():
-        if sign in words:
-            return message
-    if isinstance(error, OperationalError):
-        return "The job database does not answer. Nothing was changed; try again later."
-    return None
 
 
 def _http_error(error: HTTPException) -> ApiError:

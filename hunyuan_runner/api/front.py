@@ -26,7 +26,6 @@ from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.bodies import MAX_VALUES, overfull, with_body_read
 from hunyuan_runner.api.errors import (
     INTERNAL,
-    TOO_BUSY,
     TOO_SLOW,
     ApiError,
     error_response,
@@ -40,7 +39,7 @@ from hunyuan_runner.api.routes.webhooks import render
 from hunyuan_runner.api.tail import Tail
 from hunyuan_runner.jobs.database import BUSY_SECONDS
 from hunyuan_runner.jobs.opening import when_it_opens
-from hunyuan_runner.jobs.pulse import Pulse
+from hunyuan_runner.jobs.unavailable import TOO_BUSY
 from hunyuan_runner.jobs.webhooks import Sender
 from hunyuan_runner.settings import Settings
 
@@ -157,7 +156,7 @@ class Front:
         backend = await when_it_opens(lambda: Backend.open(self._settings))
         self._at_the_end.callback(backend.jobs.close)
         self._at_the_end.callback(backend.prompts.close)
-        pulse = Pulse(backend.jobs.database)
+        pulse = backend.jobs.pulse()
         self._at_the_end.callback(pulse.close)
         tail = Tail(backend.jobs, encode)
         _on_stop_signal(tail.close)

@@ -9,13 +9,12 @@ from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 
-from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 
 from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.jobs.journal import JobEvent, JournalPage
-from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.jobs.unavailable import JobsUnavailable
 
 POLL_SECONDS = 0.25
 AWAY_SECONDS = 1  # between two tries to reach a database that does not answer
@@ -130,10 +129,8 @@ class Tail:
         followed = {each.job_id for each in self._subscriptions if each.job_id is not None}
         try:
             page, missing = await run_in_threadpool(self._read, self._number, followed)
-        except OperationalError as error:
-            log.warning(
-                "event streams wait: the job database does not answer: %s", reason_of(error)
-            )
+        except JobsUnavailable as error:
+            log.warning("event streams wait: the job database does not answer: %s", error.reason)
             await asyncio.sleep(AWAY_SECONDS)
             return
         self._number = page.number

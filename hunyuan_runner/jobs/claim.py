@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from hunyuan_runner.engine.stop import Stop
 from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.journal import Change, record, writing
-from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.standing import work_of
 from hunyuan_runner.jobs.states import (
     CLAIM,
@@ -28,6 +27,7 @@ from hunyuan_runner.jobs.states import (
     Transition,
 )
 from hunyuan_runner.jobs.turns import FIRST, RUNNING, SAME_TURN
+from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.wire import JobError
@@ -173,11 +173,10 @@ class Claim:
                     if row is not None and change is not None:
                         record(connection, row, change)
                     return row
-            except sa.exc.OperationalError as error:
+            except JobsUnavailable as error:
                 if time.monotonic() > deadline:
                     raise
-                reason = reason_of(error)
-                logger.warning("job %s: the database does not answer: %s", self.job_id, reason)
+                logger.warning("job %s waits for the job database: %s", self.job_id, error.reason)
                 time.sleep(1)
 
 

@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
+from hunyuan_runner.jobs.unavailable import (
+    NO_ANSWER,
+    TOO_BUSY,
+    JobsUnavailable,
+    known_trouble,
+    reason_of,
+)
 from hunyuan_runner.quoting.estimate import WORK_FIELDS
 from hunyuan_runner.settings import Settings
 
@@ -222,12 +229,15 @@ def database_of(settings: Settings) -> sa.Engine:
     url = _database_url(settings)
     if url.get_backend_name() == "sqlite":
         settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-        database = sa.create_engine(url, max_overflow=MAX_OVERFLOW, pool_timeout=BUSY_SECONDS)
+        database = sa.create_engine(
+            url, poolclass=_Pool, max_overflow=MAX_OVERFLOW, pool_timeout=BUSY_SECONDS
+        )
     else:
         # The URL's own time-out, if it has one, is closer to what this network needs.
         limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
         database = sa.create_engine(
             url,
+            poolclass=_Pool,
             pool_pre_ping=True,
             max_overflow=MAX_OVERFLOW,
             pool_timeout=BUSY_SECONDS,
@@ -237,7 +247,7 @@ def database_of(settings: Settings) -> sa.Engine:
         sa.event.listen(database, "connect", _configure_sqlite)
     else:
         sa.event.listen(database, "connect", _limit_waits(settings.lease_seconds))
-        sa.event.listen(database, "handle_error", _lost_connection_as_operational_error)
+    sa.event.listen(database, "handle_error", _raise_unavailable)
     return database
 
 
@@ -317,9 +327,22 @@ def _limit_waits(silence_seconds: float) -> Callable[[Any, object], None]:
     return configure
 
 
-def _lost_connection_as_operational_error(context: sa.ExceptionContext) -> None:
-    """The driver calls the end of a silent transaction an internal error, one more to catch."""
-    if context.is_disconnect and isinstance(context.sqlalchemy_exception, sa.exc.InternalError):
-        raise sa.exc.OperationalError(
-            context.statement, context.parameters, context.original_exception
-        )
+class _Pool(sa.QueuePool):
+    """Raises JobsUnavailable if all connections stay in use."""
+
+    def connect(self) -> sa.PoolProxiedConnection:
+        try:
+            return super().connect()
+        except sa.exc.TimeoutError as error:
+            raise JobsUnavailable(TOO_BUSY, reason_of(error)) from error
+
+
+def _raise_unavailable(context: sa.ExceptionContext) -> None:
+    """Raises JobsUnavailable in place of an error that is the database's and not a statement's."""
+    error = context.sqlalchemy_exception
+    if context.is_pre_ping or not isinstance(error, sa.exc.DBAPIError):
+        return
+    trouble = known_trouble(str(error.orig))
+    # psycopg calls the end of a silent transaction an internal error.
+    if trouble or context.is_disconnect or isinstance(error, sa.exc.OperationalError):
+        raise JobsUnavailable(trouble or NO_ANSWER, reason_of(error))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hunyuan_runner.jobs.schema_version import StoreUnusable, refuse_newer
+from hunyuan_runner.jobs.unavailable import JobsUnavailable, reason_of
 from hunyuan_runner.settings import Settings
 
 PAUSE_SECONDS = 1.0  # between two tries
@@ -36,12 +37,6 @@ async def when_it_opens(open_store: Callable[[], T]) -> T:
             return opened
 
 
-def reason_of(error: Exception) -> str:
-    """What went wrong, in a line: that of the database, without the statement that it is about."""
-    cause = getattr(error, "orig", None) or error
-    return " ".join(str(cause).split()) or type(cause).__name__
-
-
 def require_usable(settings: Settings) -> None:
     """Raises StoreUnusable if the store cannot be opened, however long one waits.
 
@@ -62,8 +57,7 @@ def require_usable(settings: Settings) -> None:
 
 
 def _require_known_version(settings: Settings) -> None:
-    from sqlalchemy.exc import DBAPIError  # only here: SQLite needs neither
-
+    # Only here: with SQLite, the process that starts the others needs no SQLAlchemy.
     from hunyuan_runner.jobs.database import database_of
     from hunyuan_runner.jobs.schema import known_version
 
@@ -71,7 +65,7 @@ def _require_known_version(settings: Settings) -> None:
     try:
         with database.connect() as connection:
             known_version(connection)
-    except DBAPIError as error:
+    except JobsUnavailable as error:
         log.warning("the job database cannot be looked at yet: %s", reason_of(error))
     finally:
         database.dispose()

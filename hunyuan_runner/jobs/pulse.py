@@ -8,6 +8,7 @@ import sqlite3
 import sqlalchemy as sa
 
 from hunyuan_runner.jobs.database import events, jobs
+from hunyuan_runner.jobs.unavailable import JobsUnavailable
 
 _FEEL = sa.select(
     sa.select(sa.func.max(events.c.number)).scalar_subquery(),
@@ -34,7 +35,7 @@ class Pulse:
             if self._sqlite is None:
                 return await asyncio.to_thread(self._ask_server, job_id)
             number, known = self._sqlite.execute(self._query, (job_id,)).fetchone()
-        except (sqlite3.Error, sa.exc.OperationalError):
+        except (sqlite3.Error, JobsUnavailable):
             return None
         return int(number) if known else None
 

@@ -32,8 +32,8 @@ Step = Callable[[sa.Connection], None]
 def open_database(settings: Settings) -> sa.Engine:
     """The job database, brought up to this version.
 
-    Raises StoreUnusable if a newer version wrote it, sqlalchemy's DBAPIError if the database does
-    not answer or is none, or OSError if there is no folder for it.
+    Raises StoreUnusable if a newer version wrote it, JobsUnavailable if it cannot be used now, or
+    OSError if there is no folder for it.
     """
     database = database_of(settings)
     with database.connect() as connection:

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Self, Unpack
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs.database import (
@@ -26,6 +26,7 @@ from hunyuan_runner.jobs.database import (
     reading,
     submissions,
 )
+from hunyuan_runner.jobs.deliveries import Outbox
 from hunyuan_runner.jobs.forecast import Forecast
 from hunyuan_runner.jobs.job import ENDED, Caller, Job, Webhook
 from hunyuan_runner.jobs.journal import (
@@ -39,8 +40,10 @@ from hunyuan_runner.jobs.journal import (
     writing,
 )
 from hunyuan_runner.jobs.places import Place
+from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.retention import Passage, expiry
 from hunyuan_runner.jobs.schema import open_database
+from hunyuan_runner.jobs.signing import secret_of
 from hunyuan_runner.jobs.standing import Standing
 from hunyuan_runner.jobs.states import (
     ASK_TO_PAUSE,
@@ -57,6 +60,7 @@ from hunyuan_runner.jobs.states import (
     is_in,
 )
 from hunyuan_runner.jobs.turns import next_turn, queue_up
+from hunyuan_runner.jobs.unavailable import DISK_FULL, JobsUnavailable
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Kept
 from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.settings import Settings
@@ -91,7 +95,7 @@ class QueueFull(Exception):
     """The caller has as many waiting jobs as a caller may have."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"you have {limit} jobs waiting, as many as may be")
+        super().__init__(f"you already have {limit} jobs waiting, which is the limit")
 
 
 class KeyReused(Exception):
@@ -143,6 +147,7 @@ class Jobs:
         self._settings = settings
         self._caller = Caller("", sees_all=True)
         self.database = open_database(settings)
+        self.outbox = Outbox(self.database)
         self._standing = Standing(self.database, settings)
         self._passage = Passage(self.database, settings)
         self._storage = open_storage(settings)
@@ -379,8 +384,8 @@ class Jobs:
         allowed = (*self._named(job_id), transition.allowed, *of)
         try:
             deleted = self._delete_row(*allowed)
-        except OperationalError as error:
-            if "disk is full" not in str(error) or self._settings.storage_url is not None:
+        except JobsUnavailable as error:
+            if error.message != DISK_FULL or self._settings.storage_url is not None:
                 raise
             # Deleting a row takes room, too: that of the job's own files, on the same disk.
             if self.get(job_id).state not in ENDED:
@@ -420,8 +425,16 @@ class Jobs:
         with self.database.connect() as connection:
             return self._standing.live_workers(connection)
 
+    def pulse(self) -> Pulse:
+        """Whether anything has happened, for one event loop. Close it before this store."""
+        return Pulse(self.database)
+
+    def signing_secret(self, owner: str) -> str:
+        """The secret that signs the webhooks of this owner's jobs."""
+        return secret_of(owner, self._settings, self.database)
+
     def check(self) -> None:
-        """Raises sqlalchemy's OperationalError if the database does not answer."""
+        """Raises JobsUnavailable if the database does not answer."""
         with self.database.connect() as connection:
             connection.execute(sa.select(sa.literal(1)))
 

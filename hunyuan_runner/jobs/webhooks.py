@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hmac
 import logging
 import math
 import random
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,18 +17,15 @@ import anyio
 import anyio.to_thread
 import httpcore
 import httpx
-import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, OperationalError
 from standardwebhooks import Webhook
 
 from hunyuan_runner import __version__
-from hunyuan_runner.jobs.database import shared_secrets
-from hunyuan_runner.jobs.deliveries import Attempt, Delivery, Outbox, Outcome
+from hunyuan_runner.jobs.deliveries import Attempt, Delivery, Outcome
 from hunyuan_runner.jobs.job import Job
-from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.network import AddressRefused, Network, is_public
-from hunyuan_runner.settings import SECRET_PREFIX, Settings
+from hunyuan_runner.settings import Settings
 
 POLL_SECONDS = 1.0
 BREATH_SECONDS = 0.05  # between two looks at what is due, at least
@@ -42,8 +36,6 @@ ATTEMPT_SECONDS = 10.0  # from the look-up of the name to the status
 LONGEST_PAUSE_SECONDS = 4 * 3600.0
 GIVE_UP_SECONDS = 24 * 3600.0
 STOP_SECONDS = 5.0
-OWN_SECRET = "webhooks"
-OWN_SECRET_BYTES = 32
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +53,7 @@ class Sender:
         self._settings = settings
         self._jobs = jobs
         self._render = render
-        self._outbox = Outbox(jobs.database)
+        self._outbox = jobs.outbox
         self._stopping = False
         self._catch_up_at = 0.0  # of time.monotonic()
         self._wake = asyncio.Event()  # something ended, or the sender is to stop
@@ -105,8 +97,8 @@ class Sender:
             return
         try:
             attempts = await self._in_thread(self._claim, room, list(self._under_way.values()))
-        except OperationalError as error:
-            logger.warning("no webhooks can be looked up, trying again: %s", reason_of(error))
+        except JobsUnavailable as error:
+            logger.warning("no webhooks can be looked up, trying again: %s", error.reason)
             return
         except Exception:
             logger.exception("no webhooks could be looked up; trying again")
@@ -169,7 +161,7 @@ class Sender:
         """The body and its headers, signed for the job's owner."""
         delivery, row = attempt.delivery, attempt.job
         body = self._render(delivery, self._jobs.recall(row), self._settings.public_url)
-        secret = secret_of(row["owner"], self._settings, self._jobs.database)
+        secret = self._jobs.signing_secret(row["owner"])
         now = datetime.now(UTC)
         return body.encode(), [
             ("Host", urlsplit(row["webhook_url"]).netloc),
@@ -192,37 +184,3 @@ def pause_after(attempts: int, first_pause: float) -> float | None:
     if sum(pauses) > GIVE_UP_SECONDS:
         return None
     return pauses[-1] * random.uniform(0.8, 1.2)
-
-
-def secret_of(owner: str, settings: Settings, database: sa.Engine) -> str:
-    """What the deliveries to this owner are signed with: nobody else's secret forges them."""
-    if settings.webhook_secret is not None:
-        root = settings.webhook_secret.get_secret_value()
-    else:
-        root = _own_secret(database)
-    return _as_secret(hmac.digest(_key(root), owner.encode(), "sha256"))
-
-
-def _own_secret(database: sa.Engine) -> str:
-    """The secret that all processes on this database share, drawn at first need."""
-    query = sa.select(shared_secrets.c.value).where(shared_secrets.c.name == OWN_SECRET)
-    with database.connect() as connection:
-        known = connection.execute(query).scalar()
-    if known is None:
-        drawn = _as_secret(secrets.token_bytes(OWN_SECRET_BYTES))
-        with (
-            suppress(IntegrityError),
-            database.begin() as connection,
-        ):  # another was faster
-            connection.execute(sa.insert(shared_secrets).values(name=OWN_SECRET, value=drawn))
-        with database.connect() as connection:
-            known = connection.execute(query).scalar_one()
-    return str(known)
-
-
-def _as_secret(key: bytes) -> str:
-    return SECRET_PREFIX + base64.b64encode(key).decode()
-
-
-def _key(secret: str) -> bytes:
-    return base64.b64decode(secret.removeprefix(SECRET_PREFIX))

@@ -7,8 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy.exc import OperationalError
-
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.process import GenerationFailed
 from hunyuan_runner.engine.stop import Stop, Stopped
@@ -16,11 +14,11 @@ from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.forecast import Forecast, learn
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.measuring import Interrupted, measure_machine
-from hunyuan_runner.jobs.opening import reason_of
 from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.rendering import Renderer, Rendering
 from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.params import Stage
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
@@ -94,8 +92,8 @@ class Worker:
                 if not measured:
                     measured = self._measure()
                     continue
-            except OperationalError as error:
-                logger.warning("could not take a job, retrying: %s", reason_of(error))
+            except JobsUnavailable as error:
+                logger.warning("could not take a job, retrying: %s", error.reason)
                 self._stopping.wait(RETRY_SECONDS)
             except Exception:
                 logger.exception("could not take a job, retrying")
@@ -148,8 +146,8 @@ class Worker:
             self._leave(claim, stopped.reason)
         except GenerationFailed as failure:
             self._fail(claim, JobError(code=failure.code, message=failure.message))
-        except OperationalError as error:  # the job stays this worker's, which takes it again
-            reason = reason_of(error)
+        except JobsUnavailable as error:  # the job stays this worker's, which takes it again
+            reason = error.reason
             logger.warning(
                 "job %s waits for the database, at its checkpoint: %s", claim.job_id, reason
             )
@@ -229,8 +227,8 @@ class Worker:
                 if not stuck:
                     self._lease.renew(self._profile)
                 self._lease.take_over()
-            except OperationalError as error:
-                logger.warning("could not renew the lease: %s", reason_of(error))
+            except JobsUnavailable as error:
+                logger.warning("could not renew the lease: %s", error.reason)
             except Exception:
                 logger.exception("could not renew the lease, retrying")
             self._stopped.wait(interval)
@@ -242,8 +240,8 @@ class Worker:
                 self._jobs.delete_expired()
                 self._jobs.delete_orphaned_files()
                 self._storage.delete_unfinished()
-            except OperationalError as error:
-                logger.warning("could not delete expired jobs: %s", reason_of(error))
+            except JobsUnavailable as error:
+                logger.warning("could not delete expired jobs: %s", error.reason)
             except Exception:
                 logger.exception("could not delete expired jobs, retrying")
             self._stopped.wait(SWEEP_SECONDS)

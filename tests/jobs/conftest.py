@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs.job import ENDED, Job
 from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.settings import Settings
 from tests.jobs.databases import postgres_binaries, running_postgres
@@ -101,7 +102,7 @@ def _can_be_written(database: sa.Engine) -> bool:
         try:
             connection.execute(sa.text("PRAGMA busy_timeout=200"))
             connection.execute(sa.text("BEGIN IMMEDIATE"))
-        except sa.exc.OperationalError:
+        except JobsUnavailable:
             return False
     return True
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-import sqlalchemy as sa
+from pydantic import SecretStr
 
+from hunyuan_runner.jobs.database import database_of
 from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.settings import Settings
@@ -55,5 +56,6 @@ def test_a_job_that_is_not_there_has_none(jobs: Jobs, pulse: Pulse) -> None:
 
 
 def test_where_no_database_answers_there_is_none() -> None:
-    pulse = Pulse(sa.create_engine("postgresql+psycopg:///test?host=/nowhere"))
+    url = SecretStr("postgresql:///test?host=/nowhere")
+    pulse = Pulse(database_of(Settings(database_url=url)))
     assert feel(pulse, "any") is None

@@ -28,6 +28,7 @@ from hunyuan_runner.jobs.store import (
     Submission,
     WrongState,
 )
+from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.params import Stage
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
@@ -300,7 +301,7 @@ def test_a_host_that_falls_silent_in_its_write_holds_up_nobody(
     write = writing(silent.database)
     write.__enter__()
     assert jobs.submit(clip()).state is JobState.PENDING
-    with pytest.raises(sa.exc.OperationalError):
+    with pytest.raises(JobsUnavailable):
         write.__exit__(None, None, None)
     silent.close()
 
@@ -419,7 +420,7 @@ def test_a_writer_gives_up_after_a_while_and_a_reader_does_not_notice(
     job = ours.submit(clip())
     with writing(other.database) as connection:
         connection.execute(sa.update(database.jobs).values(attempts=7))
-        with pytest.raises(sa.exc.OperationalError):
+        with pytest.raises(JobsUnavailable):
             ours.submit(clip())
         assert ours.get(job.id).attempts == 0
     ours.submit(clip())

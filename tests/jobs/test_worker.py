@@ -20,6 +20,7 @@ from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs, WrongState
+from hunyuan_runner.jobs.unavailable import NO_ANSWER, JobsUnavailable
 from hunyuan_runner.media import probe
 from hunyuan_runner.params import Stage
 from hunyuan_runner.quoting.profile import MEASURED_FILE, Profile
@@ -395,7 +396,7 @@ def test_a_database_that_was_away_for_long_fails_no_job(
     def refuse(self: Claim, step: int) -> None:
         if step in away:
             away.remove(step)
-            raise sa.exc.OperationalError("UPDATE", None, ConnectionError("no route to host"))
+            raise JobsUnavailable(NO_ANSWER, "no route to host")
         note(self, step)
 
     monkeypatch.setattr(Claim, "finish_step", refuse)

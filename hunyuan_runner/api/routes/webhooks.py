@@ -12,9 +12,8 @@ from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import refusals
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, JobId
 from hunyuan_runner.api.views import job_view, without_query
-from hunyuan_runner.jobs.deliveries import Delivery, DeliveryState, Outbox
+from hunyuan_runner.jobs.deliveries import Delivery, DeliveryState
 from hunyuan_runner.jobs.job import Job
-from hunyuan_runner.jobs.webhooks import secret_of
 from hunyuan_runner.params import WebhookEvent
 from hunyuan_runner.wire import JobView
 
@@ -91,7 +90,7 @@ def render(delivery: Delivery, job: Job, public_url: str | None) -> str:
 def get_webhooks(job_id: JobId, backend: FromBackend) -> WebhookLog:
     """List the deliveries to a job's webhook, and how it answered them."""
     webhook = backend.jobs.get(job_id).webhook
-    deliveries = Outbox(backend.jobs.database).of_job(job_id)
+    deliveries = backend.jobs.outbox.of_job(job_id)
     return WebhookLog(
         webhook_url=without_query(webhook.url) if webhook else None,
         webhook_events=list(webhook.events) if webhook else [],
@@ -108,7 +107,7 @@ def get_webhooks(job_id: JobId, backend: FromBackend) -> WebhookLog:
 def resend_webhook(job_id: JobId, delivery_id: DeliveryId, backend: FromBackend) -> DeliveryView:
     """Send a delivery again now, even if it was delivered or given up."""
     job = backend.jobs.get(job_id)
-    return DeliveryView.model_validate(Outbox(backend.jobs.database).resend(job.id, delivery_id))
+    return DeliveryView.model_validate(backend.jobs.outbox.resend(job.id, delivery_id))
 
 
 @router.get("/api/webhooks/secret", operation_id="get_webhook_secret", responses=refusals(503))
@@ -116,4 +115,4 @@ def get_webhook_secret(request: Request, response: Response, backend: FromBacken
     """Get the secret that signs the webhooks of your jobs. Each user has their own."""
     response.headers["Cache-Control"] = "no-store"
     owner = request.scope["caller"].name
-    return Secret(secret=secret_of(owner, backend.settings, backend.jobs.database))
+    return Secret(secret=backend.jobs.signing_secret(owner))
