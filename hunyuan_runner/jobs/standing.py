@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -129,7 +128,7 @@ def _view(
             "stage": None if ended else row.stage,
             "num_inference_steps": row.params["num_inference_steps"],
             "queue_position": position,
-            "eta_seconds": eta and asdict(eta),
+            "eta_seconds": eta and vars(eta),
             "webhook": _webhook(row),
             "error": _error(row),
             "warnings": (*(row.warnings or ()), *warnings),
