@@ -1,4 +1,4 @@
-"""How both clients find a service: by what people type, and past proxies."""
+"""How both clients find a service: from what people type, and through proxies."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_address_may_be_typed_short(clients: Clients, typed: str, url: str) -
         "http://\udcff.example.com",
     ],
 )
-def test_what_is_no_address_is_refused_at_once(clients: Clients, typed: str) -> None:
+def test_a_wrong_address_is_refused_at_once(clients: Clients, typed: str) -> None:
     refusal = "is not the address of a service"
     with pytest.raises(ServiceUnavailable, match=refusal) as refused, clients(typed):
         pass
@@ -76,7 +76,7 @@ def test_no_message_shows_the_password_of_an_address() -> None:
 
 
 @pytest.mark.parametrize("key", ["line\nbreak", "schlüssel"])
-def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
+def test_a_key_that_does_not_fit_into_a_header_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(ServiceUnavailable, match="API key") as refused:
         authorization(key)
     assert key not in str(refused.value)
@@ -97,7 +97,7 @@ def test_this_machine_is_reached_without_a_proxy(
                 assert client.list().jobs == ()
 
 
-def test_others_are_reached_through_the_proxy(
+def test_other_machines_are_reached_through_the_proxy(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -157,7 +157,7 @@ def test_a_proxy_that_does_not_answer_is_named(
     assert "secret" not in str(away.value)
 
 
-def test_a_redirect_names_where_it_leads(clients: Clients) -> None:
+def test_a_redirect_is_reported_with_its_target(clients: Clients) -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         reply(request, b"", 301, Location="https://video.example.com/api/jobs")
 
@@ -179,7 +179,5 @@ def test_a_redirect_names_where_it_leads(clients: Clients) -> None:
         ("http://box:3000/a", "https://video.example.com/b/x", "https://video.example.com/b/x"),
     ],
 )
-def test_a_link_is_followed_from_the_address_that_was_typed(
-    base_url: str, link: str, url: str
-) -> None:
+def test_a_link_starts_from_the_address_that_was_typed(base_url: str, link: str, url: str) -> None:
     assert followed(link, base_url) == url

@@ -1,4 +1,4 @@
-"""Both Python clients against servers that are away, busy, or answer nonsense."""
+"""Both Python clients against servers that are down, busy, or answer nonsense."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VIDEO = bytes(range(256)) * 4000
 
 
 class Script:
-    """Answers a request after the other as it is told to, and notes what was asked."""
+    """Gives the next of its answers to each request, and records the requests."""
 
     def __init__(self, *answers: Callable[[BaseHTTPRequestHandler], None]) -> None:
         self.answers = list(answers)
@@ -48,37 +48,37 @@ def answer(body: Any, status: int = 200, **headers: str) -> Callable[..., None]:
 
 
 def stream(*events: tuple[str, str, dict[str, Any]]) -> Callable[..., None]:
-    """Tell these events, then close the connection."""
-    told = "".join(f"event: {n}\nid: {i}\ndata: {json.dumps(d)}\n\n" for n, i, d in events)
+    """Send these events, then close the connection."""
+    sent = "".join(f"event: {n}\nid: {i}\ndata: {json.dumps(d)}\n\n" for n, i, d in events)
 
     def serve(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.send_header("Content-Type", "text/event-stream")
         request.end_headers()
-        request.wfile.write(told.encode())
+        request.wfile.write(sent.encode())
 
     return serve
 
 
 def hang_up(request: BaseHTTPRequestHandler) -> None:
-    """Take the request, and close the connection without a word."""
+    """Read the request, and close the connection without an answer."""
     request.rfile.read(int(request.headers.get("Content-Length", 0)))
     request.close_connection = True
 
 
 def refused(code: str = "c") -> dict[str, Any]:
-    return {"error": {"code": code, "message": f"told {code}", "param": None}}
+    return {"error": {"code": code, "message": f"refused: {code}", "param": None}}
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "localhost:1", "http://[", "ftp://x"])
-def test_where_no_service_is_the_error_names_the_address(clients: Clients, url: str) -> None:
+def test_the_error_names_the_address_if_no_service_is_there(clients: Clients, url: str) -> None:
     with pytest.raises(ServiceUnavailable) as error, clients(url, retries=0) as client:
         client.info()
     assert url in str(error.value)
 
 
 @hasty
-def test_the_pauses_between_tries_double(clients: Clients) -> None:
+def test_the_pause_doubles_with_each_try(clients: Clients) -> None:
     tried: list[Retry] = []
     with (
         pytest.raises(ServiceUnavailable),
@@ -91,7 +91,7 @@ def test_the_pauses_between_tries_double(clients: Clients) -> None:
     assert pauses[0] <= 0.01 < pauses[2] <= 0.04
 
 
-def test_an_address_that_cannot_be_right_is_tried_once(clients: Clients) -> None:
+def test_an_impossible_address_is_tried_once(clients: Clients) -> None:
     tried: list[Retry] = []
     with pytest.raises(ServiceUnavailable), clients("ftp://x", on_retry=tried.append) as client:
         client.info()
@@ -100,7 +100,7 @@ def test_an_address_that_cannot_be_right_is_tried_once(clients: Clients) -> None
 
 @pytest.mark.parametrize("body", [b"<h1>It works!</h1>", b"{}", b"[]", b"\xff"])
 @pytest.mark.parametrize("status", [200, 404, 500])
-def test_another_server_is_told_apart(clients: Clients, status: int, body: bytes) -> None:
+def test_another_kind_of_server_is_recognised(clients: Clients, status: int, body: bytes) -> None:
     with (
         serving(lambda request: reply(request, body, status)) as url,
         clients(url) as client,
@@ -118,7 +118,7 @@ def test_another_server_is_told_apart(clients: Clients, status: int, body: bytes
     ids=["gateway", "service"],
 )
 @hasty
-def test_a_service_that_cannot_answer_for_now_is_unavailable(
+def test_a_service_that_cannot_answer_now_is_unavailable(
     clients: Clients, body: bytes, reason: str
 ) -> None:
     with (
@@ -129,7 +129,7 @@ def test_a_service_that_cannot_answer_for_now_is_unavailable(
         client.info()
 
 
-def test_fields_of_a_newer_service_are_no_error(clients: Clients, view: View) -> None:
+def test_new_fields_of_a_newer_service_are_ignored(clients: Clients, view: View) -> None:
     newer = view(new=1)
     newer["params"] = newer["params"] | {"new": 2}
     with serving(answer(newer)) as url, clients(url) as client:
@@ -146,7 +146,9 @@ def test_an_older_service_has_no_warnings(clients: Clients, view: View) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_who_is_told_to_wait_waits_so_long(clients: Clients, view: View, status: int) -> None:
+def test_the_client_waits_as_long_as_retry_after_says(
+    clients: Clients, view: View, status: int
+) -> None:
     script = Script(
         answer(refused(), status, Retry_After="0"),
         answer(refused(), status, Retry_After="1"),
@@ -161,12 +163,12 @@ def test_who_is_told_to_wait_waits_so_long(clients: Clients, view: View, status:
 
 @pytest.mark.parametrize("retry_after", ["3600", "Wed, 21 Oct 2037 07:28:00 GMT"])
 @hasty
-def test_nobody_waits_for_hours_or_for_ever(clients: Clients, retry_after: str) -> None:
+def test_the_client_does_not_wait_for_hours_or_forever(clients: Clients, retry_after: str) -> None:
     script = Script(*[answer(refused(), 429, Retry_After=retry_after)] * 3)
     with (
         serving(script) as url,
         clients(url, retries=2) as client,
-        pytest.raises(ApiError, match="told c") as refusal,
+        pytest.raises(ApiError, match="refused: c") as refusal,
     ):
         client.info()
     assert refusal.value.status == 429
@@ -175,7 +177,7 @@ def test_nobody_waits_for_hours_or_for_ever(clients: Clients, retry_after: str) 
 
 
 @hasty
-def test_a_submission_whose_answer_got_lost_is_one_job(clients: Clients, service: Service) -> None:
+def test_a_submission_whose_answer_was_lost_is_one_job(clients: Clients, service: Service) -> None:
     answers: list[dict[str, Any]] = []
     keys: list[str] = []
 
@@ -203,7 +205,7 @@ def test_a_submission_whose_answer_got_lost_is_one_job(clients: Clients, service
 
 @pytest.mark.parametrize("act", ["cancel", "retry", "pause", "resume", "delete"])
 @hasty
-def test_what_may_have_been_done_already_is_not_done_again(
+def test_an_action_that_may_have_happened_is_not_repeated(
     clients: Clients, view: View, act: str
 ) -> None:
     script = Script(answer(view()), hang_up)
@@ -217,7 +219,7 @@ def test_what_may_have_been_done_already_is_not_done_again(
 
 
 @hasty
-def test_what_was_refused_for_now_is_done_later(clients: Clients, view: View) -> None:
+def test_an_action_that_was_refused_for_now_is_repeated(clients: Clients, view: View) -> None:
     script = Script(answer(view()), answer(refused(), 503), answer(view(status="canceled")))
     with serving(script) as url, clients(url) as client:
         assert client.job("x").cancel().status == "canceled"
@@ -236,7 +238,7 @@ def test_the_key_is_sent_with_every_request(
         assert [headers["authorization"] for headers in script.headers] == [f"Bearer {key}"] * 3
 
 
-def test_without_a_key_none_is_sent(clients: Clients, view: View) -> None:
+def test_without_a_key_no_authorization_is_sent(clients: Clients, view: View) -> None:
     script = Script(answer(view()))
     with serving(script) as url, clients(url) as client:
         client.job("x")
@@ -287,7 +289,7 @@ def test_a_job_is_looked_at_as_often_as_its_end_is_near(
 
 
 @hasty
-def test_progress_and_previews_are_told_as_events(clients: Clients, view: View) -> None:
+def test_events_update_the_job_of_their_handle(clients: Clients, view: View) -> None:
     job_id = view()["job_id"]
     running = view(status="in_progress", stage="denoising", step=1)
     progress = {"job_id": job_id, "stage": "denoising", "step": 2, "num_inference_steps": 2}
@@ -315,7 +317,7 @@ def test_progress_and_previews_are_told_as_events(clients: Clients, view: View) 
 
 
 @hasty
-def test_events_go_on_where_a_connection_broke(clients: Clients, view: View) -> None:
+def test_events_continue_where_a_connection_broke(clients: Clients, view: View) -> None:
     running = view(status="in_progress")
     script = Script(
         answer(running),
@@ -331,7 +333,7 @@ def test_events_go_on_where_a_connection_broke(clients: Clients, view: View) -> 
     assert sent == [None, "9", "9", "12"]
 
 
-def test_nonsense_in_a_stream_is_told(clients: Clients, view: View) -> None:
+def test_nonsense_in_a_stream_is_an_error(clients: Clients, view: View) -> None:
     script = Script(answer(view(status="pending")), stream(("state", "1", {"job_id": "x"})))
     with (
         serving(script) as url,
@@ -341,7 +343,7 @@ def test_nonsense_in_a_stream_is_told(clients: Clients, view: View) -> None:
         list(client.job("x").events())
 
 
-def test_a_stream_that_is_left_is_closed(clients: Clients, view: View) -> None:
+def test_leaving_a_stream_closes_its_connection(clients: Clients, view: View) -> None:
     left = threading.Event()
 
     def serve(request: BaseHTTPRequestHandler) -> None:
@@ -364,12 +366,12 @@ def test_a_stream_that_is_left_is_closed(clients: Clients, view: View) -> None:
 def test_a_stream_is_read_however_it_is_cut(size: int, end: str) -> None:
     lines = ["retry: 2500", "", ": hello", "event: state", "data: ü", "data:\u2028 x", "id: 7", ""]
     lines += ["id: 8", "", "data: later", "", "data: broken off"]
-    told = end.join(lines).encode()
+    sent = end.join(lines).encode()
     decoder = EventDecoder()
     events = [
         event
-        for start in range(0, len(told), size)
-        for event in decoder.feed(told[start : start + size])
+        for start in range(0, len(sent), size)
+        for event in decoder.feed(sent[start : start + size])
     ]
     assert events == [
         ServerSentEvent("state", "ü\n\u2028 x", "7"),
@@ -383,7 +385,7 @@ def test_a_stream_is_read_however_it_is_cut(size: int, end: str) -> None:
 
 
 class BreakingServer:
-    """Serves VIDEO, and breaks the connection after so many bytes, once for each of `breaks`."""
+    """Serves VIDEO. For each of `breaks`, it breaks a connection after that many bytes."""
 
     def __init__(self, job: dict[str, Any], *breaks: int, ranges: bool = True) -> None:
         self.job = job
@@ -406,7 +408,7 @@ class BreakingServer:
 
 
 @hasty
-def test_a_broken_download_goes_on_where_it_broke(
+def test_a_broken_download_continues_where_it_broke(
     clients: Clients, view: View, tmp_path: Path
 ) -> None:
     server = BreakingServer(view(), 300_000, 200_000)
@@ -417,7 +419,7 @@ def test_a_broken_download_goes_on_where_it_broke(
 
 
 @hasty
-def test_a_download_starts_over_where_the_server_cannot_go_on(
+def test_a_download_starts_over_if_the_server_cannot_resume_it(
     clients: Clients, view: View, tmp_path: Path
 ) -> None:
     server = BreakingServer(view(), 300_000, ranges=False)
@@ -427,7 +429,7 @@ def test_a_download_starts_over_where_the_server_cannot_go_on(
 
 
 @hasty
-def test_a_download_that_cannot_be_completed_leaves_what_was_there(
+def test_a_failed_download_leaves_the_older_file(
     clients: Clients, view: View, tmp_path: Path
 ) -> None:
     path = tmp_path / "clip.mp4"
@@ -443,8 +445,8 @@ def test_a_download_that_cannot_be_completed_leaves_what_was_there(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_newer_service_can_be_talked_to(clients: Clients, view: View) -> None:
-    """What it knows that we do not, in fields, states and bounds, is passed on as it is."""
+def test_unknown_values_of_a_newer_service_are_passed_on(clients: Clients, view: View) -> None:
+    """Unknown fields, states and bounds."""
     params = view()["params"]
     larger = params | {"width": 4096, "step_cache": "bold", "num_frames": 1023, "sound": True}
     newer = view(status="archived", stage="upscaling", params=larger, owner="ana")
@@ -460,7 +462,7 @@ def test_a_newer_service_can_be_talked_to(clients: Clients, view: View) -> None:
 
 
 def test_two_downloads_to_one_file_do_not_mix(clients: Clients, view: View, tmp_path: Path) -> None:
-    """The one that is done first is whole, although the other is halfway."""
+    """The first to finish is complete, although the other is halfway."""
     halfway, done = threading.Event(), threading.Event()
     path = tmp_path / "clip.mp4"
 
@@ -490,11 +492,11 @@ def test_two_downloads_to_one_file_do_not_mix(clients: Clients, view: View, tmp_
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_that_shall_stay_is_not_downloaded_over(
+def test_a_download_without_overwrite_keeps_the_file(
     clients: Clients, view: View, tmp_path: Path
 ) -> None:
     path = tmp_path / "clip.mp4"
-    path.symlink_to(tmp_path / "missing")  # is there as well
+    path.symlink_to(tmp_path / "missing")  # a broken link is a file too
     with serving(Script(answer(view()))) as url, clients(url) as client:
         handle = client.job("x")
         for fetch in (handle.download, handle.download_draft):

@@ -79,9 +79,7 @@ def test_a_clip_that_cannot_be_fetched_is_a_link_without_a_password(
     assert "secret" not in shown
 
 
-def test_a_job_without_a_clip_is_a_line_for_which_nothing_is_asked(
-    clients: Clients, view: View
-) -> None:
+def test_a_job_without_a_clip_is_shown_without_a_request(clients: Clients, view: View) -> None:
     asked: list[str] = []
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -95,9 +93,7 @@ def test_a_job_without_a_clip_is_a_line_for_which_nothing_is_asked(
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", '/"><script>alert(1)</script>'])
-def test_nothing_that_a_service_answers_becomes_part_of_the_page(
-    clients: Clients, view: View, link: str
-) -> None:
+def test_answers_of_a_hostile_service_are_escaped(clients: Clients, view: View, link: str) -> None:
     script = '"><script>alert(1)</script>'
     hostile = view(
         job_id=script, status=script, video_url=link, params=view()["params"] | {"prompt": script}

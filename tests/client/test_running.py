@@ -50,7 +50,7 @@ def test_the_events_of_a_job_lead_to_its_end(
 ) -> None:
     handle = hunyuan.generate(**SHORT | {"prompt": "A red circle\u2028a \u0085 blue square"})
     events = handle.events()
-    first = next(events)  # of a job that waits
+    first = next(events)  # the job is queued
     client.post(f"/api/jobs/{running_job['job_id']}/cancel")
     *between, last = events
     assert isinstance(first, StateEvent)
@@ -66,7 +66,7 @@ def test_the_events_of_a_job_lead_to_its_end(
     assert again.job == last.job
 
 
-def test_the_events_of_all_jobs_tell_of_new_ones(hunyuan: Any) -> None:
+def test_the_events_of_all_jobs_include_new_jobs(hunyuan: Any) -> None:
     def first_to_end() -> str:
         return str(next(e.job_id for e in hunyuan.events() if isinstance(e, FinalEvent)))
 
@@ -120,10 +120,10 @@ def test_finished_clips_are_found_and_downloaded(
     assert path.read_bytes() == client.get(clip["video_url"]).content
 
 
-def test_a_job_is_canceled_taken_up_again_and_deleted(
+def test_a_job_is_canceled_retried_and_deleted(
     hunyuan: Any, client: httpx.Client, running_job: dict[str, Any]
 ) -> None:
-    handle = hunyuan.generate(**SHORT)  # which waits
+    handle = hunyuan.generate(**SHORT)  # it is queued
     assert handle.cancel().status == "canceled"
     assert handle.job.status == "canceled"
     with pytest.raises(JobFailed, match="was canceled") as failed:
@@ -168,13 +168,13 @@ def test_a_wait_may_end_at_a_pause(hunyuan: Any, client: httpx.Client, tmp_path:
     assert handle.wait(until_paused=True).status == "completed"
 
 
-def test_a_refusal_names_the_field_and_what_would_be_right(hunyuan: Any) -> None:
+def test_a_refusal_names_the_field_and_valid_values(hunyuan: Any) -> None:
     with pytest.raises(ApiError, match="49 or 53") as refusal:
         hunyuan.generate("A cat", num_frames=50)
     assert (refusal.value.status, refusal.value.param) == (422, "num_frames")
 
 
-def test_a_wait_may_be_given_up_and_a_video_that_is_not_done_is_refused(
+def test_a_wait_times_out_and_an_unfinished_clip_cannot_be_downloaded(
     hunyuan: Any, tmp_path: Path
 ) -> None:
     handle = hunyuan.generate(**LONG)
@@ -189,13 +189,13 @@ def test_a_wait_may_be_given_up_and_a_video_that_is_not_done_is_refused(
 
 
 @pytest.mark.parametrize("job_id", ["nope", "../info", "a b", "ü?x=1#y"])
-def test_a_strange_id_is_a_job_that_is_not_there(hunyuan: Any, job_id: str) -> None:
+def test_a_strange_id_is_not_found(hunyuan: Any, job_id: str) -> None:
     with pytest.raises(ApiError) as refusal:
         hunyuan.job(job_id)
     assert refusal.value.status == 404
 
 
-def test_async_jobs_are_waited_for_at_once_and_one_that_is_not_awaited_stops(
+def test_async_waits_run_at_once_and_can_be_canceled(
     service: Service,
 ) -> None:
     short: dict[str, Any] = SHORT
@@ -241,7 +241,7 @@ def test_a_clip_is_estimated_without_queueing_it(hunyuan: Any) -> None:
     assert hunyuan.list(limit=1) == before
 
 
-def test_what_is_proposed_for_a_deadline_can_be_asked_for_as_it_is(hunyuan: Any) -> None:
+def test_an_alternative_for_a_deadline_can_be_requested_as_it_is(hunyuan: Any) -> None:
     asked = {"width": 512, "height": 512, "num_frames": 129}
     whole = hunyuan.estimate(**asked)
     deadline = whole.queue_seconds * 2 + whole.seconds.high / 3
@@ -254,7 +254,9 @@ def test_what_is_proposed_for_a_deadline_can_be_asked_for_as_it_is(hunyuan: Any)
     assert late.alternatives
 
 
-def test_all_that_waits_is_canceled_in_one_call(hunyuan: Any, running_job: dict[str, Any]) -> None:
+def test_all_queued_jobs_are_canceled_in_one_call(
+    hunyuan: Any, running_job: dict[str, Any]
+) -> None:
     waiting = [hunyuan.generate(**SHORT) for _ in range(3)]
     assert hunyuan.cancel_all() == 3
     assert {handle.refresh().status for handle in waiting} == {"canceled"}
