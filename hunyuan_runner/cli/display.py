@@ -26,7 +26,7 @@ from hunyuan_runner.cli.examination import Outcome, Report
 from hunyuan_runner.cli.tables import Cell, Facts, Listing
 from hunyuan_runner.client import Alternative, ClipWarning, Estimate, Eta, Job
 from hunyuan_runner.client.address import followed
-from hunyuan_runner.params import Stage
+from hunyuan_runner.params import GenerationParams, Stage
 
 SHORTEST_BAR, LONGEST_BAR = 5, 30  # columns
 BESIDE_BAR = 62  # columns that the rest of its line takes
@@ -143,7 +143,7 @@ def did(job: Job) -> str:
 
 def result(job: Job, path: Path) -> Text:
     """The line about a file that has been saved."""
-    facts = [_size(job), f"{job.params.num_frames} frames at {job.params.fps:g} fps"]
+    facts = [_size(job), _length(job.params)]
     facts.append(f"seed {job.params.seed}")
     facts += [f"rendered in {took}"] if (took := _took(job)) else []
     return Text.assemble((str(path), "bold green"), "  ", (" · ".join(facts), "dim"))
@@ -200,7 +200,7 @@ def estimate_facts(estimate: Estimate, deadline: float | None) -> Facts:
     """Time, memory and cost of a clip, and whether it fits and is in time."""
     params = estimate.params
     facts = Facts()
-    size = f"{params.width}x{params.height}, {params.num_frames} frames at {params.fps:g} fps"
+    size = f"{params.width}x{params.height}, {_length(params)}"
     facts.add("clip", f"{size}, {params.num_inference_steps} steps of {params.model}")
     facts.add("takes", _between(estimate.seconds))
     if estimate.queue_seconds >= 1:
@@ -271,7 +271,7 @@ def _money(cost: float) -> str:
 def job_facts(job: Job, base_url: str) -> Facts:
     """Everything about a job of the service at this URL."""
     params = job.params
-    size = f"{_size(job)}, {params.num_frames} frames at {params.fps:g} fps"
+    size = f"{_size(job)}, {_length(params)}"
     rows: dict[str, Cell] = {
         "job": job.job_id,
         "status": _status(job),
@@ -324,6 +324,11 @@ def _messages(warnings: Sequence[ClipWarning]) -> Text:
 
 def _size(job: Job) -> str:
     return f"{job.params.width}x{job.params.height}"
+
+
+def _length(params: GenerationParams) -> str:
+    rate = params.fps or 0  # null from a newer service
+    return f"{params.num_frames} frames at {rate:g} fps"
 
 
 def _took(job: Job) -> str:

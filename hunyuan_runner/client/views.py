@@ -1,4 +1,4 @@
-"""What the service answers, as values with types: those of wire.py, and what a client adds."""
+"""The typed answers of the service: those of wire.py, under the names that clients use."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ Status = JobState | str  # a newer service may know more words
 
 
 class Job(JobView):
-    """A job as the service last saw it."""
+    """A job, as the service answered it."""
 
     @property
     def ended(self) -> bool:
-        """Whether it is completed, failed or canceled. In a state that only a newer service has,
-        it has ended if it has a time at which it did."""
+        """Whether it is completed, failed or canceled. A job in a state of a newer service has
+        ended if it has a `completed_at`."""
         match self.status:
             case JobState.COMPLETED | JobState.FAILED | JobState.CANCELED:
                 return True
@@ -62,27 +62,23 @@ class Job(JobView):
         return self.stage is Stage.PAUSED  # for an older service its status is pending
 
     def after(self, event: Event) -> Job:
-        """This job after that happened to it."""
-        match event:
-            case StateEvent():
-                return event.job
-            case ProgressEvent():
-                changed = {"stage", "step", "progress", "eta_seconds"}
-            case PreviewEvent():
-                changed = {"preview_url"}
+        """This job after the event."""
+        if isinstance(event, StateEvent):
+            return event.job
+        changed = event.model_fields_set & JobView.model_fields.keys()
         return self.model_copy(update={name: getattr(event, name) for name in changed})
 
 
 class JobPage(JobList):
-    """Some jobs, newest first; `next` is what `after` takes to go on."""
+    """A page of jobs, newest first. Pass `next` as `after` to get the next page."""
 
     jobs: tuple[Job, ...]
 
 
 class StateEvent(Wire):
-    """The job changed its state; or its state as a stream begins."""
+    """The job moved to another state. The first event of a stream holds its current state."""
 
-    id: str  # rises; a stream can go on after the event of an id
+    id: str  # rises; a stream can continue after any id
     job: Job
 
     @property
@@ -95,13 +91,13 @@ class FinalEvent(StateEvent):
 
 
 class ProgressEvent(ProgressView):
-    """The job is at another stage, or a step or a tile further."""
+    """The job reached another stage, step or tile."""
 
     id: str = ""
 
 
 class PreviewEvent(PreviewView):
-    """There is a new picture of what the clip becomes."""
+    """There is a new preview of the clip."""
 
     id: str = ""
 

@@ -278,6 +278,18 @@ def test_the_cli_shows_a_newer_job(newer: str) -> None:
     assert "1920x1088, 301 frames" in hunyuan("estimate", "--url", newer)
 
 
+def test_the_cli_shows_a_job_without_numbers() -> None:
+    params = dict.fromkeys(NEWER_PARAMS) | {"prompt": "A cat", "model": "next"}
+    bare = dict.fromkeys(OLDER_JOB) | {
+        "job_id": "bare",
+        "status": "pending",
+        "created_at": "2026-11-20T01:00:00Z",
+        "params": params,
+    }
+    with serving(lambda request: reply(request, json.dumps(bare).encode())) as url:
+        assert "A cat" in hunyuan("status", "bare", "--url", url)
+
+
 def test_json_has_what_only_the_service_knows(newer: str, tmp_path: Path) -> None:
     job = json.loads(hunyuan("status", "newer", "--url", newer, "--json"))
     assert job["tenant"] == {"name": "ana"}
