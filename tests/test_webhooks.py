@@ -326,6 +326,6 @@ def test_the_openapi_document_describes_what_is_sent(client: httpx.Client) -> No
 
 @pytest.mark.parametrize("secret", ["whsec_hidden", "hidden" * 8, "whsec_" + "hidden!?" * 8])
 def test_a_secret_that_is_none_is_refused_and_not_repeated(secret: str) -> None:
-    with pytest.raises(ValidationError, match="24 random bytes") as refusal:
+    with pytest.raises(ValidationError, match="24 bytes or more") as refusal:
         Settings.model_validate({"webhook_secret": secret})
     assert "hidden" not in str(refusal.value)
