@@ -135,7 +135,7 @@ def test_it_holds_every_file_of_the_package_and_the_licence(wheel: Path) -> None
     expected = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "hunyuan_runner").rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert {
         "hunyuan_runner/engine/kernels.cpp",
