@@ -88,7 +88,7 @@ Fps = Annotated[
     float,
     Field(ge=MIN_FPS, le=MAX_FPS, allow_inf_nan=False),
     AfterValidator(_plain),
-    PlainSerializer(_plain, return_type=int | float),
+    PlainSerializer(_plain, return_type=int | float, when_used="unless-none"),  # see wire.Clip
     WithJsonSchema({"type": "number", "minimum": MIN_FPS, "maximum": MAX_FPS}),
 ]
 Size = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_valid_size)]

@@ -2,11 +2,11 @@
 
 The service sets every field; a reader is tolerant, because the other side may be older or newer:
 
-- a field that is missing, null or in an unknown form takes the value that its type names
-  (`Maybe[int]`: None, `Count`: 0); only what identifies a thing is required;
-- a word that is not one of ours (a stage, a warning's code) is kept as the str it is (`Word`);
-- a clip may be larger than our bounds and have fields that we do not know (`Clip`);
-- unknown fields are kept and written again, so `hunyuan jobs --json` shows them.
+- A field that is missing, null or in an unknown form gets the default of its type: None for
+  `Maybe[int]`, 0 for `Count`. Only a few fields are required, such as a job's id.
+- A word that is not one of ours, such as a new stage, is read as the str that it is (`Word`).
+- A clip may exceed our bounds and have fields that we do not know (`Clip`).
+- Unknown fields are kept and written again, so `hunyuan jobs --json` shows them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Otherwise:
-    """The value to read where there is none, or one in an unknown form."""
+    """The value to read if there is none, or one in an unknown form."""
 
     value: object
 
@@ -60,7 +60,7 @@ class _Otherwise:
 
 
 class _AnyWord:
-    """Accepts any str. The OpenAPI document names our own words only."""
+    """Accepts any str. The OpenAPI document lists only our own words."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -77,19 +77,23 @@ class _AnyWord:
 
 
 class _NewerParams(GenerationParams):
-    """The parameters of a clip that this version cannot make."""
+    """The parameters of a clip that this version cannot render."""
 
     model_config = ConfigDict(extra="allow")
 
 
+_REQUIRED = [name for name, field in GenerationParams.model_fields.items() if field.is_required()]
+
+
 def _beyond_our_bounds(data: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """The parameters as they are, if they are not valid here; None for those that are missing."""
     try:
         return validate(data)
-    except ValidationError as error:
-        lacking = {problem["loc"] for problem in error.errors() if problem["type"] == "missing"}
-        if lacking or not isinstance(data, dict):
+    except ValidationError:
+        if not isinstance(data, dict):
             raise
-        return _NewerParams.model_construct(**data)
+        known: dict[str, Any] = dict.fromkeys(_REQUIRED) | data
+        return _NewerParams.model_construct(**known)
 
 
 def _rounded(digits: int) -> PlainSerializer:

@@ -92,8 +92,8 @@ def test_a_job_is_written_with_its_path_and_without_secrets(job: dict[str, Any])
 def test_numbers_are_written_rounded_and_kept_as_they_are() -> None:
     written = estimate_view(Estimate(QUOTE, 0.26, []), None)
     assert written.seconds.low == 1.04
-    told = json.loads(written.model_dump_json())
-    assert (told["seconds"]["low"], told["queue_seconds"], told["cost"]) == (1.0, 0.3, 0.1235)
+    answer = json.loads(written.model_dump_json())
+    assert (answer["seconds"]["low"], answer["queue_seconds"], answer["cost"]) == (1.0, 0.3, 0.1235)
 
 
 def test_what_is_written_is_read_as_it_was(job: dict[str, Any]) -> None:
@@ -140,6 +140,14 @@ def test_a_job_of_a_newer_service_is_read_and_written_as_it_is(job: dict[str, An
     assert (read.error.code, read.warnings[0].code) == ("melted", "too_hot")
     assert not read.ended
     assert not read.paused
+
+
+def test_a_clip_without_the_parameters_we_know_is_read(job: dict[str, Any]) -> None:
+    params = {"prompt": "A cat", "model": "next", "duration": 5}
+    read = Job.model_validate_json(json.dumps(job | {"params": params}))
+    assert (read.params.prompt, read.params.step_cache) == ("A cat", "off")
+    assert {name for name, value in read.params if value is None} >= {"width", "flow_shift"}
+    assert read.params.model_dump()["duration"] == 5
 
 
 def test_an_estimate_of_another_version_is_read(job: dict[str, Any]) -> None:

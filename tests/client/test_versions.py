@@ -145,27 +145,27 @@ def answer(request: BaseHTTPRequestHandler) -> None:
             reply(request, json.dumps(refused).encode(), 422)
             return
         case "/api/jobs":
-            told: Any = {"jobs": [NEWER_JOB, OLDER_JOB], "has_more": False, "total": 2}
+            content: Any = {"jobs": [NEWER_JOB, OLDER_JOB], "has_more": False, "total": 2}
         case "/api/estimate":
-            told = ESTIMATE
+            content = ESTIMATE
         case "/api/info":
-            told = INFO
+            content = INFO
         case _ if path.endswith("/manifest"):
-            told = MANIFEST
+            content = MANIFEST
         case _ if path.endswith("/older"):
-            told = OLDER_JOB
+            content = OLDER_JOB
         case _ if path.endswith("/ended"):
-            told = NEWER_END
+            content = NEWER_END
         case _:
-            told = NEWER_JOB
-    reply(request, json.dumps(told).encode())
+            content = NEWER_JOB
+    reply(request, json.dumps(content).encode())
 
 
 def events() -> bytes:
-    told = [*STREAM, ("final", NEWER_END)]
+    content = [*STREAM, ("final", NEWER_END)]
     lines = (
         f"event: {name}\nid: {number}\ndata: {json.dumps(data)}\n\n"
-        for number, (name, data) in enumerate(told)
+        for number, (name, data) in enumerate(content)
     )
     return "".join(lines).encode()
 
@@ -241,7 +241,7 @@ def test_a_newer_estimate_is_read(clients: Clients, newer: str) -> None:
     assert alternative.changes == {"tiles": [2, 2], "width": 640, "seconds": None}
 
 
-def test_a_newer_service_tells_about_itself(clients: Clients, newer: str) -> None:
+def test_a_newer_service_describes_itself(clients: Clients, newer: str) -> None:
     with clients(newer) as client:
         info = client.info()
     (preset,) = info.models[0].presets.values()
@@ -288,6 +288,7 @@ def test_the_cli_shows_a_job_without_numbers() -> None:
     }
     with serving(lambda request: reply(request, json.dumps(bare).encode())) as url:
         assert "A cat" in hunyuan("status", "bare", "--url", url)
+        assert json.loads(hunyuan("status", "bare", "--url", url, "--json"))["params"] == params
 
 
 def test_json_has_what_only_the_service_knows(newer: str, tmp_path: Path) -> None:
