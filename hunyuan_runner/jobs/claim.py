@@ -1,7 +1,7 @@
 """One worker's hold on one job: every write to the job's row while it is rendered.
 
-Each write names the run and the worker it comes from. A worker that was taken for dead and comes
-back, or whose job was canceled meanwhile, changes nothing and learns so.
+Each write names the run and the worker it comes from. If the worker was taken for dead, or the job
+was canceled, the write changes nothing and raises ClaimLost.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ class Claim:
     params: GenerationParams
     work: Work
     failed_starts: int  # in a row, this one counted in until it gets somewhere
-    draft_after: int | None  # the step behind which a draft is asked for, and not there yet
+    draft_after: int | None  # the step after which to make a draft; None if it has one
 
     @classmethod
     def next(cls, database: sa.Engine, executor_id: str) -> Self | None:
-        """The claim of a worker that is idle on the job whose turn it is, if any waits.
+        """Claim the next job of the queue for an idle worker; None if there is no job.
 
-        A job that is its own by now is one whose end it could not write down: it goes on with it.
+        A job that is already this worker's goes first: it could not write down how that job ended.
         """
-        if not cls.is_due(database, executor_id):  # idle workers look all the time: without a lock
+        if not cls.is_due(database, executor_id):  # idle workers ask all the time: no lock
             return None
         with writing(database) as connection:
             due = _due(connection, executor_id)
@@ -111,7 +111,7 @@ class Claim:
         self._report(part=tile, parts=tiles, progressed_at=now_ms())
 
     def count_failed_start(self) -> int:
-        """How often in a row a start has now ended before its next step."""
+        """The number of starts in a row that ended before a step was finished."""
         counted = self._write(REPORT, None, failed_starts=jobs.c.failed_starts + 1)
         return int(counted.failed_starts)
 
@@ -125,15 +125,15 @@ class Claim:
         self._end(FAIL, expires_at, error_code=error.code, error_message=error.message)
 
     def hand_back(self) -> None:
-        """Return the job to the queue: this worker is being shut down, through no fault of it."""
+        """Return the job to the queue, because this worker is shutting down."""
         self._write(HAND_BACK, Change.STATE, turn=SAME_TURN)
 
     def pause(self) -> None:
-        """Leave the job where it is until somebody resumes it."""
+        """Pause the job after its last step, until it is resumed."""
         self._write(STOP_TO_PAUSE, Change.STATE)
 
     def pause_with_draft(self) -> None:
-        """Leave the job where it is until somebody has looked at its draft and resumes it."""
+        """Pause the job with a draft, until it is resumed."""
         self._write(STOP_TO_PAUSE, Change.STATE, has_draft=True)
 
     def stop_requested(self) -> Stop | None:
@@ -164,7 +164,7 @@ class Claim:
         return row
 
     def _patiently(self, statement: sa.Executable, change: Change | None) -> sa.Row[Any] | None:
-        """Wait for a database that is restarting or full, rather than lose hours of rendering."""
+        """Wait for a database that restarts or has no room, rather than lose hours of rendering."""
         deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
         while True:
             try:

@@ -24,12 +24,11 @@ from hunyuan_runner.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
-BUSY_SECONDS = 10  # for which one waits for a lock, or for a connection of the pool
-MAX_OVERFLOW = (
-    20  # connections beyond the pool's 5: more than there are writers, which may all wait
-)
+BUSY_SECONDS = 10  # the longest wait for a lock, or for a connection of the pool
+# Connections beyond the pool's 5. There are fewer writers, so some are left while all writers wait.
+MAX_OVERFLOW = 20
 CONNECT_SECONDS = 5  # for Postgres to answer a new connection
-SILENCE_SECONDS = 60  # that Postgres bears in a transaction, unless it is a writer's
+SILENCE_SECONDS = 60  # after which Postgres ends an idle transaction of a reader
 WRITERS_SILENCE = "hunyuan.writers_silence"  # a variable of each connection: milliseconds
 
 metadata = sa.MetaData()
@@ -46,35 +45,35 @@ jobs = sa.Table(
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("turn", sa.Integer, nullable=False, server_default="0"),  # in its lane: turns.py
-    # The job whose params were taken over with another prompt; it may be deleted by now.
+    # The job whose params this one has, with another prompt; it may have been deleted.
     sa.Column("remixed_from", sa.Text),
-    sa.Column("seconds", sa.Float),  # as asked for; the frames are as near to it as can be
+    sa.Column("seconds", sa.Float),  # as requested; the frames come as near to it as possible
     sa.Column("webhook_url", sa.Text),
-    sa.Column("webhook_events", sa.JSON(none_as_null=True)),  # those it is told of
+    sa.Column("webhook_events", sa.JSON(none_as_null=True)),  # the events it is sent
     sa.Column("webhook_base", sa.Text),  # what the links in its messages begin with
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.BigInteger),
     sa.Column("completed_at", sa.BigInteger),
     sa.Column("expires_at", sa.BigInteger),
-    # How often it was queued anew: what was written for an earlier run is not about this one.
+    # Rises each time the job is queued again: writes of an earlier run no longer count.
     sa.Column("run", sa.Integer, nullable=False),
-    # The worker that may write to this row; a former one finds itself fenced off.
+    # The worker that may write to this row. The writes of a former one change nothing.
     sa.Column("executor_id", sa.Text),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("failed_starts", sa.Integer, nullable=False, default=0),
     sa.Column("resumed_from_step", sa.Integer),
     sa.Column("stage", sa.Text),
     sa.Column("step", sa.Integer, nullable=False, default=0),
-    # How much of its stage is done, where that is told and not counted in steps.
+    # The tiles done and in all, in a stage that is counted in tiles.
     sa.Column("part", sa.Integer, nullable=False, server_default="0"),
     sa.Column("parts", sa.Integer, nullable=False, server_default="1"),
     sa.Column("progressed_at", sa.BigInteger),
     sa.Column("has_preview", sa.Boolean, nullable=False, default=False),
-    sa.Column("draft_steps", sa.Integer),  # behind which to wait, with a draft, for a resume
+    sa.Column("draft_steps", sa.Integer),  # it pauses after this step, with a draft
     sa.Column("has_draft", sa.Boolean, nullable=False, server_default=sa.false()),
-    # The worker is to pause it behind the step under way.
+    # The worker is to pause it after its current step.
     sa.Column("pausing", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("warnings", sa.JSON(none_as_null=True)),  # of its prompts: ClipWarnings; null: none
+    sa.Column("warnings", sa.JSON(none_as_null=True)),  # ClipWarnings; null: none
     sa.Column("error_code", sa.Text),
     sa.Column("error_message", sa.Text),
     # estimate.Work, so that the queue's remaining work is one sum
@@ -91,8 +90,8 @@ jobs = sa.Table(
     sa.Index("hunyuan_jobs_expiry", "expires_at"),
 )
 
-# An owner's waiting jobs of one priority come so many turns later than is written in each; none
-# is there for those that were never overtaken. See turns.py.
+# The delays of lanes, in turns: an owner's waiting jobs of one priority come so much later than
+# their `turn`. A lane that was never overtaken has no row. See turns.py.
 lanes = sa.Table(
     "hunyuan_lanes",
     metadata,
@@ -101,7 +100,7 @@ lanes = sa.Table(
     sa.Column("delay", sa.Integer, nullable=False),
 )
 
-# How many jobs wait, and their work: written by the database alone, see queue_sums.py.
+# The number of jobs in the queue, and their work. Only triggers write it; see queue_sums.py.
 queue = sa.Table(
     "hunyuan_queue",
     metadata,
@@ -132,10 +131,10 @@ events = sa.Table(
     sa.Column("parts", sa.Integer, nullable=False, server_default="1"),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Index("hunyuan_events_job", "job_id", "number"),
-    sqlite_autoincrement=True,  # a number is never given twice
+    sqlite_autoincrement=True,  # a number is never used twice
 )
 
-# What the jobs' webhooks are told, and what came of it; see deliveries.py.
+# The webhooks' messages, and the results of sending them; see deliveries.py.
 deliveries = sa.Table(
     "hunyuan_deliveries",
     metadata,
@@ -144,26 +143,26 @@ deliveries = sa.Table(
         "job_id", sa.Text, sa.ForeignKey("hunyuan_jobs.id", ondelete="CASCADE"), nullable=False
     ),
     sa.Column("event", sa.Text, nullable=False),
-    # Among those of its job: a lower one happened earlier.
+    # Its order among the deliveries of its job.
     sa.Column("position", sa.Integer, nullable=False, server_default="0"),
     sa.Column("owner", sa.Text, nullable=False, server_default=""),  # the job's
     sa.Column("receiver", sa.Text, nullable=False, server_default=""),  # host and port
     sa.Column("job", sa.JSON, nullable=False),  # its row, as it was when the event happened
     sa.Column("state", sa.Text, nullable=False),
-    # The latest attempt failed, and none is under way.
+    # The latest attempt failed, and no other has begun.
     sa.Column("in_vain", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("last_status", sa.Integer),
     sa.Column("last_error", sa.Text),
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    # While it is attempted, the time at which another sender may take it for forgotten.
+    # During an attempt, the time at which another sender may assume that this one died.
     sa.Column("next_attempt_at", sa.BigInteger),
     sa.Column("last_attempt_at", sa.BigInteger),
     sa.Index("hunyuan_deliveries_next", "next_attempt_at", "owner", "receiver"),
     sa.Index("hunyuan_deliveries_job", "job_id"),
 )
 
-# What was drawn at random once, for all processes.
+# Random values that all processes share, generated once.
 shared_secrets = sa.Table(
     "hunyuan_secrets",
     metadata,
@@ -171,12 +170,12 @@ shared_secrets = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 
-# What a client calls a submission, so that it may repeat it without queueing a second job.
+# The keys of submissions, so that a client can repeat one without queueing a second job.
 submissions = sa.Table(
     "hunyuan_submissions",
     metadata,
     sa.Column("key", sa.Text, primary_key=True),  # owner:key
-    sa.Column("fingerprint", sa.Text, nullable=False),  # of what was asked for
+    sa.Column("fingerprint", sa.Text, nullable=False),  # of the request
     sa.Column(
         "job_id", sa.Text, sa.ForeignKey("hunyuan_jobs.id", ondelete="CASCADE"), nullable=False
     ),
@@ -191,8 +190,8 @@ workers = sa.Table(
     sa.Column("profile", sa.JSON(none_as_null=True)),  # profile.Profile of its machine
 )
 
-# One row: the time by which ended jobs expire, and for how many milliseconds of running the clock
-# has said something else. See retention.py.
+# One row: the time by which ended jobs expire, and for how many milliseconds the clock has differed
+# from it. See retention.py.
 passage = sa.Table(
     "hunyuan_passage",
     metadata,
@@ -208,7 +207,7 @@ schema = sa.Table(
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
 )
 
-# By how much predicted times were off; see estimate.Correction.
+# The factors by which predicted times were wrong; see estimate.Correction.
 corrections = sa.Table(
     "hunyuan_corrections",
     metadata,
@@ -233,7 +232,7 @@ def database_of(settings: Settings) -> sa.Engine:
             url, poolclass=_Pool, max_overflow=MAX_OVERFLOW, pool_timeout=BUSY_SECONDS
         )
     else:
-        # The URL's own time-out, if it has one, is closer to what this network needs.
+        # A time-out in the URL itself goes first: its author knows the network.
         limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
         database = sa.create_engine(
             url,
@@ -253,7 +252,7 @@ def database_of(settings: Settings) -> sa.Engine:
 
 @contextmanager
 def reading(database: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection to which the database looks the same at all that is asked of it."""
+    """A connection on which all statements see the same state of the database."""
     with database.connect() as connection:
         if database.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN")
@@ -275,13 +274,13 @@ def upsert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgr
     """An INSERT into the table that takes `on_conflict_do_update`."""
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table)
-    from sqlalchemy.dialects import postgresql  # where it is in use only: it takes 2 MB
+    from sqlalchemy.dialects import postgresql  # imported only where it is used: it takes 2 MB
 
     return postgresql.insert(table)
 
 
 def now_ms() -> int:
-    """This host's time, in milliseconds since the epoch: what people are shown."""
+    """This host's time, in milliseconds since the epoch, as users are shown it."""
     return time.time_ns() // 1_000_000
 
 
@@ -297,8 +296,8 @@ def _database_url(settings: Settings) -> sa.URL:
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    # Writers queue up from the start of their transaction instead of failing half-way, readers
-    # never wait for them, and a commit is on the disk before it is answered.
+    # Writers wait at the start of their transaction instead of failing half-way, readers never wait
+    # for writers, and a commit is on the disk before it returns.
     connection.isolation_level = "IMMEDIATE"
     connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA journal_mode=WAL")
@@ -307,12 +306,12 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def _limit_waits(silence_seconds: float) -> Callable[[Any, object], None]:
-    """What has Postgres end the transaction of a host that falls silent in its midst.
+    """Set up a connection so that Postgres ends the transaction of a host that falls silent.
 
-    Its locks would otherwise be held until TCP notices, for two hours, while all others wait. Who
-    holds the lock of all writers may be silent for `silence_seconds` (journal.writing puts that
-    into force), others for longer: a reader on a busy host holds nobody up. Nor does one wait for
-    ever for a lock that is held by another program.
+    Otherwise its locks would be held until TCP notices, for two hours, while all others wait. The
+    holder of the writers' lock may be silent for `silence_seconds` (journal.writing sets that),
+    others for longer: a reader on a busy host delays nobody. A wait for a lock that another program
+    holds ends, too.
     """
     limit = (
         f"SET idle_in_transaction_session_timeout = {SILENCE_SECONDS * 1000};"

@@ -1,13 +1,13 @@
-"""What webhooks are owed: an outbox, written in the transactions in which jobs change state.
+"""The outbox of webhooks, written in the transactions in which jobs change state.
 
-So there is a delivery exactly if its job is durably in the state that it tells of. Senders (see
-webhooks.py) take deliveries by claims that run out: what a dead one had begun, another sends again.
-Times are those of the database's clock, which all of them share.
+So there is a delivery exactly if its job is durably in the state that the delivery reports. Senders
+(see webhooks.py) claim deliveries for a while: if one dies, another sends its deliveries again.
+Times are those of the database's clock, which all senders share.
 
-The events of a job are sent in order. Each waits until the one before it has been attempted; if
-that was in vain, the later one supersedes it, so that a receiver that fails for a day still
-gets the job's end first when it is back. Owners and receivers have equal shares of each sender: one
-that never answers holds up no other.
+The events of a job are sent in order. Each waits until the one before it has been attempted. If
+that failed, the later one supersedes it, so that a receiver that fails for a day gets the job's end
+first when it is back. Owners and receivers have equal shares of each sender: one that never answers
+delays no other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hunyuan_runner.wire import JobState
 
 CLAIM_MS = 30_000  # longer than any attempt takes
 CLAIM_LOCK = 0x68756E79_646C7679  # any constant of our own
-# What one sender has under way at most: for one owner, and of that for one receiver.
+# The most deliveries that one sender attempts at once for one owner, and for one receiver of it.
 PER_OWNER = 64
 PER_RECEIVER = 4
 BATCH = 200
@@ -49,7 +49,7 @@ class DeliveryNotFound(LookupError):
 
 
 class DeliveryState(StrEnum):
-    """How a delivery stands; a failed one is attempted no more.
+    """The state of a delivery; a failed one is not attempted again.
 
     A superseded one was attempted in vain until a later event of the job came.
     """
@@ -104,25 +104,25 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attempt: the status answered, or why there was none."""
+    """The result of an attempt: the status of the answer, or why there was none."""
 
     status: int | None = None
     error: str | None = None
 
     @property
     def state(self) -> DeliveryState:
-        """The delivery's, unless it is given up: 410 says that nobody is there any more."""
+        """The state of the delivery, unless it is given up. 410 means that the receiver is gone."""
         if self.status is not None and 200 <= self.status < 300:
             return DeliveryState.DELIVERED
         return DeliveryState.FAILED if self.status == 410 else DeliveryState.PENDING
 
 
 def owe(connection: sa.Connection, row: sa.Row[Any]) -> None:
-    """Owe the job's webhook, if it wants it, the news of the state that `row` has come to."""
+    """Add a delivery for the new state of the job `row`, if its webhook wants that event."""
     event = EVENTS.get(row.state)
     if row.webhook_url is None or event not in row.webhook_events:
         return
-    # Each retry may end, and that is news; but a job starts once, however often it is gone on with.
+    # Each run may end, but a job starts once, even if it is resumed or retried.
     delivery_id = f"{row.id}-{event}" if event == "started" else f"{row.id}-{row.run}-{event}"
     known = sa.select(deliveries.c.id).where(deliveries.c.id == delivery_id)
     if connection.execute(known).first() is not None:
@@ -148,7 +148,7 @@ _other = deliveries.alias("other")  # of the same job
 
 
 def _another(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """Whether the job has another pending delivery of which this is true."""
+    """Whether the job has another pending delivery that meets these conditions."""
     pending = _other.c.state == DeliveryState.PENDING
     return sa.exists().where(_other.c.job_id == deliveries.c.job_id, pending, *conditions)
 
@@ -161,7 +161,7 @@ _FIRST_OF_JOB = sa.and_(
 
 
 class _Load:
-    """How much a sender has under way, by owner and by receiver."""
+    """The number of deliveries that a sender attempts now, by owner and by receiver."""
 
     def __init__(self, under_way: Iterable[Delivery]) -> None:
         self._owners: Counter[str] = Counter()
@@ -170,7 +170,8 @@ class _Load:
             self._add(delivery)
 
     def not_full(self, share: int) -> list[sa.ColumnElement[bool]]:
-        """That a delivery's owner and receiver have less than such a share; nothing if all do."""
+        """Conditions: the owner and receiver of a delivery have less than this share. Empty if all
+        have less."""
         owners = [owner for owner, number in self._owners.items() if number >= share]
         share = min(share, PER_RECEIVER)
         receivers = [pair for pair, number in self._receivers.items() if number >= share]
@@ -183,7 +184,7 @@ class _Load:
         return conditions
 
     def take(self, rows: Sequence[sa.Row[Any]], share: int, limit: int) -> list[str]:
-        """The ids of those, up to a limit, that fit into the shares; counted from now on."""
+        """Count the rows that fit into the shares, up to a limit, and return their ids."""
         taken: list[str] = []
         for row in rows:
             pair = row.owner, row.receiver
@@ -203,7 +204,7 @@ class Outbox:
 
     def __init__(self, database: sa.Engine) -> None:
         self._database = database
-        # As a subquery: looked up once, so that an index can be searched for it.
+        # As a subquery it is computed once, so that the index can be used.
         self._now = sa.select(clock(database)).scalar_subquery()
         self._due = sa.and_(deliveries.c.next_attempt_at <= self._now, _FIRST_OF_JOB)
 
@@ -215,7 +216,7 @@ class Outbox:
             return [Delivery.of(row) for row in rows]
 
     def resend(self, job_id: str, delivery_id: str) -> Delivery:
-        """Have a delivery attempted at once, however it stands. Raises DeliveryNotFound."""
+        """Make a delivery due now, in whatever state it is. Raises DeliveryNotFound."""
         update = (
             sa.update(deliveries)
             .where(deliveries.c.job_id == job_id, deliveries.c.id == delivery_id)
@@ -229,14 +230,14 @@ class Outbox:
         return Delivery.of(row)
 
     def claim(self, limit: int, under_way: Iterable[Delivery] = ()) -> list[Attempt]:
-        """Take up to so many of the deliveries that are due, besides those under way already."""
+        """Claim up to `limit` due deliveries, besides those under way already."""
         load = _Load(under_way)
         claimed: list[sa.Row[Any]] = []
         with self._database.begin() as connection:
             if self._database.dialect.name == "postgresql":
-                # No other sender looks while this one takes. On SQLite the update looks again.
+                # No other sender may look while this one claims. On SQLite the update checks again.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CLAIM_LOCK)))
-            share = 1  # nobody gets a second while another waits for a first, and so on
+            share = 1  # each gets one before any gets a second, and so on
             while share <= PER_OWNER and len(claimed) < limit:
                 not_full = load.not_full(share)
                 rows = connection.execute(self._waiting(not_full)).all()
@@ -249,7 +250,7 @@ class Outbox:
             return self._attempts(connection, claimed)
 
     def _waiting(self, not_full: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
-        """Those due, the news first."""
+        """The due deliveries, those never attempted first."""
         columns = deliveries.c.id, deliveries.c.owner, deliveries.c.receiver
         query = sa.select(*columns).where(self._due, *not_full)
         return query.order_by(deliveries.c.attempts, deliveries.c.next_attempt_at).limit(BATCH)
@@ -284,14 +285,14 @@ class Outbox:
         )
         present = {row.id: row._asdict() for row in found}
         return [
-            # What an older version did not write down is as it is now.
+            # An older version wrote fewer columns; those are as they are now.
             Attempt(Delivery.of(row), row.next_attempt_at, present[row.job_id] | row.job)
             for row in claimed
         ]
 
     def settle(self, attempt: Attempt, outcome: Outcome, pause_ms: int | None) -> None:
-        """Note what came of an attempt. If it was in vain, the next is due after the pause; without
-        a pause it is given up."""
+        """Write down the result of an attempt. If it failed, the next is due after the pause, in
+        milliseconds; without a pause the delivery is given up."""
         state, next_attempt_at = outcome.state, None
         if state is DeliveryState.PENDING:
             if pause_ms is None:
@@ -301,7 +302,7 @@ class Outbox:
         with self._database.begin() as connection:
             connection.execute(
                 sa.update(deliveries)
-                # Unless it was claimed or asked for again meanwhile.
+                # Unless it was claimed or made due again meanwhile.
                 .where(
                     deliveries.c.id == attempt.delivery.id,
                     deliveries.c.next_attempt_at == attempt.claimed_until,
@@ -316,7 +317,7 @@ class Outbox:
             )
 
     def catch_up(self) -> None:
-        """Make due what waits for a time that a clock, since set back, had given it."""
+        """Make deliveries due whose time was set by a clock that has been set back since."""
         seen_at = sa.func.coalesce(deliveries.c.last_attempt_at, deliveries.c.created_at)
         later = self._now + CLAIM_MS
         with self._database.begin() as connection:

@@ -1,4 +1,4 @@
-"""How long clips take on the machines there are, by their profiles and by what jobs took."""
+"""How long clips take on the machines of the workers, by their profiles and by earlier jobs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is known now: by the id of its executor, the machine of each live worker."""
+    """What is known of the machines now. Those of live workers are listed by executor id."""
 
     machines: Mapping[str, Profile]
     corrections: Mapping[Subject, Mapping[Stage, Correction]]
-    otherwise: Callable[[], Profile]  # the machine to go by while no worker is there
+    otherwise: Callable[[], Profile]  # the machine to assume while there is no worker
 
     @classmethod
     def load(
@@ -53,18 +53,18 @@ class Forecast:
 
     @classmethod
     def of(cls, connection: sa.Connection, machine: Profile) -> Self:
-        """On one machine alone."""
+        """The forecast for one machine."""
         return cls({}, _load_corrections(connection), lambda: machine)
 
     @cached_property
     def largest(self) -> Profile:
-        """The machine with the most memory: what does not fit there fits nowhere."""
+        """The machine with the most memory: a clip that does not fit there fits nowhere."""
         if not self.machines:
             return self.otherwise()
         return max(self.machines.values(), key=lambda machine: machine.memory_bytes)
 
     def expect(self, work: Work, model_id: str, executor_id: str | None = None) -> Expectation:
-        """On the machine of that worker, or where it would most likely be rendered."""
+        """How long the work takes on that worker's machine, or on the largest one."""
         machine = self.machines.get(executor_id or "", self.largest)
         ability = machine.models[model_id]
         known = self.corrections.get(_subject(model_id, ability), {})
@@ -78,11 +78,11 @@ def learn(
     work: Work,
     seconds: Mapping[Stage, float],
 ) -> None:
-    """Correct what is predicted with this ability by what the stages of a job took."""
+    """Correct the predictions for this ability by the seconds that a job's stages took."""
     basis, _, precision = subject = _subject(model_id, ability)
     known = _load_corrections(connection).get(subject, {})
     predicted = ability.rates.predict(work, MODELS[model_id])
-    # How long loading takes is not predicted. Sorted: all workers lock these rows in one order.
+    # Loading is not predicted. Sorted, so that all workers lock these rows in the same order.
     for stage in sorted(predicted.keys() & seconds.keys()):
         factor = seconds[stage] / predicted[stage]
         correction = (
@@ -92,7 +92,7 @@ def learn(
         )
         values = {"factor": correction.factor, "spread": correction.spread}
         key = {"basis": basis, "model": model_id, "precision": precision, "stage": stage}
-        # A worker that learns at the same moment may have been first: then the later one counts.
+        # If another worker learns at the same moment, the later one counts.
         insert = upsert(connection, corrections).values(key | values)
         connection.execute(insert.on_conflict_do_update(index_elements=[*key], set_=values))
 
@@ -113,6 +113,6 @@ def _subject(model_id: str, ability: Ability) -> Subject:
 def _profile(value: Any) -> Profile | None:
     try:
         return Profile.of_json(value)
-    except ValidationError:  # of a worker of another version, while they are being replaced
+    except ValidationError:  # from a worker of another version
         logger.debug("a worker's profile cannot be read", exc_info=True)
         return None

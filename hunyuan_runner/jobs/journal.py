@@ -1,6 +1,6 @@
-"""What happened to every job, in order: what event streams replay and webhooks are told.
+"""What happened to every job, in order: the source of event streams and webhooks.
 
-Each change of a job's row is noted in the transaction that makes it, so that neither is ever seen
+Each change of a job's row is recorded in the transaction that makes it, so that neither exists
 without the other.
 """
 
@@ -32,7 +32,7 @@ _THEN: dict[str, sa.ColumnElement[Any]] = {
     "parts": events.c.parts,
     "progressed_at": sa.null().label("progressed_at"),  # at that very moment
 } | {
-    # How a job ended is known of its last run alone.
+    # How a job ended is known only for its last run.
     name: sa.case((_FINAL, jobs.c[name])).label(name)
     for name in ("completed_at", "expires_at", "error_code", "error_message")
 }
@@ -54,8 +54,8 @@ class Change(StrEnum):
     """What kind of thing happened."""
 
     STATE = "state"  # the job moved to another state
-    PROGRESS = "progress"  # another stage, or a step or a part of it more
-    PREVIEW = "preview"  # there is a new one to look at
+    PROGRESS = "progress"  # the next stage, or one more step or tile of it
+    PREVIEW = "preview"  # there is a new preview
 
 
 @dataclass(frozen=True)
@@ -64,21 +64,21 @@ class JobEvent:
 
     number: int  # rises, over all jobs
     change: Change
-    job: Job  # as it was then, so far as the journal knows
+    job: Job  # as it was then, as far as the journal knows
     owner: str
     final: bool  # the job ended by it, and was not retried since
 
 
 @dataclass(frozen=True)
 class JournalPage:
-    """What happened next, in order."""
+    """A page of events, in order."""
 
     events: list[JobEvent]
-    number: int  # up to which it was read
+    number: int  # the journal was read up to this event
     has_more: bool
 
 
-# A writer that falls silent, see database.WRITERS_SILENCE, loses the lock.
+# A writer that is silent for too long (database.WRITERS_SILENCE) loses the lock.
 _LOCK = sa.select(
     sa.func.set_config(
         "idle_in_transaction_session_timeout", sa.func.current_setting(WRITERS_SILENCE), True
@@ -89,10 +89,10 @@ _LOCK = sa.select(
 
 @contextmanager
 def writing(database: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that changes jobs' rows and records it; one at a time, in all processes.
+    """A transaction that changes rows of jobs and records it. All processes take turns.
 
-    So numbers become visible in their order, and who has read up to one has missed none below it.
-    Taken before any row is, the lock also keeps two that want each other's rows apart.
+    So events become visible in the order of their numbers: a reader that has seen one has missed
+    none before it. The lock is taken before any row, so two transactions cannot deadlock.
     """
     with database.begin() as connection:
         if database.dialect.name == "sqlite":
@@ -103,7 +103,7 @@ def writing(database: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def record(connection: sa.Connection, row: sa.Row[Any], change: Change) -> None:
-    """Note what has just become of a job, in a transaction of `writing`.
+    """Record a change of a job, in the transaction of `writing` that makes it.
 
     `row` is the job's row after the change.
     """
@@ -124,7 +124,7 @@ def record(connection: sa.Connection, row: sa.Row[Any], change: Change) -> None:
 
 
 def newest_number(connection: sa.Connection) -> int:
-    """That of the latest event; 0 before the first."""
+    """The number of the newest event; 0 before the first."""
     return int(connection.execute(sa.select(NEWEST)).scalar_one())
 
 
@@ -135,7 +135,7 @@ def rows_after(
     of: Sequence[sa.ColumnElement[bool]],
     limit: int,
 ) -> Sequence[sa.Row[Any]]:
-    """The events after `number`, up to `end`, of the jobs `of` these conditions, in order.
+    """The events after `number`, up to `end`, of the jobs that meet the conditions `of`, in order.
 
     Each is its job's row as it was then, with `number`, `change` and `final`.
     """
@@ -144,7 +144,7 @@ def rows_after(
 
 
 def without_superseded(rows: Sequence[sa.Row[Any]]) -> list[sa.Row[Any]]:
-    """All changes of state, but of the progress and the previews of a job the newest alone."""
+    """All changes of state, and only the newest progress and preview of each job."""
     newest = {(row.id, row.change): row.number for row in rows}
     return [
         row

@@ -1,4 +1,4 @@
-"""Leases: how workers show they are alive, and how a dead one's jobs reach a living one."""
+"""Leases: how workers show that they are alive, and how others take over from dead ones."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ logger = logging.getLogger(__name__)
 
 
 class Lease:
-    """A worker's row in the table of the living, renewed by the database's clock."""
+    """A worker's row in the table of live workers, renewed by the database's clock."""
 
     def __init__(self, database: sa.Engine, lease_seconds: float) -> None:
         self._database = database
         self._lease_seconds = lease_seconds
         self._looked_at = monotonic()
         self._silent: dict[tuple[str, int], float] = {}  # seconds, by worker and its last beat
-        # Fresh at every start: what an earlier process of this host left behind is not ours.
+        # New at every start: the jobs of an earlier process on this host are not ours.
         self.executor_id = f"{socket.gethostname()}-{secrets.token_hex(6)}"
 
     def renew(self, profile: Profile) -> None:
-        """Be alive, on the machine that `profile` describes."""
+        """Show that this worker is alive, on the machine that `profile` describes."""
         renewed = sa.update(workers).where(workers.c.executor_id == self.executor_id)
         row = {"beat_at": clock(self._database), "profile": profile.as_json()}
         with self._database.begin() as connection:
@@ -38,35 +38,35 @@ class Lease:
                 connection.execute(sa.insert(workers).values(executor_id=self.executor_id, **row))
 
     def release(self) -> None:
-        """Let the others take over at once what this worker had begun."""
+        """Let the other workers take over at once what this one had started."""
         with self._database.begin() as connection:
             connection.execute(sa.delete(workers).where(workers.c.executor_id == self.executor_id))
 
     def take_over(self) -> None:
-        """Put what other workers were rendering whose lease has run out back into the queue."""
+        """Put the jobs of workers whose lease has run out back into the queue."""
         dead = self._fallen_silent()
         orphaned = jobs.c.executor_id.not_in(sa.select(workers.c.executor_id))
         update = TAKE_OVER.update(orphaned, turn=SAME_TURN)
         with writing(self._database) as connection:
-            for executor_id, beat_at in dead:  # unless it has just shown itself
+            for executor_id, beat_at in dead:  # unless it has just renewed it
                 last_beat = (workers.c.executor_id == executor_id, workers.c.beat_at == beat_at)
                 connection.execute(sa.delete(workers).where(*last_beat))
             for row in connection.execute(update).all():
                 record(connection, row, Change.STATE)
-                logger.warning("job %s goes on: its worker is gone", row.id)
+                logger.warning("job %s is queued again: its worker is gone", row.id)
 
     def _fallen_silent(self) -> list[tuple[str, int]]:
-        """The workers whose beat has been the same for a lease, with that beat.
+        """The workers whose beat has not changed for the length of a lease, with that beat.
 
-        By the seconds that were watched here: clocks may be set, forth and back. A look that comes
-        late, since this process or the database stood still, counts for no more than half a lease:
-        the others may have had to wait as well.
+        Counted in the seconds that this process watched, because clocks may be set forward or back.
+        A look that comes late counts for half a lease at most: if this process or the database
+        stood still, the other workers may have been held up as well.
         """
         now = monotonic()
         watched = min(now - self._looked_at, self._lease_seconds / 2)
         self._looked_at = now
         others = sa.select(workers.c.executor_id, workers.c.beat_at).where(
-            # Who looks is alive, though writing its own beat down may have taken long.
+            # This worker is alive, even if its own beat took long to write.
             workers.c.executor_id != self.executor_id
         )
         with self._database.connect() as connection:

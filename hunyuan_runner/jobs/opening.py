@@ -1,4 +1,4 @@
-"""Opening the job store: what is wrong for good ends the start, what may pass is waited for."""
+"""Opening the job store. A lasting fault ends the start; a passing one is waited for."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ T = TypeVar("T")
 
 
 async def when_it_opens(open_store: Callable[[], T]) -> T:
-    """What `open_store` returns, once it raises nothing; the log says why it does."""
-    told = None
+    """Call `open_store` until it raises nothing, and return its result. Log why it fails."""
+    logged = None
     while True:
         try:
             opened = await asyncio.to_thread(open_store)
-        except Exception as error:  # whatever it is, the other parts of the service can do without
-            if (reason := reason_of(error)) != told:
-                log.warning("the job store cannot be opened, trying again: %s", told := reason)
+        except Exception as error:  # of any kind: the rest of the service works without
+            if (reason := reason_of(error)) != logged:
+                log.warning("the job store cannot be opened, trying again: %s", logged := reason)
             await asyncio.sleep(PAUSE_SECONDS)
         else:
-            if told is not None:
+            if logged is not None:
                 log.info("the job store is open")
             return opened
 
@@ -85,7 +85,7 @@ def _problem_of(path: Path) -> str | None:
             if connection.execute(named).fetchone():
                 refuse_newer(connection.execute("SELECT version FROM hunyuan_schema").fetchone()[0])
             return None
-    except sqlite3.OperationalError:  # it is locked, or its disk is full: that passes
+    except sqlite3.OperationalError:  # it is locked, or its disk is full: that may pass
         return None
     except sqlite3.DatabaseError as error:
         return str(error)

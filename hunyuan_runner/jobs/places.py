@@ -1,4 +1,4 @@
-"""What is ahead of places in the queue, from the sums that the database keeps of it."""
+"""The work ahead of places in the queue, from the sums that the database keeps."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hunyuan_runner.quoting.estimate import WORK_FIELDS, Work
 
 
 class Place(NamedTuple):
-    """When a job's turn is: jobs go by these, the least first."""
+    """A place in the queue; jobs go in the order of their places."""
 
-    turn: int  # as it comes, the delay of the job's lane counted in
+    turn: int  # the delay of the job's lane included
     job_id: str
 
 
 class _Stretches(NamedTuple):
-    """Some of a lane's, one after the other."""
+    """Consecutive stretches of one lane."""
 
     owner: str
     priority: int
@@ -31,14 +31,14 @@ class _Stretches(NamedTuple):
     last: int
 
     def turns(self, at_most: int) -> dict[str, Any]:
-        """What _WITHIN takes, up to a turn as it comes."""
+        """The parameters of _WITHIN, up to a turn with the delay included."""
         last = min((self.last + 1) * TURNS - 1, at_most - self.delay)
         of = {"owner": self.owner, "priority": self.priority}
         return of | {"first": self.first * TURNS, "last": last}
 
 
 class Sum(NamedTuple):
-    """So many jobs of one model, and all their work."""
+    """A number of jobs of one model, and their work."""
 
     jobs: int
     work: Work
@@ -47,7 +47,7 @@ class Sum(NamedTuple):
 _START = queue.c.stretch * TURNS + delay_of(queue)
 _END = _START + (TURNS - 1)
 _COLUMNS = (queue.c.jobs, *(queue.c[name] for name in WORK_FIELDS))
-# What ends before any of the places, and what lies between them or around one.
+# The stretches that end before all of the places, and those between or around them.
 _BEFORE = (
     sa.select(queue.c.model, *(sa.func.sum(column) for column in _COLUMNS))
     .where(sa.bindparam("first") > _END)
@@ -61,7 +61,7 @@ _BETWEEN = sa.select(
     queue.c.model,
     *_COLUMNS,
 ).where(sa.bindparam("first") <= _END, sa.bindparam("last") >= _START)
-# Asked lane by lane: where one range is looked for, every database takes the index.
+# One range of one lane: for that, every database uses the index.
 _WITHIN = sa.select(
     jobs.c.id,
     jobs.c.turn,
@@ -78,13 +78,13 @@ _DELAYS = sa.select(lanes.c.owner, lanes.c.priority, lanes.c.delay)
 
 
 def places_of(connection: sa.Connection, waiting: Sequence[sa.Row[Any]]) -> list[Place]:
-    """Where these rows of `hunyuan_jobs` are in the queue."""
+    """The places of these waiting rows of `hunyuan_jobs`."""
     delays = {(row.owner, row.priority): row.delay for row in connection.execute(_DELAYS)}
     return [Place(row.turn + delays.get((row.owner, row.priority), 0), row.id) for row in waiting]
 
 
 def ahead_of(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, Mapping[str, Sum]]:
-    """What waits ahead of each of these places, by model."""
+    """The jobs ahead of each of these places, by model."""
     ordered = sorted(places)
     turns = [place.turn for place in ordered]
     span = {"first": turns[0], "last": turns[-1]}
@@ -114,7 +114,7 @@ def ahead_of(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, 
 
 
 def _joined(stretches: Sequence[_Stretches]) -> list[_Stretches]:
-    """The same, those together that follow one another; a stretch has a row for each model."""
+    """The same, with neighbours joined. A stretch has one row for each model."""
     joined: list[_Stretches] = []
     for one in sorted(stretches):
         before = joined[-1] if joined else None

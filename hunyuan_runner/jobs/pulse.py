@@ -1,4 +1,4 @@
-"""Whether anything has happened, asked far more often than anything does."""
+"""Whether anything has happened. This is asked far more often than anything happens."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _FEEL = sa.select(
 
 
 class Pulse:
-    """The newest event's number, for one event loop: what was seen at a number holds at it."""
+    """The number of the newest event, for one event loop. No job changes unless it does."""
 
     def __init__(self, database: sa.Engine) -> None:
         self._database = database
         self._sqlite: sqlite3.Connection | None = None
         if database.dialect.name == "sqlite":
-            # SQLAlchemy takes fifteen times as long as SQLite, which never has a reader wait.
+            # SQLAlchemy takes fifteen times as long as SQLite itself.
             self._query = str(_FEEL.compile(dialect=database.dialect))
-            # Where it would have one wait all the same, the event loop does not.
+            # SQLite hardly ever makes a reader wait. If it does, the event loop must not.
             path = str(database.url.database)
             self._sqlite = sqlite3.connect(path, timeout=0, check_same_thread=False)
 
     async def feel(self, job_id: str) -> int | None:
-        """The number, or None where there is no such job or the database does not answer."""
+        """The number; None if there is no such job or the database does not answer."""
         try:
             if self._sqlite is None:
                 return await asyncio.to_thread(self._ask_server, job_id)

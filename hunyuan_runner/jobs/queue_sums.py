@@ -1,8 +1,8 @@
-"""What waits in the queue, summed up by the database itself as jobs enter and leave it.
+"""The work in the queue, summed up by the database itself as jobs enter and leave it.
 
-So a place in the queue is found without a look at every job before it: what they come to is read
-from sums over `TURNS` turns each. Triggers keep them, since every change of a job counts, whoever
-makes it, be it a process of another version.
+So a place in the queue is found without reading every job before it: their work is read from sums
+over `TURNS` turns each. Triggers keep the sums, because every change of a job counts, including
+those of a process of another version.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from hunyuan_runner.quoting.estimate import WORK_FIELDS
 from hunyuan_runner.wire import JobState
 
 BITS = 6
-TURNS = 1 << BITS  # that a row sums up
+TURNS = 1 << BITS  # in one row of the sums
 
 _KEY = ("owner", "priority", "stretch", "model")
 _SUMS = ("jobs", *WORK_FIELDS)
 
 
 def remove(connection: sa.Connection) -> None:
-    """Keep the sums no longer, and forget them. Does nothing where they were never kept."""
+    """Remove the triggers and the sums. Does nothing if there are none."""
     if connection.dialect.name == "sqlite":
         for name in ("entered", "moved", "left"):
             connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS hunyuan_queue_{name}")
@@ -31,7 +31,7 @@ def remove(connection: sa.Connection) -> None:
 
 
 def install(connection: sa.Connection) -> None:
-    """Sum up what waits in `hunyuan_jobs` and keep the sums from now on."""
+    """Sum up the queued jobs in `hunyuan_jobs`, and keep the sums from now on."""
     if connection.dialect.name == "sqlite":
         _create_sqlite_triggers(connection)
     else:
@@ -46,7 +46,7 @@ def install(connection: sa.Connection) -> None:
 
 
 def _waits(row: str) -> str:
-    """turns.WAITING, of the row of this name."""
+    """turns.WAITING, for the row of this name."""
     return f"{row}.state = '{JobState.PENDING}'"
 
 
@@ -83,7 +83,7 @@ def _create_sqlite_triggers(connection: sa.Connection) -> None:
 
 
 def _create_postgres_trigger(connection: sa.Connection) -> None:
-    # OLD of an INSERT and NEW of a DELETE are null, and so no row's.
+    # OLD of an INSERT and NEW of a DELETE are null, so they match no row.
     connection.exec_driver_sql(
         "CREATE OR REPLACE FUNCTION hunyuan_sum_queue() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN {_LEAVE} {_ENTER} RETURN NULL; END $$"

@@ -1,9 +1,9 @@
-"""How long ended jobs are kept: by the time that passes here, whatever a clock suddenly says.
+"""How long ended jobs are kept, even if the clock jumps.
 
-A clock that jumps, forth or back, is not believed before it has gone on from there for an hour of
-running: most are set right by then, and clips that were deleted are gone. Until then time passes
-as this machine counts seconds. So after days of downtime, too, an hour goes by before what has
-expired meanwhile is deleted.
+A clock that jumps forward or back is not trusted until it has run on from there for an hour: most
+are corrected by then, and a deleted clip cannot be restored. Until then the elapsed seconds of this
+machine count. So after days of downtime it takes an hour until the jobs that expired meanwhile are
+deleted.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from hunyuan_runner.jobs.journal import writing
 from hunyuan_runner.settings import Settings
 
 LONGEST_DOUBT = timedelta(hours=1)
-DOUBTED_SHARE = 0.1  # of the retention, where that is short
+DOUBTED_SHARE = 0.1  # of the retention, if that is short
 
 logger = logging.getLogger(__name__)
 
 
 def expiry(database: sa.Engine, settings: Settings) -> sa.ColumnElement[int]:
-    """When a job that ends now is to be forgotten, in milliseconds since the epoch.
+    """When a job that ends now expires, in milliseconds since the epoch.
 
-    By the later of the clock and what passed here: the clock may have been set back.
+    Counted from the later of the clock and the passage, because the clock may have been set back.
     """
     now = clock(database)
     passed = sa.func.coalesce(sa.select(passage.c.at).scalar_subquery(), now)
@@ -36,7 +36,7 @@ def expiry(database: sa.Engine, settings: Settings) -> sa.ColumnElement[int]:
 
 
 class Passage:
-    """The time that has passed, as all processes on this database agree."""
+    """The time by which jobs expire, shared by all processes on this database."""
 
     def __init__(self, database: sa.Engine, settings: Settings) -> None:
         self._database = database
@@ -46,9 +46,9 @@ class Passage:
         self._looked_at = monotonic()
 
     def now(self, watchers: int) -> int:
-        """Milliseconds since the epoch, going on from the last look.
+        """Milliseconds since the epoch, continued from the last call.
 
-        So many processes look, of which each counts its share of the seconds.
+        `watchers` processes call this, so each adds its share of the elapsed seconds.
         """
         looked_at, self._looked_at = self._looked_at, monotonic()
         elapsed = int((self._looked_at - looked_at) * 1000 / max(watchers, 1))
@@ -64,7 +64,7 @@ class Passage:
                 at, doubted = clock_ms, 0
             elif known.doubted == 0:
                 logger.warning(
-                    "the clock is %s %s what has passed here; nothing expires by it for %s",
+                    "the clock is %s %s the time that has passed here; it is not trusted for %s",
                     timedelta(milliseconds=abs(jump)),
                     "ahead of" if jump > 0 else "behind",
                     timedelta(milliseconds=self._doubt_ms),

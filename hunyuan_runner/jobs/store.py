@@ -1,7 +1,7 @@
 """The durable record of every job, and the queue the workers take them from.
 
-A row of `hunyuan_jobs` is the whole truth about a job: that it waits, when its turn is, who renders
-it and how far it has come. Whoever wants something of a job writes to its row, and workers look.
+A row of `hunyuan_jobs` is the whole truth about a job: its state, its turn, the worker that renders
+it and how far it is. A request changes the row, and workers look at it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ ORPHAN_AGE = timedelta(hours=1)  # of files without a job: long enough for any u
 EXPIRED_PER_SWEEP = 1000
 CANCELED_AT_ONCE = 500
 EVENTS_PER_PAGE = 500  # more than one job has, unless it starts over and over
-EVENTS_LOOKED_AT = 10_000  # for a page: those of other users are passed over
+EVENTS_LOOKED_AT = 10_000  # for a page: those of other users are skipped
 
 
 class JobNotFound(LookupError):
@@ -84,7 +84,7 @@ class JobNotFound(LookupError):
 
 
 class WrongState(Exception):
-    """The job is in a state in which this cannot be done to it."""
+    """The state of the job does not allow this."""
 
     def __init__(self, job: Job, wanted: str) -> None:
         super().__init__(f"job {job.id} is {job.state}; {wanted}")
@@ -92,14 +92,14 @@ class WrongState(Exception):
 
 
 class QueueFull(Exception):
-    """The caller has as many waiting jobs as a caller may have."""
+    """The caller has the most waiting jobs that one caller may have."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"you already have {limit} jobs waiting, which is the limit")
 
 
 class KeyReused(Exception):
-    """The key of this submission was given to a different one before."""
+    """The key of this submission was used before, for a different one."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"the key {key!r} was used for a different request; choose a new one")
@@ -107,23 +107,24 @@ class KeyReused(Exception):
 
 @dataclass(frozen=True)
 class Submission:
-    """What a client calls a submission, and what it asks for: repeated, it means the same job."""
+    """A client's key for a submission, and a digest of what it asks for. The same submission again
+    means the same job."""
 
     key: str
     fingerprint: str
-    former_fingerprint: str = ""  # as an earlier version put it
+    former_fingerprint: str = ""  # the digest that earlier versions took
 
 
 @dataclass(frozen=True)
 class Page:
-    """A part of a list of jobs."""
+    """One page of a list of jobs."""
 
     jobs: list[Job]
     has_more: bool
 
 
 _DEFAULTS: Kept = {"priority": DEFAULT_PRIORITY, "metadata": {}}
-# What is asked all the time is put together once.
+# Statements that run all the time are built once.
 _INSERT = sa.insert(jobs).returning(jobs)
 _OF_OWNER = jobs.c.owner == sa.bindparam("owner")
 _PAUSED = is_in(PAUSED)
@@ -133,7 +134,7 @@ _WAITING_OF = sa.select(
     .scalar_subquery()
     + sa.select(sa.func.count()).where(_PAUSED, _OF_OWNER).scalar_subquery()
 )
-# Of what waits, the database keeps count.
+# The database itself counts the jobs in the queue.
 _COUNTS = sa.union_all(
     sa.select(sa.literal(PENDING).label("state"), sa.func.sum(queue.c.jobs)),
     sa.select(jobs.c.state, sa.func.count()).where(~is_in(PENDING)).group_by(jobs.c.state),
@@ -141,7 +142,7 @@ _COUNTS = sa.union_all(
 
 
 class Jobs:
-    """Submit, look up and steer jobs. Thread-safe; every process opens its own."""
+    """Submits, looks up and changes jobs. Thread-safe; every process opens its own."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -153,7 +154,10 @@ class Jobs:
         self._storage = open_storage(settings)
 
     def seen_by(self, caller: Caller) -> Self:
-        """This store as `caller` may use it: to others' jobs it is blind. Nothing to close."""
+        """This store as `caller` may use it: without the jobs that they may not see.
+
+        It needs no closing.
+        """
         view = copy(self)
         view._caller = caller
         return view
@@ -168,7 +172,7 @@ class Jobs:
         submission: Submission | None = None,
         **kept: Unpack[Kept],
     ) -> Job:
-        """Queue a clip, unless this very submission of the caller has queued it before.
+        """Queue a clip, unless the same submission of the caller has queued it before.
 
         `kept` is stored in the columns of the same names. Raises KeyReused if the caller used the
         submission's key for another request before, or QueueFull.
@@ -206,7 +210,7 @@ class Jobs:
         return self._view(queued)
 
     def _name(self, connection: sa.Connection, submission: Submission, job_id: str) -> None:
-        """Raises IntegrityError where the caller used this key before."""
+        """Raises IntegrityError if the caller used this key before."""
         values = {
             "key": self._full_key(submission),
             "fingerprint": submission.fingerprint,
@@ -251,7 +255,7 @@ class Jobs:
         after: str | None = None,
         newest_first: bool = True,
     ) -> Page:
-        """Jobs by time of submission, those behind the job `after` if given.
+        """Jobs by time of submission, starting after the job `after` if given.
 
         Raises JobNotFound if there is no job `after`.
         """
@@ -270,9 +274,9 @@ class Jobs:
         return Page(views, has_more=len(rows) > limit)
 
     def latest_event(self, job_id: str) -> JobEvent:
-        """How a job is now, as if it were the last thing that happened. Raises JobNotFound."""
+        """The job as it is now, as an event. Raises JobNotFound."""
         with reading(self.database) as connection:
-            number = newest_number(connection)  # first: what happens meanwhile comes after it
+            number = newest_number(connection)  # first, so that no later event is missed
             row = self._row(connection, job_id)
             job = self._standing.view(connection, row)
         return JobEvent(number, Change.STATE, job, row.owner, final=job.state in ENDED)
@@ -280,9 +284,9 @@ class Jobs:
     def events_after(
         self, number: int, job_id: str | None = None, limit: int = EVENTS_PER_PAGE
     ) -> JournalPage:
-        """What happened next to a job or, without one, to any.
+        """The events after `number` of one job, or of all.
 
-        Of the progress on a full page only the newest of each job is told; of states all.
+        A full page has every change of state, but only the newest progress of each job.
         """
         of = self._visible() if job_id is None else self._named(job_id)
         with reading(self.database) as connection:
@@ -292,23 +296,23 @@ class Jobs:
             end = newest if job_id is not None else min(newest, number + EVENTS_LOOKED_AT)
             rows = rows_after(connection, number, end, of, limit)
             full = len(rows) == limit
-            told = without_superseded(rows) if full else rows
-            views = self._standing.views(connection, told)
+            kept = without_superseded(rows) if full else rows
+            views = self._standing.views(connection, kept)
         events = [
             JobEvent(row.number, Change(row.change), job, row.owner, row.final)
-            for row, job in zip(told, views, strict=True)
+            for row, job in zip(kept, views, strict=True)
         ]
         last = rows[-1].number if full else end
         return JournalPage(events, last, has_more=full or end < newest)
 
     def missing(self, job_ids: Collection[str]) -> set[str]:
-        """Those of these jobs that are there no more."""
+        """The ids among these of jobs that have been deleted."""
         with self.database.connect() as connection:
             found = connection.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(job_ids)))
             return set(job_ids) - set(found.scalars())
 
     def cancel(self, job_id: str) -> Job:
-        """End a job that has not ended; a render under way stops soon after.
+        """End a job. If it is being rendered, the render stops soon after.
 
         Raises JobNotFound or WrongState.
         """
@@ -350,14 +354,14 @@ class Jobs:
         return canceled
 
     def retry(self, job_id: str) -> Job:
-        """Queue a failed or canceled job again; it goes on from its last checkpoint.
+        """Queue a failed or canceled job again; it continues from its last checkpoint.
 
         Raises JobNotFound or WrongState.
         """
         return self._requeue(job_id, RETRY)
 
     def pause(self, job_id: str) -> Job:
-        """Have a job wait where it is: at once if it is queued, else after the current step.
+        """Pause a job: at once if it is queued, else after its current step.
 
         Raises JobNotFound or WrongState.
         """
@@ -371,11 +375,11 @@ class Jobs:
         return self._view(row)
 
     def resume(self, job_id: str) -> Job:
-        """Queue a paused job; it goes on from where it is. Raises JobNotFound or WrongState."""
+        """Queue a paused job; it continues from its last step. Raises JobNotFound or WrongState."""
         return self._requeue(job_id, RESUME)
 
     def delete(self, job_id: str) -> None:
-        """Forget a job and its files. Raises JobNotFound, or WrongState while it is rendered."""
+        """Delete a job and its files. Raises JobNotFound, or WrongState while it is rendered."""
         if not self._forget(job_id, DELETE):
             raise WrongState(self.get(job_id), DELETE.rule)
 
@@ -407,12 +411,12 @@ class Jobs:
         return {state: found.get(state) or 0 for state in JobState}
 
     def forecast(self) -> Forecast:
-        """How long clips take on the machines there are."""
+        """How long clips take on the machines of the live workers."""
         with self.database.connect() as connection:
             return self._standing.forecast(connection)
 
     def queue_seconds(self, priority: int) -> float:
-        """How long a job that the caller queues now waits for its turn."""
+        """Seconds until a job that the caller queues now would start."""
         with reading(self.database) as connection:
             turn, overtaken = next_turn(connection, self._caller.name, priority)
             place = Place(turn, _new_job_id() if overtaken is None else "")
@@ -421,7 +425,7 @@ class Jobs:
         return seconds
 
     def live_workers(self) -> int:
-        """How many workers showed themselves within the lease."""
+        """The number of workers that renewed their lease in time."""
         with self.database.connect() as connection:
             return self._standing.live_workers(connection)
 
@@ -439,7 +443,7 @@ class Jobs:
             connection.execute(sa.select(sa.literal(1)))
 
     def delete_expired(self) -> None:
-        """Delete the jobs that ended longer ago than the retention allows, with their files."""
+        """Delete the jobs whose retention is over, with their files."""
         now = self._passage.now(self.live_workers())
         expired = (EXPIRE.allowed, jobs.c.expires_at <= now)
         with self.database.connect() as connection:
@@ -449,7 +453,7 @@ class Jobs:
             self._forget(job_id, EXPIRE, *expired)  # unless it was retried meanwhile
 
     def delete_orphaned_files(self) -> None:
-        """Delete old files that belong to no job: what a worker wrote after a deletion."""
+        """Delete old files of no job, such as those a worker wrote after the job was deleted."""
         for job_id in self._storage.folders_older_than(JOBS_PREFIX, ORPHAN_AGE):
             with self.database.connect() as connection:
                 known = connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id)).first()
@@ -480,7 +484,7 @@ class Jobs:
         return (jobs.c.id == job_id, *self._visible())
 
     def _view(self, row: sa.Row[Any]) -> Job:
-        """The job as a change left it, whatever a worker has made of it since."""
+        """The job of a row, as a change left it; a worker may have changed it since."""
         with reading(self.database) as connection:
             return self._standing.view(connection, row)
 

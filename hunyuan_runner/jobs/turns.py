@@ -2,12 +2,12 @@
 
 Start-time fair queueing with turns of equal length (Goyal, Vin and Cheng, 1996): a job gets the
 turn after its owner's last waiting one, but none before the turn the service is at. So a thousand
-jobs of one owner do not hold up the first of another, and nobody saves up turns by staying away.
+jobs of one owner do not delay the first of another, and nobody saves up turns by staying away.
 
 An owner's waiting jobs of one priority are a lane, in which they go by `turn`. A job that overtakes
-lower priorities takes the first of their turns, and their lanes come a turn later each: by a number
-of the lane, not in each of its rows, of which there may be a hundred thousand. The turn of a job
-that is rendered is the one at which it was taken, whatever becomes of its lane.
+lower priorities takes the first of their turns, and their lanes are delayed by a turn. The delay is
+one number of the lane, not written in each of its rows, which may be a hundred thousand. A job that
+is rendered keeps the turn at which it was claimed, even if its lane is delayed later.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ RUNNING = is_in(IN_PROGRESS)
 
 
 def delay_of(table: sa.FromClause) -> sa.ColumnElement[int]:
-    """By how many turns the lane of a row of this table comes later than is written in it."""
+    """The delay, in turns, of the lane that a row of this table belongs to."""
     of = sa.and_(lanes.c.owner == table.c.owner, lanes.c.priority == table.c.priority)
     known = sa.select(lanes.c.delay).where(of).correlate(table).scalar_subquery()
     return sa.func.coalesce(known, 0)
 
 
-# What to write down as the turn of a job that is rendered, if it is to keep it in its lane.
+# The value of `turn` for a job that leaves its worker and keeps its turn in its lane.
 SAME_TURN = jobs.c.turn - delay_of(jobs)
 
 _present = sa.select(queue.c.owner, queue.c.priority).distinct().subquery()
@@ -42,7 +42,7 @@ def _end(function: Any) -> sa.ScalarSelect[int]:
     return sa.select(function(jobs.c.turn)).where(WAITING, *in_lane).scalar_subquery()
 
 
-# The lanes in which anything waits, with the first and the last of the turns as they come.
+# The lanes in which jobs wait, with their first and last turns, delay included.
 _LANES = sa.select(
     _present,
     _delay.label("delay"),
@@ -71,9 +71,9 @@ _RUNNING_TURNS = sa.select(
 
 
 def next_turn(connection: sa.Connection, owner: str, priority: int) -> tuple[int, int | None]:
-    """The turn, from 1, that comes to a job which `owner` queues now.
+    """The turn, from 1, of a job that `owner` queues now.
 
-    With it comes the first turn of the owner's jobs that it overtakes, if there are any.
+    Also returns the first turn of the owner's jobs that it overtakes, if there are any.
     """
     waiting = connection.execute(_LANES).all()
     at, own_at = connection.execute(_RUNNING_TURNS, {"owner": owner}).one()
@@ -88,15 +88,17 @@ def next_turn(connection: sa.Connection, owner: str, priority: int) -> tuple[int
 
 
 def queue_up(connection: sa.Connection, owner: str, priority: int) -> int:
-    """Have those wait longer that a new job of `owner` overtakes; what to write down as its turn.
+    """Make room for a new job of `owner`: delay the jobs that it overtakes. Returns its `turn`.
 
-    In a transaction of `writing`, which gives the job this turn.
+    To be called in the transaction of `writing` that gives the job this turn.
     """
     turn, overtaken = next_turn(connection, owner, priority)
     if overtaken is not None:
-        behind = (queue.c.owner == owner, queue.c.priority < priority)
+        overtaken_lanes = (queue.c.owner == owner, queue.c.priority < priority)
         later = turn + 1 - overtaken
-        those = sa.select(queue.c.owner, queue.c.priority, sa.literal(later)).where(*behind)
+        those = sa.select(queue.c.owner, queue.c.priority, sa.literal(later)).where(
+            *overtaken_lanes
+        )
         insert = upsert(connection, lanes).from_select([*lanes.c.keys()], those.distinct())
         connection.execute(
             insert.on_conflict_do_update(

@@ -34,7 +34,7 @@ class JobsUnavailable(Exception):
 
 
 def known_trouble(words: str) -> str | None:
-    """What to tell users if the database says this; None if it may be our statement's fault."""
+    """The message for what the database says; None if our statement may be at fault."""
     return next((message for sign, message in SIGNS.items() if sign in words), None)
 
 

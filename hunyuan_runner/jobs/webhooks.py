@@ -1,4 +1,5 @@
-"""The sender: posts what the outbox holds, signed as https://www.standardwebhooks.com says."""
+"""The sender of webhooks: posts the outbox's deliveries, signed by the rules of
+https://www.standardwebhooks.com."""
 
 from __future__ import annotations
 
@@ -28,11 +29,11 @@ from hunyuan_runner.network import AddressRefused, Network, is_public
 from hunyuan_runner.settings import Settings
 
 POLL_SECONDS = 1.0
-BREATH_SECONDS = 0.05  # between two looks at what is due, at least
+BREATH_SECONDS = 0.05  # at least, between two looks at the outbox
 CATCH_UP_SECONDS = 60.0
 DELIVERIES_AT_ONCE = 128
-STORE_THREADS = 4  # of the process, and connections: the rest is for those who ask
-ATTEMPT_SECONDS = 10.0  # from the look-up of the name to the status
+STORE_THREADS = 4  # threads and connections for webhooks; the others are for requests
+ATTEMPT_SECONDS = 10.0  # from looking up the name to the status
 LONGEST_PAUSE_SECONDS = 4 * 3600.0
 GIVE_UP_SECONDS = 24 * 3600.0
 STOP_SECONDS = 5.0
@@ -48,8 +49,7 @@ class Sender:
     """Sends deliveries while `start`ed. Each front has one; they share the work."""
 
     def __init__(self, settings: Settings, jobs: Jobs, render: Render) -> None:
-        """`render` writes the body that tells of a delivery's event and the job it happened to, for
-        a service of this public URL."""
+        """`render` writes the body of a delivery: its event and its job, for a public URL."""
         self._settings = settings
         self._jobs = jobs
         self._render = render
@@ -67,12 +67,12 @@ class Sender:
         )
 
     def start(self) -> None:
-        """Call it in the event loop that is to send."""
+        """Start sending in the current event loop."""
         self._threads = anyio.CapacityLimiter(STORE_THREADS)
         self._task = asyncio.create_task(self._send_until_stopped())
 
     async def stop(self) -> None:
-        """Take up no more, and give what is under way a little time."""
+        """Begin no more attempts, and give those under way a little time."""
         self._stopping = True
         self._wake.set()
         await self._task
@@ -86,7 +86,7 @@ class Sender:
             await asyncio.sleep(BREATH_SECONDS)
         if self._under_way:
             _, cut_off = await asyncio.wait(self._under_way, timeout=STOP_SECONDS)
-            for task in cut_off:  # to be sent again when its claim has run out
+            for task in cut_off:  # it is sent again once its claim has run out
                 task.cancel()
             await asyncio.gather(*cut_off, return_exceptions=True)
         await self._pool.aclose()
@@ -98,10 +98,10 @@ class Sender:
         try:
             attempts = await self._in_thread(self._claim, room, list(self._under_way.values()))
         except JobsUnavailable as error:
-            logger.warning("no webhooks can be looked up, trying again: %s", error.reason)
+            logger.warning("could not look up webhooks, retrying: %s", error.reason)
             return
         except Exception:
-            logger.exception("no webhooks could be looked up; trying again")
+            logger.exception("could not look up webhooks, retrying")
             return
         for attempt in attempts:
             task = asyncio.create_task(self._see_through(attempt))
@@ -115,7 +115,7 @@ class Sender:
         return self._outbox.claim(room, under_way)
 
     async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        """Do what waits for the store."""
+        """Run what waits for the store in a thread."""
         return await anyio.to_thread.run_sync(work, *args, limiter=self._threads)
 
     def _end(self, task: asyncio.Task[None]) -> None:
@@ -128,15 +128,17 @@ class Sender:
             outcome = await self._send(attempt)
         except Exception:
             logger.exception("webhook %s could not be sent", delivery.id)
-            outcome = Outcome(error="something went wrong here; the service's log says what")
-        told = outcome.error or f"answered {outcome.status}"
-        logger.info("webhook %s, attempt %d: %s", delivery.id, delivery.attempts, told)
+            outcome = Outcome(error="something went wrong in the service; see its log")
+        result = outcome.error or f"answered {outcome.status}"
+        logger.info("webhook %s, attempt %d: %s", delivery.id, delivery.attempts, result)
         pause = pause_after(delivery.attempts, self._settings.webhook_retry_seconds)
         pause_ms = None if pause is None else int(pause * 1000)
         try:
             await self._in_thread(self._outbox.settle, attempt, outcome, pause_ms)
         except Exception:
-            logger.exception("webhook %s: sent again when its claim has run out", delivery.id)
+            logger.exception(
+                "webhook %s: could not write down the result; it is sent again", delivery.id
+            )
 
     async def _send(self, attempt: Attempt) -> Outcome:
         url = attempt.job["webhook_url"]
@@ -148,11 +150,11 @@ class Sender:
             return Outcome(error="no answer in time")
         except (AddressRefused, httpcore.NetworkError) as error:
             return Outcome(error=str(error) or "the connection broke")
-        except httpcore.ProtocolError:  # whose words may be the other side's
+        except httpcore.ProtocolError:  # its words may come from the other side
             return Outcome(error="the answer is not HTTP")
 
     async def _post(self, url: str, content: bytes, headers: Headers) -> int:
-        """The status answered. It says it all: the body is not read, a redirect not followed."""
+        """The status of the answer. The body is not read, and no redirect is followed."""
         request = self._pool.stream("POST", url, headers=headers, content=content)
         async with request as response:
             return response.status
@@ -174,10 +176,10 @@ class Sender:
 
 
 def pause_after(attempts: int, first_pause: float) -> float | None:
-    """Seconds until the next attempt: twice as many each time, up to hours, and scattered.
+    """Seconds until the next attempt: twice as many each time, up to four hours, with some jitter.
 
-    None once the pauses add up to a day. Attempts are counted, not hours: while no sender ran, or
-    a clock was wrong, nothing was attempted.
+    None once the pauses add up to a day. Attempts count and not hours, because nothing is attempted
+    while no sender runs.
     """
     made = range(min(attempts, 100))
     pauses = [min(math.ldexp(first_pause, n), LONGEST_PAUSE_SECONDS) for n in made]
