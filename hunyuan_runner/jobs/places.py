@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -12,6 +13,8 @@ from hunyuan_runner.jobs.database import jobs, lanes, queue
 from hunyuan_runner.jobs.queue_sums import TURNS
 from hunyuan_runner.jobs.turns import WAITING, delay_of
 from hunyuan_runner.quoting.estimate import WORK_FIELDS, Work
+
+RANGES_AT_ONCE = 100  # in one statement; SQLite takes 500
 
 
 class Place(NamedTuple):
@@ -30,11 +33,15 @@ class _Stretches(NamedTuple):
     first: int
     last: int
 
-    def turns(self, at_most: int) -> dict[str, Any]:
-        """The parameters of _WITHIN, up to a turn with the delay included."""
-        last = min((self.last + 1) * TURNS - 1, at_most - self.delay)
-        of = {"owner": self.owner, "priority": self.priority}
-        return of | {"first": self.first * TURNS, "last": last}
+    def range(self, number: int, at_most: int) -> dict[str, Any]:
+        """The parameters of the _range of this number, up to a turn with the delay included."""
+        return {
+            f"owner{number}": self.owner,
+            f"priority{number}": self.priority,
+            f"delay{number}": self.delay,
+            f"first{number}": self.first * TURNS,
+            f"last{number}": min((self.last + 1) * TURNS - 1, at_most - self.delay),
+        }
 
 
 class Sum(NamedTuple):
@@ -61,19 +68,6 @@ _BETWEEN = sa.select(
     queue.c.model,
     *_COLUMNS,
 ).where(sa.bindparam("first") <= _END, sa.bindparam("last") >= _START)
-# One range of one lane: for that, every database uses the index.
-_WITHIN = sa.select(
-    jobs.c.id,
-    jobs.c.turn,
-    jobs.c.model,
-    sa.literal(1),
-    *(jobs.c[name] for name in WORK_FIELDS),
-).where(
-    WAITING,
-    jobs.c.owner == sa.bindparam("owner"),
-    jobs.c.priority == sa.bindparam("priority"),
-    jobs.c.turn.between(sa.bindparam("first"), sa.bindparam("last")),
-)
 _DELAYS = sa.select(lanes.c.owner, lanes.c.priority, lanes.c.delay)
 
 
@@ -99,10 +93,8 @@ def ahead_of(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, 
             around.append(_Stretches(owner, priority, start - stretch * TURNS, stretch, stretch))
         else:
             pieces.append((Place(start, ""), model, counted))
-    for found_around in _joined(around):
-        rows = connection.execute(_WITHIN, found_around.turns(at_most=turns[-1]))
-        for job_id, turn, model, *counted in rows:
-            pieces.append((Place(turn + found_around.delay, job_id), model, counted))
+    for job_id, turn, model, *counted in _within(connection, _joined(around), turns[-1]):
+        pieces.append((Place(turn, job_id), model, counted))
     pieces.sort(key=lambda piece: piece[0], reverse=True)
     found: dict[Place, Mapping[str, Sum]] = {}
     for place in ordered:
@@ -111,6 +103,40 @@ def ahead_of(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, 
             _add(sums, model, sizes)
         found[place] = {model: Sum(int(jobs), Work(*work)) for model, (jobs, *work) in sums.items()}
     return found
+
+
+def _within(
+    connection: sa.Connection, stretches: Sequence[_Stretches], at_most: int
+) -> Iterator[Any]:
+    """The jobs in these stretches, up to a turn: id, turn with the delay, model, 1 and work."""
+    for start in range(0, len(stretches), RANGES_AT_ONCE):
+        some = stretches[start : start + RANGES_AT_ONCE]
+        parameters: dict[str, Any] = {}
+        for number, each in enumerate(some):
+            parameters |= each.range(number, at_most)
+        yield from connection.execute(_ranges(len(some)), parameters)
+
+
+@cache
+def _ranges(count: int) -> sa.CompoundSelect[Any]:
+    """The jobs in so many ranges of turns, asked for in one round trip."""
+    return sa.union_all(*map(_range, range(count)))
+
+
+def _range(number: int) -> sa.Select[Any]:
+    """The jobs in one range of turns of one lane: for that, every database uses the index."""
+    return sa.select(
+        jobs.c.id,
+        (jobs.c.turn + sa.bindparam(f"delay{number}", type_=sa.Integer)).label("turn"),
+        jobs.c.model,
+        sa.literal(1).label("jobs"),
+        *(jobs.c[name] for name in WORK_FIELDS),
+    ).where(
+        WAITING,
+        jobs.c.owner == sa.bindparam(f"owner{number}"),
+        jobs.c.priority == sa.bindparam(f"priority{number}"),
+        jobs.c.turn.between(sa.bindparam(f"first{number}"), sa.bindparam(f"last{number}")),
+    )
 
 
 def _joined(stretches: Sequence[_Stretches]) -> list[_Stretches]:

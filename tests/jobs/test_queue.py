@@ -165,6 +165,22 @@ def test_a_page_is_asked_for_as_one_however_many_jobs_are_on_it(jobs: Jobs) -> N
     assert len(seen) <= asked[0] + 2
 
 
+def test_a_place_takes_as_many_statements_however_many_lanes_there_are(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    for number in range(8):
+        owner = jobs.seen_by(Caller(f"owner {number}"))
+        for priority in (0, 5):
+            owner.submit(clip(), priority=priority)
+        with statements(jobs) as seen:
+            owner.queue_seconds(0)
+        asked.append(len(seen))
+    assert len(set(asked)) == 1
+    monkeypatch.setattr("hunyuan_runner.jobs.places.RANGES_AT_ONCE", 3)
+    assert_places_are_exact(jobs)
+
+
 def test_all_that_waits_is_canceled_in_parts_and_nobody_else_s(jobs: Jobs) -> None:
     ana, bo = (jobs.seen_by(Caller(name)) for name in ("ana", "bo"))
     admin = jobs.seen_by(Caller("root", sees_all=True))
