@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,13 +16,15 @@ from hunyuan_runner.jobs import queue_sums, schema
 from hunyuan_runner.jobs.database import database_of, metadata
 from hunyuan_runner.jobs.database import schema as schema_table
 from hunyuan_runner.jobs.deliveries import DeliveryState, Outbox
-from hunyuan_runner.jobs.job import Job
+from hunyuan_runner.jobs.job import ENDED, Job
 from hunyuan_runner.jobs.opening import require_usable
 from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION, StoreUnusable
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage.keys import checkpoint_key
+from hunyuan_runner.storage.opening import open_storage
 from hunyuan_runner.wire import JobState
-from tests.jobs.conftest import environment
+from tests.jobs.conftest import environment, wait_for, wait_for_end
 from tests.jobs.earlier import VERSIONS, restore
 
 
@@ -123,6 +126,28 @@ def test_the_webhooks_that_an_earlier_version_owed_are_sent_in_order(settings: S
     assert {each.delivery.receiver for each in attempts} == {"127.0.0.1:9"}
     completed = outbox.of_job(by_prompt(jobs)["completed"].id)
     assert [each.state for each in completed] == [DeliveryState.DELIVERED, DeliveryState.PENDING]
+    jobs.close()
+
+
+def test_the_jobs_of_an_earlier_version_go_on_where_they_were(
+    settings: Settings, start_worker: Callable[..., subprocess.Popen[str]]
+) -> None:
+    restore(settings, "4b9c687")
+    jobs, storage = Jobs(settings), open_storage(settings)
+    left = [job for job in jobs.list(limit=100).jobs if job.state not in ENDED]
+    for job in left:
+        if job.step:  # as worker_process.py writes it
+            storage.put(checkpoint_key(job.id), str(job.step).encode())
+    start_worker()
+    wait_for(
+        jobs, by_prompt(jobs)["pausing at step 1"].id, lambda job: job.state is JobState.PAUSED
+    )
+    for job in left:
+        if jobs.get(job.id).state is JobState.PAUSED:
+            jobs.resume(job.id)
+    ended = [wait_for_end(jobs, job.id) for job in left]
+    assert {job.state for job in ended} == {JobState.COMPLETED}
+    assert [job.resumed_from_step for job in ended] == [job.step or None for job in left]
     jobs.close()
 
 
