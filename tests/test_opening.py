@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr, ValidationError
 
 from hunyuan_runner.jobs.opening import require_usable, when_it_opens
@@ -20,8 +21,8 @@ from hunyuan_runner.jobs.schema_version import StoreUnusable
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.settings import Settings
-from tests.conftest import finish, serve, submit
-from tests.jobs.databases import postgres_binaries, stopped_postgres
+from tests.conftest import Service, finish, serve, submit
+from tests.jobs.databases import postgres_binaries, running_postgres, stopped_postgres
 from tests.receiver import receiving, wait_until
 
 
@@ -111,6 +112,40 @@ def test_a_file_that_is_no_database_ends_the_start(tmp_path: Path) -> None:
     assert service.process.wait(60) == 1
     log = service.log.read_text()
     assert f"{tmp_path / 'jobs.sqlite'} cannot be used: file is not a database" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", ["service:HunyuanVideo", "service:HunyuanRunner"])
+def test_a_newer_database_ends_the_start(entry: str, tmp_path: Path) -> None:
+    make_newer(Settings(data_dir=tmp_path))
+    service = serve(tmp_path, entry, {"HUNYUAN_DATA_DIR": str(tmp_path)})
+    is_refused(service)
+
+
+@pytest.mark.slow
+def test_a_newer_postgres_ends_the_start(tmp_path: Path) -> None:
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("no initdb and postgres on this machine")
+    with running_postgres(binaries) as server:
+        url = server.render_as_string(hide_password=False)
+        make_newer(Settings(data_dir=tmp_path, database_url=SecretStr(url)))
+        is_refused(serve(tmp_path, "service:HunyuanVideo", {"HUNYUAN_DATABASE_URL": url}))
+
+
+def make_newer(settings: Settings) -> None:
+    jobs = Jobs(settings)
+    with jobs.database.begin() as connection:
+        connection.execute(sa.text("UPDATE hunyuan_schema SET version = 1000"))
+    jobs.close()
+
+
+def is_refused(service: Service) -> None:
+    assert service.process.wait(60) == 1
+    log = service.log.read_text()
+    assert "the job database has schema version 1000" in log
+    assert "Start that one or a later one" in log
     assert "Traceback" not in log
 
 
