@@ -50,6 +50,7 @@ def test_a_pool_without_a_free_connection_is_named(
     jobs.close()
 
 
+@pytest.mark.slow
 def test_a_postgres_that_stopped_is_named_and_found_again(tmp_path: Path) -> None:
     binaries = postgres_binaries()
     if binaries is None:

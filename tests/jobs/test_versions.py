@@ -193,6 +193,7 @@ def start(settings: Settings, program: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_of_processes_that_start_at_once_one_takes_the_steps(settings: Settings) -> None:
     restore(settings, "4b9c687")
     program = "print(Jobs(Settings()).counts()['failed'])"
@@ -200,6 +201,7 @@ def test_of_processes_that_start_at_once_one_takes_the_steps(settings: Settings)
     assert [process.communicate(timeout=120)[0] for process in started] == ["1\n"] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [*schema.STEPS])
 def test_a_process_killed_in_a_step_leaves_the_earlier_version(
     last: int, settings: Settings
