@@ -53,7 +53,7 @@ class Claim:
     executor_id: str
     params: GenerationParams
     work: Work
-    failed_starts: int  # in a row, this one counted in until it gets somewhere
+    failed_starts: int  # in a row, this one included until it finishes a step
     draft_after: int | None  # the step after which to make a draft; None if it has one
 
     @classmethod
