@@ -110,7 +110,7 @@ def test_a_clip_of_damaged_weights_fails_and_says_which_they_are(
     finally:
         engine.close()
     assert failure.value.code == "model_unavailable"
-    assert "--verify" in failure.value.message
+    assert "models verify demo" in failure.value.message
 
 
 def test_weights_are_compared_once_and_again_when_they_change(
