@@ -29,6 +29,8 @@ ENGINE_THREADS = "1"
 
 # A process that a script starts in the background ignores SIGINT, and so do its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# When a run is ended, by `timeout` for example, its services end too.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 GRACE_SECONDS = 60
 
 # A clip of the demo model that takes half a second, and one that takes half a minute. The long one
