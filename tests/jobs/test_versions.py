@@ -102,7 +102,7 @@ def test_the_jobs_of_an_earlier_version_are_as_they_were(version: str, settings:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_events_of_an_earlier_version_are_told_with_the_states_of_today(
+def test_the_events_of_an_earlier_version_have_the_states_of_today(
     version: str, settings: Settings
 ) -> None:
     restore(settings, version)
