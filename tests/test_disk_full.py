@@ -51,7 +51,7 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def test_a_full_disk_is_told_at_submit_and_leaves_no_job(
+def test_a_submit_to_a_full_disk_is_refused_and_leaves_no_job(
     start_service: StartService, small_disk: Path
 ) -> None:
     service = start_service(HUNYUAN_DATA_DIR=str(small_disk), HUNYUAN_LOCAL_RUNNER="false")
@@ -181,6 +181,6 @@ def every_route_answers_or_is_unavailable(client: httpx.Client, job: dict[str, A
 def wait_for_log(log: Path, *words: str) -> None:
     """Until one of these is in the log."""
     deadline = time.monotonic() + 60
-    while not any(some in (told := log.read_text()) for some in words):
-        assert time.monotonic() < deadline, told[-2000:]
+    while not any(some in (text := log.read_text()) for some in words):
+        assert time.monotonic() < deadline, text[-2000:]
         time.sleep(0.1)

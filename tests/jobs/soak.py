@@ -79,11 +79,13 @@ class Soak:
         return waiting
 
     def ended_twice(self) -> list[str]:
-        told = database.events.c
+        events = database.events.c
         ends = (
-            sa.select(told.job_id)
-            .where(told.change == "state", told.state.in_([JobState.COMPLETED, JobState.FAILED]))
-            .group_by(told.job_id, told.run)
+            sa.select(events.job_id)
+            .where(
+                events.change == "state", events.state.in_([JobState.COMPLETED, JobState.FAILED])
+            )
+            .group_by(events.job_id, events.run)
             .having(sa.func.count() > 1)
         )
         with self.jobs.database.connect() as connection:

@@ -39,7 +39,7 @@ def render(jobs: Jobs, settings: Settings) -> Callable[[Job], None]:
 Render = Callable[[Job], None]
 
 
-def told(event: JobEvent) -> tuple[Change, JobState, Stage | None, int]:
+def seen(event: JobEvent) -> tuple[Change, JobState, Stage | None, int]:
     return event.change, event.job.state, event.job.stage, event.job.step
 
 
@@ -48,7 +48,7 @@ def test_events_tell_how_the_job_was_when_they_happened(jobs: Jobs, render: Rend
     render(job)
     page = jobs.events_after(0, job.id)
     running = JobState.IN_PROGRESS
-    assert [told(event) for event in page.events] == [
+    assert [seen(event) for event in page.events] == [
         (STATE, JobState.PENDING, Stage.QUEUED, 0),
         (STATE, running, Stage.LOADING, 0),
         (PROGRESS, running, Stage.DENOISING, 0),
@@ -87,7 +87,7 @@ def test_progress_moves_with_the_tiles_that_are_decoded(jobs: Jobs) -> None:
     assert entered < first < second < third < fourth == left < 1
 
 
-def test_what_follows_a_number_is_told_and_nothing_else(jobs: Jobs, render: Render) -> None:
+def test_a_page_has_the_events_after_a_number_and_no_others(jobs: Jobs, render: Render) -> None:
     first, second = jobs.submit(clip(steps=3)), jobs.submit(clip(steps=3))
     render(first)
     everything = jobs.events_after(0).events
@@ -99,7 +99,7 @@ def test_what_follows_a_number_is_told_and_nothing_else(jobs: Jobs, render: Rend
 
 
 @pytest.mark.parametrize("beyond", [1, 10**15])
-def test_behind_the_end_is_nothing_but_where_the_end_is(jobs: Jobs, beyond: int) -> None:
+def test_a_page_after_the_end_is_empty_and_has_the_last_number(jobs: Jobs, beyond: int) -> None:
     empty = jobs.events_after(beyond)
     assert (empty.events, empty.number) == ([], 0)
     jobs.submit(clip())
@@ -160,7 +160,7 @@ def test_only_the_end_that_a_retry_did_not_undo_is_final(jobs: Jobs, settings: S
     assert canceled.job == jobs.get(job.id)
 
 
-def test_a_caller_is_told_of_their_own_jobs(jobs: Jobs) -> None:
+def test_a_caller_sees_the_events_of_their_own_jobs(jobs: Jobs) -> None:
     ana, bo, root = Caller("ana"), Caller("bo"), Caller("root", sees_all=True)
     job = jobs.seen_by(ana).submit(clip())
     (event,) = jobs.seen_by(ana).events_after(0).events

@@ -64,7 +64,7 @@ def test_a_job_survives_the_process_that_took_it(settings: Settings) -> None:
 def test_what_another_process_does_to_a_job_is_seen_at_once(settings: Settings) -> None:
     ours, theirs = Jobs(settings), Jobs(settings)
     job_id = ours.submit(clip()).id
-    behind = ours.submit(clip()).id
+    next_one = ours.submit(clip()).id
     for act, state, position in (
         (theirs.pause, JobState.PAUSED, 1),
         (theirs.resume, JobState.PENDING, 1),
@@ -74,7 +74,7 @@ def test_what_another_process_does_to_a_job_is_seen_at_once(settings: Settings) 
         ours.get(job_id)
         act(job_id)
         assert ours.get(job_id).state is state
-        assert ours.get(behind).queue_position == position
+        assert ours.get(next_one).queue_position == position
     assert ours.get(job_id).queue_position == 2
     theirs.delete(job_id)
     with pytest.raises(JobNotFound):
@@ -183,7 +183,7 @@ def test_a_canceled_job_can_be_retried_and_keeps_its_id(jobs: Jobs) -> None:
     assert (retried.id, retried.state, retried.completed_at) == (job.id, JobState.PENDING, None)
 
 
-def test_what_was_done_to_a_job_is_told_though_a_worker_takes_it_at_once(
+def test_a_change_of_a_job_is_returned_even_if_a_worker_claims_it_at_once(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = jobs.submit(clip()).id
@@ -219,14 +219,14 @@ def test_what_does_not_fit_the_state_is_refused(
 
 
 @pytest.mark.parametrize("action", ["get", "cancel", "retry", "delete"])
-def test_an_unknown_id_is_told_apart(jobs: Jobs, action: str) -> None:
+def test_an_unknown_id_is_not_found(jobs: Jobs, action: str) -> None:
     with pytest.raises(JobNotFound, match="no-such-job"):
         getattr(jobs, action)("no-such-job")
     with pytest.raises(JobNotFound):
         jobs.list(after="no-such-job")
 
 
-def test_a_deleted_job_leaves_nothing_behind(jobs: Jobs, settings: Settings) -> None:
+def test_a_deleted_job_leaves_no_row_and_no_file(jobs: Jobs, settings: Settings) -> None:
     storage = open_storage(settings)
     job = jobs.submit(clip())
     storage.put(checkpoint_key(job.id), b"latents")
@@ -239,7 +239,7 @@ def test_a_deleted_job_leaves_nothing_behind(jobs: Jobs, settings: Settings) -> 
         storage.get(checkpoint_key(job.id))
 
 
-def test_an_expired_job_and_its_files_are_swept_away(jobs: Jobs, settings: Settings) -> None:
+def test_an_expired_job_and_its_files_are_deleted(jobs: Jobs, settings: Settings) -> None:
     storage = open_storage(settings)
     expired, kept, waiting = (jobs.submit(clip()) for _ in range(3))
     for job in (expired, kept):
@@ -257,7 +257,7 @@ def test_an_expired_job_and_its_files_are_swept_away(jobs: Jobs, settings: Setti
     assert storage.get(checkpoint_key(kept.id)) == b"latents"
 
 
-def test_old_files_without_a_job_are_swept_away(jobs: Jobs, settings: Settings) -> None:
+def test_old_files_without_a_job_are_deleted(jobs: Jobs, settings: Settings) -> None:
 
     storage = open_storage(settings)
     job = jobs.submit(clip())
@@ -378,7 +378,7 @@ def test_priority_counts_among_one_s_own_jobs_only(jobs: Jobs) -> None:
     assert positions(jobs, bos, first, *later) == [1, 2, 3, 4]
 
 
-def test_a_job_taken_up_again_queues_behind_the_owner_s_others(jobs: Jobs) -> None:
+def test_a_retried_job_queues_after_the_owner_s_others(jobs: Jobs) -> None:
     again, other = (jobs.submit(clip()).id for _ in range(2))
     jobs.cancel(again)
     jobs.retry(again)

@@ -119,7 +119,7 @@ def test_a_job_owes_its_start_and_each_of_its_ends_once(
     assert owed(outbox, job.id) == ["started", "failed", "completed"]
 
 
-def test_a_pause_is_not_told_of(jobs: Jobs, outbox: Outbox, settings: Settings) -> None:
+def test_a_pause_sends_no_webhook(jobs: Jobs, outbox: Outbox, settings: Settings) -> None:
     job = jobs.submit(clip(), webhook=webhook())
     jobs.pause(job.id)
     jobs.resume(job.id)
@@ -163,9 +163,7 @@ def test_a_delivery_tells_of_the_job_as_it_was(jobs: Jobs, outbox: Outbox) -> No
     assert jobs.recall(the_attempt(outbox).job) == then
 
 
-def test_a_delivery_that_an_earlier_version_owed_is_told_of_the_job(
-    jobs: Jobs, outbox: Outbox
-) -> None:
+def test_a_delivery_of_an_earlier_version_has_the_job(jobs: Jobs, outbox: Outbox) -> None:
     job_id = canceled(jobs)
     row = dict(the_attempt(outbox).job)
     del row["warnings"]
@@ -410,7 +408,7 @@ def test_a_delivery_of_another_job_is_not_sent_again(jobs: Jobs, outbox: Outbox)
 
 
 @pytest.mark.parametrize("way", ["deleted", "expired"])
-def test_a_job_that_is_gone_is_told_of_no_more(jobs: Jobs, outbox: Outbox, way: str) -> None:
+def test_a_deleted_job_sends_no_webhook(jobs: Jobs, outbox: Outbox, way: str) -> None:
     job_id = canceled(jobs)
     attempt = the_attempt(outbox)
     if way == "deleted":
@@ -436,7 +434,7 @@ def test_all_processes_share_one_secret_and_no_two_owners_do(
     assert secret_of("ana", given, jobs.database) == secret_of("ana", given, jobs.database)
 
 
-def test_a_failed_and_a_completed_job_are_told_of(
+def test_a_failed_and_a_completed_job_send_webhooks(
     jobs: Jobs, outbox: Outbox, settings: Settings, start_worker: StartWorker
 ) -> None:
     start_worker()
@@ -449,11 +447,11 @@ def test_a_failed_and_a_completed_job_are_told_of(
         wait_until(lambda: len(receiver.accepted()) == 4)
         wait_until(lambda: all_delivered(outbox, ended))
         secret = secret_of("ana", settings, jobs.database)
-        told = {post.id: post.verified(secret) for post in receiver.accepted()}
-        assert len(told) == 4
+        sent = {post.id: post.verified(secret) for post in receiver.accepted()}
+        assert len(sent) == 4
         assert len(receiver.posts) == 4
     failed, completed = ended
-    news = {(body["data"]["job_id"], body["type"]): body["data"] for body in told.values()}
+    news = {(body["data"]["job_id"], body["type"]): body["data"] for body in sent.values()}
     assert news[failed.id, "job.failed"]["error"]["message"] == "it was asked to fail"
     assert news[completed.id, "job.completed"]["video_url"] == f"/api/videos/{completed.id}.mp4"
     for job in ended:
@@ -554,9 +552,9 @@ def test_a_silent_receiver_holds_up_nobody_else(
         mine = canceled(jobs.seen_by(Caller("ana")), receiver.url)
         other = canceled(jobs.seen_by(Caller("bo")), receiver.url)
         wait_until(lambda: len(receiver.posts) == 2)
-        told = {post.id.partition("-")[0] for post in receiver.posts}
+        sent = {post.id.partition("-")[0] for post in receiver.posts}
         over.set()
-    assert told == {mine, other}
+    assert sent == {mine, other}
     assert len(held) < silent_jobs / 2
 
 
@@ -565,12 +563,12 @@ def test_a_sender_leaves_threads_for_those_who_ask(jobs: Jobs, settings: Setting
     at_once: list[int] = []
     under_way: list[str] = []
 
-    def render_slowly(*told: Any) -> str:
+    def render_slowly(*sent: Any) -> str:
         under_way.append("one")
         at_once.append(len(under_way))
         time.sleep(0.1)
         under_way.pop()
-        return render(*told)
+        return render(*sent)
 
     for n in range(1, 13):
         canceled(jobs, f"http://127.0.0.{n}:9/")
