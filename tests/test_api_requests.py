@@ -119,6 +119,15 @@ def test_a_body_that_is_no_request_is_refused(
     assert code is None or error["code"] == code
 
 
+def test_a_refusal_without_a_field_names_the_body_or_begins_with_the_field_that_is_wrong(
+    client: httpx.Client,
+) -> None:
+    error = error_of(client.post("/api/generate", json=[]), 422)
+    assert error["message"].startswith("the body must be ")
+    error = error_of(client.post("/api/generate", json=SHORT | {"true_cfg_scale": 3.0}), 422)
+    assert error["message"].startswith("true_cfg_scale above 1 needs ")
+
+
 def test_a_form_of_another_page_is_refused(client: httpx.Client) -> None:
     body = json.dumps(SHORT)
     answer = client.post("/api/generate", content=body, headers={"Content-Type": "text/plain"})

@@ -228,7 +228,9 @@ def _explain(problem: ErrorDetails | dict[str, Any], param: str | None) -> str:
         case "contradiction":
             return message
     rule = re.sub(r"^\w+ should ", "must ", message)
-    return f"{param} {rule}" if param else _sentence(rule)
+    if param:
+        return f"{param} {rule}"
+    return f"the body {rule}" if rule.startswith("must ") else rule
 
 
 def _shortened(name: str) -> str:
