@@ -5,7 +5,8 @@ PORT ?= 3000
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
-PYTEST := -n 2 --dist loadfile --no-loadscope-reorder
+# One process more than the two cores of a small machine, because many tests mostly wait.
+PYTEST := -n 3 --dist loadfile --no-loadscope-reorder
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet --upgrade
 

@@ -22,8 +22,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 180
 
-# As many processes run tests as there are cores. If each used all cores, they would wait for each
-# other at every step.
+# Several processes run tests at once. If each used all cores, they would wait for each other at
+# every step.
 os.environ["OMP_NUM_THREADS"] = "1"
 ENGINE_THREADS = "1"
 
@@ -159,13 +159,18 @@ SLOW_FIXTURES = {"start_service", "start_worker", "start_engine", "engine", "pos
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow tests, which `make quick` skips; some have the mark in their source."""
+    """Mark slow tests, which `make quick` skips; some have the mark in their source.
+
+    Their files come first, so that no process ends up alone with a long one.
+    """
     for item in items:
         assert isinstance(item, pytest.Function)
         # tests/jobs/conftest.py requests Postgres by the value of a parameter.
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if SLOW_FIXTURES & {*item.fixturenames, *(v for v in values if isinstance(v, str))}:
             item.add_marker(pytest.mark.slow)
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow_files)
 
 
 @pytest.hookimpl(wrapper=True)
