@@ -451,7 +451,7 @@ def test_a_clip_is_estimated_before_it_is_asked_for() -> None:
 def test_what_would_be_there_in_time_is_proposed() -> None:
     size = ["--width", "512", "--height", "512", "--num-frames", "129"]
     whole = json.loads(done("estimate", *size, "--json"))
-    deadline = whole["queue_seconds"] * 2 + whole["seconds"]["high"] / 3
+    deadline = whole["queue_seconds"] * 2 + whole["seconds"]["low"] / 2  # however wide the range
     printed = done("estimate", *size, "--deadline", str(deadline))
     assert "no: takes about " in printed
     assert "instead" in printed
