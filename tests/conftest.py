@@ -109,7 +109,10 @@ def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartSer
 @pytest.fixture(scope="session")
 def service(start_service: StartService) -> Service:
     """The service with its runner, shared by all tests that do not stop it."""
-    return start_service()
+    service = start_service()
+    while httpx.get(f"{service.url}/health").json()["status"] != "ok":  # its worker starts later
+        time.sleep(0.1)
+    return service
 
 
 @pytest.fixture(scope="session")
