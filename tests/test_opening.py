@@ -149,6 +149,7 @@ def is_refused(service: Service) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_a_database_that_is_locked_or_empty_or_missing_will_do(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     require_usable(settings)
@@ -182,6 +183,7 @@ def test_why_a_store_does_not_open_is_logged_once_and_not_its_password(
     assert "secret" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_postgres_that_never_answers_is_given_up_soon(tmp_path: Path) -> None:
     """It takes the connection, as a host does that hangs, and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -33,6 +33,8 @@ from hunyuan_runner.wire import JobState
 from tests.jobs.conftest import LEASE_SECONDS, clip, freeze, wait_for, wait_for_end
 from tests.jobs.worker_process import CountingRenderer
 
+pytestmark = pytest.mark.slow
+
 StartWorker = Callable[..., subprocess.Popen[str]]
 
 
