@@ -36,11 +36,15 @@ def open_database(settings: Settings) -> sa.Engine:
     OSError if there is no folder for it.
     """
     database = database_of(settings)
-    with database.connect() as connection:
-        version = known_version(connection)
-    if version != SCHEMA_VERSION:
-        with _alone(database) as connection:
-            _bring_up_to_date(connection)
+    try:
+        with database.connect() as connection:
+            version = known_version(connection)
+        if version != SCHEMA_VERSION:
+            with _alone(database) as connection:
+                _bring_up_to_date(connection)
+    except BaseException:
+        database.dispose()
+        raise
     return database
 
 
