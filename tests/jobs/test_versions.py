@@ -218,7 +218,8 @@ def test_a_process_killed_in_a_step_leaves_the_earlier_version(
         f"schema.STEPS[{last}] = die\n"
         "Jobs(Settings())"
     )
-    assert start(settings, program).wait(60) == -signal.SIGKILL
+    with start(settings, program) as process:
+        assert process.wait(60) == -signal.SIGKILL
     assert structure(database) == before
     database.dispose()
     jobs = Jobs(settings)
