@@ -200,7 +200,7 @@ passage = sa.Table(
     sa.Column("doubted", sa.BigInteger, nullable=False),
 )
 
-# One row: which version of these tables this is; see schema.py.
+# One row: which version of these tables this is; see steps/.
 schema = sa.Table(
     "hunyuan_schema",
     metadata,
@@ -328,6 +328,9 @@ def _limit_waits(silence_seconds: float) -> Callable[[Any, object], None]:
 
 class _Pool(sa.QueuePool):
     """Raises JobsUnavailable if all connections stay in use."""
+
+    # Its logger would be one of ours by the class's name, and log "Pool disposed" at every stop.
+    _sqla_logger_namespace = "sqlalchemy.pool.QueuePool"
 
     def connect(self) -> sa.PoolProxiedConnection:
         try:

@@ -1,13 +1,15 @@
-"""The version of the job database's tables; schema.py has the steps that lead to it.
-
-It is apart from them so that the process that starts the others can compare it without SQLAlchemy.
+"""The version of the job database's tables, without SQLAlchemy: the process that starts the others
+compares it, too.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hunyuan_runner import __version__
 
-SCHEMA_VERSION = 3
+STEPS = Path(__file__).parent / "steps"
+SCHEMA_VERSION = max(int(step.stem.removeprefix("v")) for step in STEPS.glob("v*.py"))
 
 
 class StoreUnusable(Exception):

@@ -155,7 +155,6 @@ def test_a_new_database_has_the_version_that_the_steps_lead_to(settings: Setting
     jobs = Jobs(settings)
     with jobs.database.connect() as connection:
         assert schema.known_version(connection) == SCHEMA_VERSION
-    assert [*schema.STEPS] == [*range(schema.UNNUMBERED + 1, SCHEMA_VERSION + 1)]
     jobs.close()
 
 
