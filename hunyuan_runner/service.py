@@ -191,8 +191,8 @@ def front(app: ASGIApp) -> ASGIApp:
     from hunyuan_runner.api.front import Front
 
     global make_connection
-    make_connection = bounded(settings)
     front = Front(app, settings)
+    make_connection = bounded(settings, front)
     gc.freeze()
     return front
 

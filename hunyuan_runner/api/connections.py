@@ -14,7 +14,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import (
@@ -29,6 +29,9 @@ from hunyuan_runner.api.front import SECURITY_HEADERS
 from hunyuan_runner.api.routes.metrics import REQUESTS
 from hunyuan_runner.network import is_public, literal_address
 from hunyuan_runner.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 READ_BYTES = 1 << 15  # at most, from one connection before the others have their turn
 # Of a request: a body sent in chunks of 1 byte takes 6 times its size.
@@ -54,9 +57,9 @@ FULL = ApiError(
 log = logging.getLogger(__name__)
 
 
-def bounded(settings: Settings) -> Callable[..., asyncio.Protocol]:
-    """The factory of the protocol for each connection of this process, all with common limits."""
-    return partial(Connection, _Room(settings), settings)
+def bounded(settings: Settings, app: ASGIApp) -> Callable[..., asyncio.Protocol]:
+    """The factory of the protocol for each connection to `app`, all with common limits."""
+    return partial(Connection, _Room(settings), settings, app)
 
 
 class _Room:
@@ -132,8 +135,11 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
     """uvicorn's protocol with limits. A connection waits for its client until a whole request has
     arrived, and again after it was answered. One timer limits each wait."""
 
-    def __init__(self, room: _Room, settings: Settings, **given: Any) -> None:
+    def __init__(self, room: _Room, settings: Settings, app: ASGIApp, **given: Any) -> None:
         super().__init__(**given)
+        # Not BentoML's outer layers: their limit on time leaves a timer behind for each request,
+        # which stays for a minute, and garbage collections that hold up every answer.
+        self.app = app
         self._room = room
         self._settings = settings
         self.ws_protocol_class = None  # offers to change to another protocol are declined
