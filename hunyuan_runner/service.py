@@ -143,7 +143,6 @@ class HunyuanRunner:
 @bentoml.service(
     workers=1,
     http=ADDRESS,
-    traffic={"timeout": 60},
     # The front accepts jobs before a runner is up.
     runner_probe={"enabled": False},
     metrics=NO_METRICS,

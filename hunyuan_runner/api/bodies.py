@@ -37,10 +37,7 @@ def media_type_of(headers: Headers) -> str:
 
 
 async def with_body_read(scope: Scope, receive: Receive) -> Receive:
-    """Read the whole body, and return a `receive` that replays it. Raises ApiError.
-
-    BentoML's own timeout counts from the start of the request, and its answer has another shape.
-    """
+    """Read the whole body, and return a `receive` that replays it. Raises ApiError."""
     headers = Headers(scope=scope)
     declared = headers.get("Content-Length", "0")
     if scope["method"] in BODILESS or (declared == "0" and "Transfer-Encoding" not in headers):

@@ -45,7 +45,7 @@ from hunyuan_runner.settings import Settings
 
 # The start waits so long for the job store; after that, routes that need it answer 503.
 OPENING_SECONDS = 5
-ANSWER_SECONDS = 50  # until an answer has to begin; BentoML's own limit is 60
+ANSWER_SECONDS = 50  # until an answer has to begin
 WRITERS_AT_ONCE = 8  # of 40 threads and 25 connections; a locked database blocks no more of them
 READING_METHODS = ("GET", "OPTIONS")
 READING_PATHS = ("/api/estimate",)  # a POST that writes nothing
@@ -186,8 +186,6 @@ class Front:
             await error_response(refusal, scope["path"])(scope, receive, send_on)
         except ClientDisconnect:
             log.info("client disconnected")
-            # Nobody reads this, but BentoML's timeout waits for the beginning of an answer.
-            await send({"type": "http.response.start", "status": 400, "headers": []})
         except Exception:
             log.exception("request failed")
             if exchange.status is None:
@@ -196,7 +194,7 @@ class Front:
             _record(exchange)
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises ApiError if no answer begins before BentoML would time out."""
+        """Raises ApiError if no answer begins within ANSWER_SECONDS."""
         limit = asyncio.timeout(ANSWER_SECONDS)
 
         async def send_on(message: Message) -> None:
@@ -280,7 +278,7 @@ def _head_only(send: Send) -> tuple[Receive, Send]:
 
 def _record(exchange: _Exchange) -> None:
     method, route = exchange.scope["method"], exchange.route
-    status = exchange.status or 499  # the client disconnected, or BentoML timed out
+    status = exchange.status or 499  # the client disconnected
     REQUESTS.labels(method, route, status).inc()
     LATENCY.labels(method, route).observe(exchange.seconds)
     if exchange.scope["path"] not in QUIET_PATHS:
