@@ -8,8 +8,8 @@ from pathlib import Path
 
 from hunyuan_runner import __version__
 
-STEPS = Path(__file__).parent / "steps"
-SCHEMA_VERSION = max(int(step.stem.removeprefix("v")) for step in STEPS.glob("v*.py"))
+_FILES = Path(__file__).with_name("steps").glob("v*.py")
+SCHEMA_VERSION = max(int(file.stem.removeprefix("v")) for file in _FILES)
 
 
 class StoreUnusable(Exception):
