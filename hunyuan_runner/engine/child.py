@@ -183,8 +183,7 @@ def main(
     _let_others_go_first()
     # _listen() ends the process as well, but not while something holds the interpreter.
     die_with(os.getppid())
-    if sys.platform == "linux":
-        _go_first_when_memory_runs_out()
+    _go_first_when_memory_runs_out()
     places = (Path(kernels), Path(prompts), Path(verified))
     Child(Connection(int(fd)), int(threads), *places).run()
 
