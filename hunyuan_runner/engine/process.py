@@ -30,7 +30,7 @@ from hunyuan_runner.engine.messages import (
     StepFinished,
 )
 from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
-from hunyuan_runner.machine.host import usable_cores
+from hunyuan_runner.machine.host import engine_threads
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.machine.scratch import Scratch
 from hunyuan_runner.params import GenerationParams, Stage
@@ -286,7 +286,7 @@ class EngineProcess:
     def _start_child(self) -> _Child:
         ours, theirs = multiprocessing.Pipe()
         settings = self._settings
-        threads = settings.threads or usable_cores()
+        threads = engine_threads(settings)
         places = (settings.kernels_dir, settings.prompts_dir, settings.verified_weights)
         log = (settings.log_level, settings.log_format)
         arguments = [theirs.fileno(), threads, *places, *log]

@@ -6,11 +6,14 @@ import contextlib
 import os
 import platform
 import shutil
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hunyuan_runner import __version__
+
+if TYPE_CHECKING:
+    from hunyuan_runner.settings import Settings  # which the client does not have
 
 PACKAGES = ("bentoml", "torch", "diffusers", "transformers")
 
@@ -47,12 +50,17 @@ def _cpu_fact(name: str) -> str:
 
 def usable_cores() -> int:
     """The cores this process may use, given its affinity and its container's quota."""
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
     except OSError:
         return allowed
     return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+
+
+def engine_threads(settings: Settings) -> int:
+    """The threads of the engine: HUNYUAN_THREADS, or one for each core it may use."""
+    return settings.threads or usable_cores()
 
 
 def memory_bytes() -> int:

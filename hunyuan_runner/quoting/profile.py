@@ -12,7 +12,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from hunyuan_runner.catalogue import MODELS, Model
-from hunyuan_runner.machine.host import cpu_name, package_versions, usable_cores
+from hunyuan_runner.machine.host import cpu_name, engine_threads, package_versions
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.quoting.estimate import Rates, guess
 from hunyuan_runner.settings import Settings
@@ -47,7 +47,7 @@ class Profile:
     @classmethod
     def of_this_machine(cls, settings: Settings) -> Self:
         """With the rates that were measured here before, or guesses."""
-        threads = settings.threads or usable_cores()
+        threads = engine_threads(settings)
         cpu = Cpu.here()
         measured = load_measured(settings)
 
@@ -91,7 +91,7 @@ def load_measured(settings: Settings) -> dict[str, Rates]:
     """The rates that were measured on this machine with as many threads, by measured_key()."""
     try:
         kept = json.loads(_file(settings).read_text())
-        if kept["machine"] != machine_key(settings.threads or usable_cores()):
+        if kept["machine"] != machine_key(engine_threads(settings)):
             return {}
         return TypeAdapter(dict[str, Rates]).validate_python(kept["rates"])
     except FileNotFoundError:
@@ -105,7 +105,7 @@ def load_measured(settings: Settings) -> dict[str, Rates]:
 
 def keep_measured(settings: Settings, rates: Mapping[str, Rates]) -> None:
     kept = {
-        "machine": machine_key(settings.threads or usable_cores()),
+        "machine": machine_key(engine_threads(settings)),
         "rates": {key: asdict(rate) for key, rate in rates.items()},
     }
     _file(settings).write_text(json.dumps(kept, indent=1))

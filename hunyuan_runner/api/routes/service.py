@@ -8,7 +8,13 @@ from hunyuan_runner.api.backend import Backend, FromBackend
 from hunyuan_runner.api.document import refusals
 from hunyuan_runner.api.views import model_view, runner_view
 from hunyuan_runner.catalogue import MODELS, Model
-from hunyuan_runner.machine.host import cpu_name, memory_bytes, package_versions, usable_cores
+from hunyuan_runner.machine.host import (
+    cpu_name,
+    engine_threads,
+    memory_bytes,
+    package_versions,
+    usable_cores,
+)
 from hunyuan_runner.params import MAX_PIXEL_FRAMES, GenerationRequest
 from hunyuan_runner.wire import HostView, Info, ModelList, ModelView
 
@@ -37,7 +43,7 @@ def get_info(backend: FromBackend) -> Info:
         host=HostView(
             cpu=cpu_name(),
             cores=usable_cores(),
-            threads=settings.threads or usable_cores(),
+            threads=engine_threads(settings),
             memory_bytes=memory_bytes(),
         ),
         runners=tuple(map(runner_view, backend.jobs.forecast().machines.values())),
