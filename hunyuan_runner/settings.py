@@ -135,6 +135,14 @@ class Settings(BaseSettings):
     cost_per_hour: float | None = Field(
         None, gt=0, description="Price of one hour of rendering, in any currency, for estimates."
     )
+    unload_after: float = Field(
+        600,
+        ge=0,
+        # Loading the largest model takes one or two minutes, a small share of a render that comes
+        # so long after the last one.
+        description="Seconds without a job after which a runner gives back the memory of its "
+        "model; 0: never. The next job loads it again.",
+    )
     max_failed_starts: int = Field(
         3,
         ge=1,

@@ -181,6 +181,12 @@ class EngineProcess:
             request.frames.unlink(missing_ok=True)
             raise
 
+    def unload(self) -> None:
+        """End the child, which gives back the memory of its model. generate() starts another."""
+        if self._child is not None:
+            self._end_child()
+            logger.info("the engine ended: there is no job, and its model's memory is free")
+
     def close(self) -> None:
         """End the child. Its work up to the last report is kept."""
         self._end_child()

@@ -67,6 +67,10 @@ class Renderer(Protocol):
         """See EngineProcess.generate. The caller deletes the file with the frames."""
         ...
 
+    def unload(self) -> None:
+        """Give back the memory of the model. Called again and again while there is no job."""
+        ...
+
     def close(self) -> None:
         """End the engine at once."""
         ...

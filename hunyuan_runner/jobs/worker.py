@@ -80,18 +80,25 @@ class Worker:
         self._jobs.close()
 
     def _work(self) -> None:
-        """Until stopping: render one job after another. While none waits, measure once."""
+        """Until stopping: render one job after another.
+
+        While none waits: measure once, and unload the model after a while.
+        """
         measured = not self._settings.calibrate
+        idle_since = time.monotonic()
         while not self._stopping.is_set():
             self._allow_silence(self._settings.stall_seconds)
             try:
                 claim = Claim.next(self._database, self._lease.executor_id)
                 if claim is not None:
                     self._render(claim)
+                    idle_since = time.monotonic()
                     continue
                 if not measured:
                     measured = self._measure()
                     continue
+                if 0 < self._settings.unload_after < time.monotonic() - idle_since:
+                    self._renderer.unload()
             except JobsUnavailable as error:
                 logger.warning("could not take a job, retrying: %s", error.reason)
                 self._stopping.wait(RETRY_SECONDS)

@@ -540,3 +540,25 @@ def test_a_job_with_draft_steps_shows_its_draft_and_waits_for_approval(
     assert (done.state, done.resumed_from_step, done.step) == (JobState.COMPLETED, 2, 5)
     wait_until_gone(storage, draft_key(approved))
     assert jobs.cancel(dropped).state is JobState.CANCELED
+
+
+class CountingUnloads(CountingRenderer):
+    unloads = 0
+
+    def unload(self) -> None:
+        self.unloads += 1
+
+
+def test_an_idle_worker_unloads_its_model_unless_it_is_to_keep_it(settings: Settings) -> None:
+    keeping, unloading = CountingUnloads(), CountingUnloads()
+    workers = [
+        worker.Worker(settings.model_copy(update={"unload_after": seconds}), renderer)
+        for seconds, renderer in ((0.0, keeping), (0.2, unloading))
+    ]
+    for each in workers:
+        each.start()
+    while unloading.unloads < 3:
+        time.sleep(0.05)
+    for each in workers:
+        each.stop()
+    assert keeping.unloads == 0

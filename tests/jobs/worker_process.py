@@ -69,6 +69,9 @@ class CountingRenderer:
         np.save(frames, np.full(shape, last, np.uint8))
         return Finished(frames, "none", 1)
 
+    def unload(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

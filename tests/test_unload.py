@@ -1,0 +1,42 @@
+"""A runner without work gives back the memory of its model."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import psutil
+
+from tests.conftest import Service, StartService, finish, submit
+
+ENGINE = "hunyuan_runner.engine.child"
+
+
+def engine_of(service: Service) -> psutil.Process | None:
+    family = psutil.Process(service.process.pid).children(recursive=True)
+    return next((each for each in family if ENGINE in each.cmdline()), None)
+
+
+def resident_bytes(service: Service) -> int:
+    family = psutil.Process(service.process.pid).children(recursive=True)
+    return sum(each.memory_info().rss for each in family)
+
+
+def test_a_model_without_work_is_unloaded_and_the_next_job_loads_it_again(
+    start_service: StartService,
+) -> None:
+    service = start_service(HUNYUAN_UNLOAD_AFTER="2", HUNYUAN_CALIBRATE="false")
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        first = finish(client, submit(client))
+        engine = engine_of(service)
+        assert engine is not None
+        its_bytes, loaded = engine.memory_info().rss, resident_bytes(service)
+        engine.wait(60)
+        while (unloaded := resident_bytes(service)) > loaded - its_bytes / 2:
+            time.sleep(0.1)
+        print(f"{loaded / 1e6:.0f} MB with the model, {unloaded / 1e6:.0f} MB without")
+
+        second = finish(client, submit(client))
+        assert (second["status"], second["attempts"]) == ("completed", 1)
+        clips = [client.get(job["video_url"]).content for job in (first, second)]
+        assert clips[0] == clips[1]
