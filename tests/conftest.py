@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import psutil
@@ -44,6 +45,27 @@ LONG = {"prompt": "A red circle", "width": 256, "height": 192, "num_frames": 33}
     "step_cache": "off",
     "seed": 7,
 }
+
+
+# `.ci/run` installs every program that tests need, and sets this: then none may be missing.
+MUST_RUN = "HUNYUAN_TESTS_MUST_RUN"
+
+
+def find_program(name: str, package: str | None = None) -> str:
+    """The path of a program that a test runs, by default from the Debian package of that name.
+
+    Without it the test is skipped, or fails if MUST_RUN is set.
+    """
+    path = shutil.which(name)
+    return path or skip_without(package or name)
+
+
+def skip_without(package: str) -> NoReturn:
+    """Skip a test that needs a Debian package which is not installed; with MUST_RUN, fail it."""
+    reason = f"not installed: the Debian package {package}"
+    if os.environ.get(MUST_RUN) == "1":
+        pytest.fail(f"{reason}, and {MUST_RUN} is set")
+    pytest.skip(reason)
 
 
 @dataclass(frozen=True)

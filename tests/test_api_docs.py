@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ import pytest
 from docs.tables import API, PAGES, TABLES, openapi, with_tables
 from hunyuan_runner.api.errors import CODES
 from hunyuan_runner.wire import JobState
-from tests.conftest import ROOT, Service, StartService, free_port, submit
+from tests.conftest import ROOT, Service, StartService, find_program, free_port, submit
 
 TEXT = API.read_text()
 LOCAL = "http://127.0.0.1:3000"
@@ -92,8 +91,7 @@ def examples(*sections: str) -> list[Example]:
 
 def skip_without_tools(example: Example) -> None:
     for tool in example.tools:
-        if not shutil.which(tool):
-            pytest.skip(f"there is no {tool} on this machine")
+        find_program(tool, "nodejs" if tool == "node" else None)
     if "EventSource(" in example.code and not knows_event_source():
         pytest.skip("this node knows no EventSource")
 

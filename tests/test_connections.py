@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import resource
-import shutil
 import socket
 import subprocess
 import time
@@ -19,7 +18,7 @@ import pytest
 from bench.service import front_process
 from hunyuan_runner.api.connections import MAX_PIPELINED, MAX_WIRE_BYTES, _Room
 from hunyuan_runner.settings import Settings
-from tests.conftest import Service, StartService
+from tests.conftest import Service, StartService, find_program
 
 PER_ADDRESS, IN_ALL = 12, 24
 HEAD_SECONDS = IDLE_SECONDS = STALLED_SECONDS = 3
@@ -319,11 +318,11 @@ def test_an_offer_of_another_protocol_is_declined_and_the_body_read(
         assert connection.answer()[0] == 200
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_http2_keeps_its_body(front: Service) -> None:
-    if "HTTP2" not in subprocess.check_output(["curl", "--version"], text=True):
+    curl = find_program("curl")
+    if "HTTP2" not in subprocess.check_output([curl, "--version"], text=True):
         pytest.skip("this curl has no HTTP/2")
-    command = ["curl", "-sS", "--http2", "--json", BODY.decode(), f"{front.url}/api/estimate"]
+    command = [curl, "-sS", "--http2", "--json", BODY.decode(), f"{front.url}/api/estimate"]
     answer = json.loads(subprocess.check_output(command))
     assert answer["params"]["prompt"] == "A cat"
 

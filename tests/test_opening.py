@@ -21,7 +21,7 @@ from hunyuan_runner.jobs.schema_version import StoreUnusable
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.settings import Settings
-from tests.conftest import Service, finish, serve, submit
+from tests.conftest import Service, finish, serve, skip_without, submit
 from tests.jobs.databases import postgres_binaries, running_postgres, stopped_postgres
 from tests.receiver import receiving, wait_until
 
@@ -30,7 +30,7 @@ from tests.receiver import receiving, wait_until
 def test_a_service_is_whole_once_its_postgres_is_up(tmp_path: Path) -> None:
     binaries = postgres_binaries()
     if binaries is None:
-        pytest.skip("no initdb and postgres on this machine")
+        skip_without("postgresql")
     with stopped_postgres(binaries) as server, receiving() as receiver:
         ours = {
             "HUNYUAN_DATABASE_URL": server.url.render_as_string(hide_password=False),
@@ -127,7 +127,7 @@ def test_a_newer_database_ends_the_start(entry: str, tmp_path: Path) -> None:
 def test_a_newer_postgres_ends_the_start(tmp_path: Path) -> None:
     binaries = postgres_binaries()
     if binaries is None:
-        pytest.skip("no initdb and postgres on this machine")
+        skip_without("postgresql")
     with running_postgres(binaries) as server:
         url = server.render_as_string(hide_password=False)
         make_newer(Settings(data_dir=tmp_path, database_url=SecretStr(url)))

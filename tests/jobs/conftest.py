@@ -20,6 +20,7 @@ from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.settings import Settings
+from tests.conftest import skip_without
 from tests.jobs.databases import postgres_binaries, running_postgres
 
 LEASE_SECONDS = 2.0  # so that a dead worker is noticed soon
@@ -29,7 +30,7 @@ LEASE_SECONDS = 2.0  # so that a dead worker is noticed soon
 def postgres() -> Iterator[sa.URL]:
     binaries = postgres_binaries()
     if binaries is None:
-        pytest.skip("no initdb and postgres on this machine")
+        skip_without("postgresql")
     with running_postgres(binaries) as url:
         yield url
 

@@ -15,6 +15,7 @@ from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.settings import Settings
+from tests.conftest import skip_without
 from tests.jobs.conftest import clip
 from tests.jobs.databases import postgres_binaries, stopped_postgres
 
@@ -54,7 +55,7 @@ def test_a_pool_without_a_free_connection_is_named(
 def test_a_postgres_that_stopped_is_named_and_found_again(tmp_path: Path) -> None:
     binaries = postgres_binaries()
     if binaries is None:
-        pytest.skip("no initdb and postgres on this machine")
+        skip_without("postgresql")
     with stopped_postgres(binaries) as server:
         server.start()
         url = SecretStr(server.url.render_as_string(hide_password=False))
