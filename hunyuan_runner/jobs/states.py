@@ -107,6 +107,7 @@ ASK_TO_PAUSE = Transition(
     stages=(Stage.LOADING, Stage.ENCODING, Stage.DENOISING),
     rule=PAUSE.rule,
 )
+MOVE = Transition("move", (PENDING,), (PENDING,), rule="only a queued job can be moved")
 RESUME = Transition("resume", (PAUSED,), (PENDING,), _ANEW, rule="only a paused job can be resumed")
 CANCEL = Transition(
     "cancel",
@@ -159,6 +160,7 @@ TRANSITIONS = (
     SUBMIT,
     PAUSE,
     ASK_TO_PAUSE,
+    MOVE,
     RESUME,
     CANCEL,
     RETRY,

@@ -50,6 +50,8 @@ from hunyuan_runner.jobs.states import (
     CANCEL,
     DELETE,
     EXPIRE,
+    IN_PROGRESS,
+    MOVE,
     PAUSE,
     PAUSED,
     PENDING,
@@ -59,7 +61,7 @@ from hunyuan_runner.jobs.states import (
     Transition,
     is_in,
 )
-from hunyuan_runner.jobs.turns import next_turn, queue_up
+from hunyuan_runner.jobs.turns import Move, in_order, move, next_turn, queue_up
 from hunyuan_runner.jobs.unavailable import DISK_FULL, JobsUnavailable
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Kept
 from hunyuan_runner.quoting.estimate import Work
@@ -273,6 +275,21 @@ class Jobs:
             views = self._standing.views(connection, rows[:limit])
         return Page(views, has_more=len(rows) > limit)
 
+    def unfinished(self, limit: int) -> Page:
+        """The jobs that have not ended: those being rendered, those that wait, in the order of
+        the queue, and the paused ones, the newest first. At most `limit` of each."""
+        newest_first = sa.select(jobs).where(*self._visible()).order_by(jobs.c.id.desc())
+        owner = None if self._caller.sees_all else self._caller.name
+        with reading(self.database) as connection:
+            found = [
+                connection.execute(newest_first.where(is_in(IN_PROGRESS)).limit(limit + 1)).all(),
+                in_order(connection, owner, limit + 1),
+                connection.execute(newest_first.where(_PAUSED).limit(limit + 1)).all(),
+            ]
+            shown = [row for rows in found for row in rows[:limit]]
+            views = self._standing.views(connection, shown)
+        return Page(views, has_more=any(len(rows) > limit for rows in found))
+
     def latest_event(self, job_id: str) -> JobEvent:
         """The job as it is now, as an event. Raises JobNotFound."""
         with reading(self.database) as connection:
@@ -373,6 +390,18 @@ class Jobs:
         if row is None:
             raise WrongState(self.get(job_id), PAUSE.rule)
         return self._view(row)
+
+    def move(self, job_id: str, to: Move) -> Job:
+        """Move a queued job among those of its owner. It may take the priority of the job whose
+        turn it takes. Raises JobNotFound or WrongState."""
+        with writing(self.database) as connection:
+            query = sa.select(jobs).where(*self._named(job_id), MOVE.allowed)
+            row = connection.execute(query).first()
+            for moved in move(connection, row, to) if row is not None else ():
+                record(connection, moved, Change.STATE)
+        if row is None:
+            raise WrongState(self.get(job_id), MOVE.rule)
+        return self.get(job_id)
 
     def resume(self, job_id: str) -> Job:
         """Queue a paused job; it continues from its last step. Raises JobNotFound or WrongState."""

@@ -8,16 +8,29 @@ An owner's waiting jobs of one priority are a lane, in which they go by `turn`. 
 lower priorities takes the first of their turns, and their lanes are delayed by a turn. The delay is
 one number of the lane, not written in each of its rows, which may be a hundred thousand. A job that
 is rendered keeps the turn at which it was claimed, even if its lane is delayed later.
+
+An owner may also move a waiting job among their own. That changes no turn of another owner.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 
 from hunyuan_runner.jobs.database import jobs, lanes, queue, upsert
 from hunyuan_runner.jobs.states import IN_PROGRESS, PENDING, is_in
+
+
+class Move(StrEnum):
+    """Where a waiting job goes, among the waiting jobs of its owner."""
+
+    FIRST = "first"
+    SOONER = "sooner"  # before the job that is ahead of it
+    LATER = "later"  # after the next one
+
 
 WAITING = is_in(PENDING)
 RUNNING = is_in(IN_PROGRESS)
@@ -95,16 +108,96 @@ def queue_up(connection: sa.Connection, owner: str, priority: int) -> int:
     turn, overtaken = next_turn(connection, owner, priority)
     if overtaken is not None:
         overtaken_lanes = (queue.c.owner == owner, queue.c.priority < priority)
-        later = turn + 1 - overtaken
-        those = sa.select(queue.c.owner, queue.c.priority, sa.literal(later)).where(
-            *overtaken_lanes
+        _delay_lanes(connection, overtaken_lanes, turn + 1 - overtaken)
+    return turn - _delay_of_lane(connection, owner, priority)
+
+
+def move(connection: sa.Connection, row: sa.Row[Any], to: Move) -> Sequence[sa.Row[Any]]:
+    """Move a waiting job. Returns the rows that changed, as they are after it: none if the job
+    is there already.
+
+    To be called in the transaction of `writing` that read the row.
+    """
+    if to is Move.FIRST:
+        return _put_first(connection, row)
+    other = _neighbour(connection, row, to)
+    if other is None:
+        return []
+    return [*_give(connection, row, other), *_give(connection, other, row)]
+
+
+def _put_first(connection: sa.Connection, row: sa.Row[Any]) -> Sequence[sa.Row[Any]]:
+    """Delay all lanes of the owner by a turn, and give the job the turn that is free then.
+
+    So their other jobs come a turn later among those of other owners, but none is rewritten.
+    """
+    if _neighbour(connection, row, Move.SOONER) is None:
+        return []
+    own = [lane for lane in connection.execute(_LANES) if lane.owner == row.owner]
+    first = min(own, key=lambda lane: int(lane.first))
+    _delay_lanes(connection, (queue.c.owner == row.owner,), 1)
+    # With the priority of the job that it overtakes, because the next job with a higher one than
+    # its own would overtake both.
+    priority = max(first.priority, row.priority)
+    turn = first.first - _delay_of_lane(connection, row.owner, priority)
+    update = sa.update(jobs).where(jobs.c.id == row.id).values(priority=priority, turn=turn)
+    return connection.execute(update.returning(jobs)).all()
+
+
+def _neighbour(connection: sa.Connection, row: sa.Row[Any], to: Move) -> sa.Row[Any] | None:
+    """The waiting job of the same owner that is next to this one, on the side it moves to."""
+    turn = jobs.c.turn + delay_of(jobs)
+    place = sa.tuple_(turn, jobs.c.id)
+    own = sa.tuple_(
+        row.turn + _delay_of_lane(connection, row.owner, row.priority), sa.literal(row.id)
+    )
+    query = sa.select(jobs).where(WAITING, jobs.c.owner == row.owner).limit(1)
+    if to is Move.LATER:
+        query = query.where(place > own).order_by(turn, jobs.c.id)
+    else:
+        query = query.where(place < own).order_by(turn.desc(), jobs.c.id.desc())
+    return connection.execute(query).first()
+
+
+def _give(connection: sa.Connection, row: sa.Row[Any], other: sa.Row[Any]) -> Sequence[sa.Row[Any]]:
+    """Give a job the turn of the other one, which is a turn of its lane."""
+    values = {"priority": other.priority, "turn": other.turn}
+    update = sa.update(jobs).where(jobs.c.id == row.id).values(values)
+    return connection.execute(update.returning(jobs)).all()
+
+
+def in_order(connection: sa.Connection, owner: str | None, limit: int) -> Sequence[sa.Row[Any]]:
+    """The rows of the first `limit` waiting jobs, in order; of one owner, if it is given."""
+    waiting = sorted(connection.execute(_LANES), key=lambda lane: int(lane.first))
+    # Each of these has a job that waits, so a lane that begins after them has none of the first.
+    first = [lane for lane in waiting if owner in (None, lane.owner)][:limit]
+    found = [
+        (row.turn + lane.delay, row.id, row)
+        for lane in first
+        for row in connection.execute(_first_of(lane, limit))
+    ]
+    return [row for *_, row in sorted(found, key=lambda each: each[:2])[:limit]]
+
+
+def _first_of(lane: sa.Row[Any], limit: int) -> sa.Select[Any]:
+    in_lane = (jobs.c.owner == lane.owner, jobs.c.priority == lane.priority)
+    order = (jobs.c.turn, jobs.c.id)
+    return sa.select(jobs).where(WAITING, *in_lane).order_by(*order).limit(limit)
+
+
+def _delay_lanes(
+    connection: sa.Connection, which: Sequence[sa.ColumnElement[bool]], by: int
+) -> None:
+    """Delay the lanes of these rows of `hunyuan_queue`, by a number of turns."""
+    those = sa.select(queue.c.owner, queue.c.priority, sa.literal(by)).where(*which)
+    insert = upsert(connection, lanes).from_select([*lanes.c.keys()], those.distinct())
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["owner", "priority"], set_={"delay": lanes.c.delay + by}
         )
-        insert = upsert(connection, lanes).from_select([*lanes.c.keys()], those.distinct())
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["owner", "priority"], set_={"delay": lanes.c.delay + later}
-            )
-        )
+    )
+
+
+def _delay_of_lane(connection: sa.Connection, owner: str, priority: int) -> int:
     of = (lanes.c.owner == owner, lanes.c.priority == priority)
-    delay = connection.execute(sa.select(lanes.c.delay).where(*of)).scalar()
-    return turn - (delay or 0)
+    return connection.execute(sa.select(lanes.c.delay).where(*of)).scalar() or 0

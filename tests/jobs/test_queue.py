@@ -18,7 +18,7 @@ from hunyuan_runner.jobs.job import Caller, Job, Webhook
 from hunyuan_runner.jobs.queue_sums import BITS, TURNS
 from hunyuan_runner.jobs.states import WAITING as ALL_WAITING
 from hunyuan_runner.jobs.store import JobNotFound, Jobs, WrongState
-from hunyuan_runner.jobs.turns import WAITING, delay_of
+from hunyuan_runner.jobs.turns import WAITING, Move, delay_of
 from hunyuan_runner.quoting.estimate import WORK_FIELDS, Work
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.wire import JobState
@@ -107,11 +107,14 @@ def test_places_are_exact_whatever_is_done_to_the_queue(jobs: Jobs) -> None:
         act = chance.choice((jobs.cancel, jobs.pause, jobs.resume, jobs.retry, jobs.delete))
         act(chance.choice(ids))
 
+    def move() -> None:
+        jobs.move(chance.choice(ids), chance.choice([*Move]))
+
     for _ in range(3 * TURNS):
         submit()
     for number in range(150):
         with suppress(WrongState, JobNotFound, ClaimLost):
-            chance.choice((submit, submit, claim, let_go, steer, steer))()
+            chance.choice((submit, submit, claim, let_go, steer, steer, move, move))()
         if number % 50 == 0:
             assert_places_are_exact(jobs)
     assert_places_are_exact(jobs)
@@ -135,6 +138,42 @@ def test_who_overtakes_hundreds_rewrites_none_of_them(jobs: Jobs) -> None:
         assert claim is not None
         assert claim.job_id == job_id
         claim.complete(expires_at=0)
+
+
+def test_a_waiting_job_moves_past_its_neighbour_or_to_the_front(jobs: Jobs) -> None:
+    low, first, second, third = (
+        jobs.submit(clip(), priority=priority).id for priority in (-3, 0, 0, 0)
+    )
+    jobs.move(third, Move.SOONER)
+    assert counted_out(jobs) == [first, third, second, low]
+    jobs.move(first, Move.LATER)
+    assert counted_out(jobs) == [third, first, second, low]
+    assert jobs.move(low, Move.SOONER).queue_position == 3  # past a job of a higher priority
+    assert jobs.move(second, Move.FIRST).queue_position == 1
+    assert counted_out(jobs) == [second, third, first, low]
+    urgent = jobs.submit(clip(), priority=5).id
+    assert jobs.move(low, Move.FIRST).priority == 5
+    assert counted_out(jobs) == [low, urgent, second, third, first]
+    assert [job.id for job in jobs.unfinished(limit=9).jobs] == counted_out(jobs)
+    for job_id, to in ((low, Move.FIRST), (low, Move.SOONER), (first, Move.LATER)):  # it is there
+        newest = jobs.latest_event(first).number
+        jobs.move(job_id, to)
+        assert jobs.latest_event(first).number == newest
+    assert_places_are_exact(jobs)
+
+
+def test_a_job_that_moves_changes_no_turn_of_another_owner(jobs: Jobs) -> None:
+    ana, bo = jobs.seen_by(Caller("ana")), jobs.seen_by(Caller("bo"))
+    theirs = [(ana.submit(clip()).id, bo.submit(clip()).id) for _ in range(3)]
+    for _ in range(5):
+        ana.move(theirs[2][0], Move.FIRST)
+        ana.move(theirs[1][0], Move.FIRST)
+    order = counted_out(jobs)
+    assert [order.index(one) for _, one in theirs] == [0, 2, 4]  # as soon as before, or sooner
+    assert [job.id for job in ana.unfinished(limit=2).jobs] == [theirs[1][0], theirs[2][0]]
+    assert ana.unfinished(limit=2).has_more
+    with pytest.raises(JobNotFound):
+        bo.move(theirs[0][0], Move.FIRST)
 
 
 def test_urgent_jobs_of_one_owner_never_delay_another_s(jobs: Jobs) -> None:

@@ -15,6 +15,7 @@ from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.states import TRANSITIONS
 from hunyuan_runner.jobs.store import JobNotFound, Jobs, WrongState
+from hunyuan_runner.jobs.turns import Move
 from hunyuan_runner.params import Stage
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.folder import Folder
@@ -77,6 +78,7 @@ class Case:
 
 ACTIONS: dict[str, Callable[[Case], object]] = {
     "pause": lambda case: case.jobs.pause(case.job_id),
+    "move": lambda case: case.jobs.move(case.job_id, Move.FIRST),
     "resume": lambda case: case.jobs.resume(case.job_id),
     "cancel": lambda case: case.jobs.cancel(case.job_id),
     "retry": lambda case: case.jobs.retry(case.job_id),
