@@ -337,6 +337,8 @@ def test_jobs_are_listed_with_what_matters(clip: dict[str, Any], waiting_job: st
     assert listed[clip["job_id"]][1:3] == ["completed", "64x64"]
     assert listed[waiting_job][1] in ("pending", "in_progress")
     assert all(waiting_job not in row for row in done("jobs", "--status", "completed").splitlines())
+    assert waiting_job in done("jobs", "--search", "RED circle")
+    assert "No jobs" in hunyuan("jobs", "--search", "red giraffe").stderr
 
 
 def test_a_prompt_cannot_command_the_terminal(client: httpx.Client) -> None:

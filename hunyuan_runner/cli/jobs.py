@@ -19,13 +19,16 @@ from hunyuan_runner.cli.display import (
     warn_of_no_worker,
 )
 from hunyuan_runner.cli.following import fetch, follow
-from hunyuan_runner.cli.options import ApiKey, Force, JobId, JobIds, Json, Output, Url
+from hunyuan_runner.cli.options import ApiKey, Force, JobId, JobIds, Json, Output, Url, readable
 from hunyuan_runner.client import ApiError, JobHandle
 from hunyuan_runner.wire import JobState
 
 
 def jobs(
     status: Annotated[JobState | None, typer.Option(help="Only list jobs in this state.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Only list jobs with these words in their prompts.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="List at most this many jobs.")] = None,
     url: Url = "",
     api_key: ApiKey = None,
@@ -33,7 +36,7 @@ def jobs(
 ) -> None:
     """List your jobs, newest first."""
     with connected(url, api_key) as client:
-        page = client.list(status=status, limit=limit)
+        page = client.list(status=status, limit=limit, search=search and readable(search))
     if as_json:
         show_json(page.model_dump(mode="json"))
     elif not page.jobs:

@@ -92,8 +92,10 @@ def get_job(job_id: str) -> Call[Job]:
     return Call(Request("GET", f"/api/status/{_segment(job_id)}"), _reading(Job))
 
 
-def list_jobs(status: Status | None, limit: int | None, after: str | None) -> Call[JobPage]:
-    given = {"status": status, "limit": limit, "after": after}
+def list_jobs(
+    status: Status | None, limit: int | None, after: str | None, search: str | None
+) -> Call[JobPage]:
+    given = {"status": status, "limit": limit, "after": after, "search": search}
     query = {name: value for name, value in given.items() if value is not None}
     return Call(Request("GET", "/api/jobs", query=query), _reading(JobPage))
 

@@ -42,6 +42,7 @@ jobs = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("search_text", sa.Text, nullable=False, server_default=""),  # see search.py
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("turn", sa.Integer, nullable=False, server_default="0"),  # in its lane: turns.py

@@ -43,6 +43,7 @@ from hunyuan_runner.jobs.places import Place
 from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.retention import Passage, expiry
 from hunyuan_runner.jobs.schema import open_database
+from hunyuan_runner.jobs.search import mentions, searchable
 from hunyuan_runner.jobs.signing import secret_of
 from hunyuan_runner.jobs.standing import Standing
 from hunyuan_runner.jobs.states import (
@@ -186,6 +187,7 @@ class Jobs:
             "owner": owner,
             "model": params.model,
             "params": params.model_dump(),
+            "search_text": searchable(params.prompt),
             "remixed_from": remixed_from,
             "warnings": [warning.model_dump() for warning in warnings] or None,
             "webhook_url": webhook and webhook.url,
@@ -253,17 +255,20 @@ class Jobs:
         self,
         *,
         state: JobState | None = None,
+        search: str = "",
         limit: int = 20,
         after: str | None = None,
         newest_first: bool = True,
     ) -> Page:
         """Jobs by time of submission, starting after the job `after` if given.
 
-        Raises JobNotFound if there is no job `after`.
+        Each word of `search` is in their prompts, as a word or in one, in whatever case. Raises
+        JobNotFound if there is no job `after`.
         """
         # Ids sort by time.
         order = jobs.c.id.desc() if newest_first else jobs.c.id
-        query = sa.select(jobs).where(*self._visible()).order_by(order)
+        found = mentions(self.database, search)
+        query = sa.select(jobs).where(*self._visible(), *found).order_by(order)
         if state is not None:
             query = query.where(is_in(state))
         if after is not None:

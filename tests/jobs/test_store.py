@@ -172,6 +172,49 @@ def test_a_list_can_be_narrowed_to_a_state(jobs: Jobs) -> None:
     assert [job.id for job in jobs.list(state=JobState.PENDING).jobs] == [kept.id]
 
 
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("cat", ["A cat walks on GRASS", "Concatenated 50% off"]),
+        ("grass CAT", ["A cat walks on GRASS"]),
+        ("cat dog", []),
+        ("", ["Straße bei ÉTÉ", "Concatenated 50% off", "A cat walks on GRASS"]),
+        (" \0\t", ["Straße bei ÉTÉ", "Concatenated 50% off", "A cat walks on GRASS"]),
+        ("STRASSE e\u0301te\u0301", ["Straße bei ÉTÉ"]),
+        ("%", ["Concatenated 50% off"]),
+        ("c_t", []),
+        ("/", []),
+        ("\\", []),
+        ("'", []),
+    ],
+)
+def test_a_list_can_be_narrowed_to_words_of_the_prompt(
+    jobs: Jobs, search: str, found: list[str]
+) -> None:
+    for prompt in ("A cat walks on GRASS", "Concatenated 50% off", "Straße bei ÉTÉ"):
+        jobs.submit(clip(prompt))
+    listed = [job.params.prompt for job in jobs.list(search=search).jobs]
+    assert sorted(listed) == sorted(found)
+
+
+def test_a_search_goes_page_by_page_through_the_callers_own_jobs(jobs: Jobs) -> None:
+    ana, bo = jobs.seen_by(Caller("ana")), jobs.seen_by(Caller("bo"))
+    cats = []
+    for _ in range(3):
+        cats.append(ana.submit(clip("a cat")).id)
+        ana.submit(clip("a dog"))
+        bo.submit(clip("a cat"))
+    first = ana.list(search="cat", limit=2)
+    assert ([job.id for job in first.jobs], first.has_more) == (cats[:0:-1], True)
+    rest = ana.list(search="cat", limit=2, after=cats[1])
+    assert ([job.id for job in rest.jobs], rest.has_more) == (cats[:1], False)
+
+
+def test_a_prompt_with_a_zero_byte_is_found(jobs: Jobs) -> None:
+    job = jobs.submit(clip("a c\0t"))
+    assert [found.id for found in jobs.list(search="c\0t").jobs] == [job.id]
+
+
 def test_a_canceled_job_can_be_retried_and_keeps_its_id(jobs: Jobs) -> None:
     job = jobs.submit(clip())
     canceled = jobs.cancel(job.id)

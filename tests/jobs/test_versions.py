@@ -102,6 +102,17 @@ def test_the_jobs_of_an_earlier_version_are_as_they_were(version: str, settings:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_the_jobs_of_an_earlier_version_are_found_by_their_prompts(
+    version: str, settings: Settings
+) -> None:
+    restore(settings, version)
+    jobs = Jobs(settings)
+    found = [job.params.prompt for job in jobs.list(search="OTHERS queued").jobs]
+    assert sorted(found) == ["queued after the others", "queued before the others"]
+    jobs.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_the_events_of_an_earlier_version_have_the_states_of_today(
     version: str, settings: Settings
 ) -> None:

@@ -15,6 +15,8 @@ from hunyuan_runner.jobs.states import WAITING
 from hunyuan_runner.params import EstimateRequest, GenerationRequest
 from hunyuan_runner.wire import Canceled, EstimateView, JobList, JobState, JobView
 
+MAX_SEARCH = 100  # characters
+
 router = APIRouter(tags=["jobs"])
 
 
@@ -22,6 +24,13 @@ class JobsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: JobState | None = Field(None, description="Return only jobs in this state.")
+    search: str = Field(
+        "",
+        max_length=MAX_SEARCH,
+        description="Return only jobs whose prompt has all of these words, or words that contain "
+        "them. Upper and lower case are the same.",
+        examples=["cat"],
+    )
     limit: int = Field(20, ge=1, le=100, description="Jobs per page.")
     after: str | None = Field(
         None, pattern=JOB_ID_PATTERN, description="A job id: the page starts after this job."
@@ -90,7 +99,9 @@ def get_job(job_id: JobId, backend: FromBackend) -> Response:
 @router.get("/api/jobs", operation_id="list_jobs", responses=refusals(404, 422, 503))
 def list_jobs(query: Annotated[JobsQuery, Query()], backend: FromBackend) -> JobList:
     """List jobs, the newest first, a page at a time."""
-    page = backend.jobs.list(state=query.status, limit=query.limit, after=query.after)
+    page = backend.jobs.list(
+        state=query.status, search=query.search, limit=query.limit, after=query.after
+    )
     return job_list(page, backend.base)
 
 

@@ -75,16 +75,22 @@ class AsyncHunyuanClient:
         return AsyncJobHandle(self._service, await self._service.ask(calls.get_job(job_id)))
 
     async def list(
-        self, status: Status | None = None, limit: int | None = None, after: str | None = None
+        self,
+        status: Status | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        search: str | None = None,
     ) -> JobPage:
-        """One page of jobs, newest first."""
-        return await self._service.ask(calls.list_jobs(status, limit, after))
+        """One page of jobs, newest first, with the words of `search` in their prompts."""
+        return await self._service.ask(calls.list_jobs(status, limit, after, search))
 
-    async def iterate(self, status: Status | None = None) -> AsyncGenerator[AsyncJobHandle, None]:
-        """All jobs, newest first."""
+    async def iterate(
+        self, status: Status | None = None, search: str | None = None
+    ) -> AsyncGenerator[AsyncJobHandle, None]:
+        """All jobs, newest first, with the words of `search` in their prompts."""
         after = None
         while True:
-            page = await self.list(status, calls.PAGE_SIZE, after)
+            page = await self.list(status, calls.PAGE_SIZE, after, search)
             for job in page.jobs:
                 yield AsyncJobHandle(self._service, job)
             if page.next is None:

@@ -76,16 +76,22 @@ class HunyuanClient:
         return JobHandle(self._service, self._service.ask(calls.get_job(job_id)))
 
     def list(
-        self, status: Status | None = None, limit: int | None = None, after: str | None = None
+        self,
+        status: Status | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        search: str | None = None,
     ) -> JobPage:
-        """One page of jobs, newest first."""
-        return self._service.ask(calls.list_jobs(status, limit, after))
+        """One page of jobs, newest first, with the words of `search` in their prompts."""
+        return self._service.ask(calls.list_jobs(status, limit, after, search))
 
-    def iterate(self, status: Status | None = None) -> Generator[JobHandle, None, None]:
-        """All jobs, newest first."""
+    def iterate(
+        self, status: Status | None = None, search: str | None = None
+    ) -> Generator[JobHandle, None, None]:
+        """All jobs, newest first, with the words of `search` in their prompts."""
         after = None
         while True:
-            page = self.list(status, calls.PAGE_SIZE, after)
+            page = self.list(status, calls.PAGE_SIZE, after, search)
             for job in page.jobs:
                 yield JobHandle(self._service, job)
             if page.next is None:
