@@ -124,6 +124,11 @@ def limits(document: Schema) -> str:
             f"`HUNYUAN_MAX_QUEUED`; default: {queued:,}",
             "429 `queue_full`",
         ),
+        (
+            "room on the disk",
+            "`HUNYUAN_DISK_RESERVE_BYTES`; default: 1 GB, or 5 % of a small disk",
+            "507 `disk_low`",
+        ),
         ("open event streams, per key", f"{events.MAX_STREAMS}", "429 `too_many_streams`"),
         (
             "time that ended jobs are kept",

@@ -121,6 +121,13 @@ class Settings(BaseSettings):
     retention_hours: float = Field(
         168, gt=0, description="Delete jobs and their files this long after they end."
     )
+    disk_reserve_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Refuse new jobs while the disk of the data folder has fewer bytes left; with "
+        "half of them left, workers begin no job from the queue. Default: 1 GB, or 5 % of a disk "
+        "smaller than 20 GB.",
+    )
     threads: int | None = Field(
         None, ge=1, description="Threads of the engine; default: every core this process may use."
     )

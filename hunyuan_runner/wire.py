@@ -330,8 +330,9 @@ class QueueView(Wire):
 class Health(Wire):
     """Whether jobs are accepted and rendered."""
 
-    status: Word[Literal["ok", "no_worker"]] = Field(
-        description="no_worker: jobs are accepted, and wait for a worker."
+    status: Word[Literal["ok", "no_worker", "disk_low"]] = Field(
+        description="no_worker: jobs are accepted, and wait for a worker; disk_low: no job is "
+        "accepted, because the disk is nearly full."
     )
     workers: int = Field(description="Workers that reported lately.")
     queue: QueueView

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -42,19 +43,25 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(disk: Path) -> Path:
-    """A file that takes all the room there is."""
+def fill(disk: Path, but: int = 0) -> Path:
+    """A file that takes all the room there is, but so many bytes."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"\0" * 4096)
+    with filler.open("rb+") as file:
+        file.truncate(filler.stat().st_size - but)
     return filler
 
 
 def test_a_submit_to_a_full_disk_is_refused_and_leaves_no_job(
     start_service: StartService, small_disk: Path
 ) -> None:
-    service = start_service(HUNYUAN_DATA_DIR=str(small_disk), HUNYUAN_LOCAL_RUNNER="false")
+    service = start_service(
+        HUNYUAN_DATA_DIR=str(small_disk),
+        HUNYUAN_LOCAL_RUNNER="false",
+        HUNYUAN_DISK_RESERVE_BYTES="0",
+    )
     with httpx.Client(base_url=service.url, timeout=60) as client:
         before = submit(client)
         filler = fill(small_disk)
@@ -70,7 +77,7 @@ def test_a_submit_to_a_full_disk_is_refused_and_leaves_no_job(
 
 
 def test_room_can_be_made_by_deleting_a_job(small_disk: Path) -> None:
-    jobs = Jobs(Settings(data_dir=small_disk))
+    jobs = Jobs(Settings(data_dir=small_disk, disk_reserve_bytes=0))
     clips = open_storage(Settings(data_dir=small_disk))
     done, waiting = jobs.submit(clip()), jobs.submit(clip())
     jobs.cancel(done.id)
@@ -109,9 +116,7 @@ def test_frames_wait_for_room_and_fail_the_job_at_last_whose_checkpoint_is_kept(
     fitting = {"width": 256, "height": 192, "num_frames": 33, "num_inference_steps": 1}
     big = fitting | {"width": 640, "height": 480, "num_frames": 9}
     with httpx.Client(base_url=service.url, timeout=60) as client:
-        filler = fill(small_disk)
-        with filler.open("rb+") as file:
-            file.truncate(filler.stat().st_size - 1_500_000)  # enough for all but the frames
+        filler = fill(small_disk, but=1_500_000)  # enough for all but the frames
         job = submit(client, **LONG | fitting)
         wait_for_log(service.log, "The worker's disk is full. Retrying.")
         filler.unlink()
@@ -158,6 +163,62 @@ def test_a_full_disk_ends_no_process_and_loses_no_job(
         assert len(client.get("/api/jobs").json()["jobs"]) == 4
 
 
+@pytest.mark.parametrize("small_disk", [DRILL_SIZE], indirect=True)
+def test_before_the_disk_is_full_jobs_are_refused_and_those_under_way_finish(
+    start_service: StartService, small_disk: Path
+) -> None:
+    service = start_service(
+        HUNYUAN_DATA_DIR=str(small_disk), HUNYUAN_DISK_RESERVE_BYTES=f"{DRILL_SIZE // 2}"
+    )
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        repeated = {"Idempotency-Key": "once"}
+        slow = wait_for(client, submit(client, **SLOW), lambda job: job["step"] >= 2)
+        waiting = client.post("/api/generate", json=SHORT, headers=repeated).json()
+        filler = fill(small_disk, but=DRILL_SIZE // 5)
+
+        every_wire_refuses_a_job(client, service.url)
+        again = client.post("/api/generate", json=SHORT, headers=repeated)
+        assert (again.status_code, again.json()["job_id"]) == (202, waiting["job_id"])
+        estimate = client.post("/api/estimate", json=SHORT).json()
+        assert "disk_low" in [warning["code"] for warning in estimate["warnings"]]
+        assert client.get("/health").json()["status"] == "disk_low"
+
+        assert finish(client, slow)["status"] == "completed"
+        wait_for_log(service.log, "no job from the queue begins")
+        job = client.get(f"/api/status/{waiting['job_id']}").json()
+        assert (job["status"], job["attempts"]) == ("pending", 0)
+        assert [warning["code"] for warning in job["warnings"]] == ["disk_low"]
+        assert len(client.get("/api/jobs").json()["jobs"]) == 2
+
+        filler.unlink()
+        for job in (waiting, submit(client)):
+            assert finish(client, job)["status"] == "completed"
+        assert client.get("/health").json()["status"] == "ok"
+
+
+def every_wire_refuses_a_job(client: httpx.Client, url: str) -> None:
+    """With words that say what to do."""
+    advice = "Delete jobs that have ended"
+    for path, body in (("/api/generate", SHORT), ("/v1/videos", {"prompt": "A red circle"})):
+        answer = client.post(path, json=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk_low")
+        assert advice in answer.json()["error"]["message"]
+    answer = client.post("/generate/submit", json=SHORT)
+    assert answer.status_code == 507
+    assert advice in answer.json()["error"]
+    command = [sys.executable, "-m", "hunyuan_runner", "--url", url]
+    arguments = ["A red circle", "--width", "64", "--height", "64", "--num-frames", "5"]
+    refused = subprocess.run(
+        [*command, "generate", *arguments], capture_output=True, text=True, timeout=120
+    )
+    assert refused.returncode == 1
+    assert advice in refused.stderr
+    estimated = subprocess.run(
+        [*command, "estimate", *arguments], capture_output=True, text=True, timeout=120
+    )
+    assert "new jobs are refused" in " ".join(estimated.stdout.split())
+
+
 def every_route_answers_or_is_unavailable(client: httpx.Client, job: dict[str, Any]) -> None:
     """In the service's own words; to which all that is asked for the first time belongs."""
     job_id = job["job_id"]
@@ -172,7 +233,7 @@ def every_route_answers_or_is_unavailable(client: httpx.Client, job: dict[str, A
     answers += [client.post(path, json=SHORT) for path in ("/api/generate", "/api/estimate")]
     answers += [client.post(f"/api/jobs/{job_id}/{verb}") for verb in ("cancel", "retry", "pause")]
     for answer in answers:
-        assert answer.status_code in (200, 404, 409, 503), (answer.url, answer.text)
+        assert answer.status_code in (200, 404, 409, 503, 507), (answer.url, answer.text)
         if answer.status_code == 503 and not answer.url.path.startswith("/generate/"):
             assert answer.json()["error"]["code"] == "unavailable", answer.url
         assert answer.status_code != 503 or int(answer.headers["Retry-After"]) > 0

@@ -75,7 +75,8 @@ class Backend:
     ) -> Job:
         """Queue a clip, or return the job that the same request and idempotency key queued before.
 
-        Raises ApiError, ValidationError, KeyReused or QueueFull, and then queues nothing.
+        Raises ApiError, ValidationError, KeyReused, QueueFull or DiskLow, and then queues
+        nothing.
         """
         model, params = self._resolve(request)
         webhook = self._webhook(request)
@@ -104,6 +105,8 @@ class Backend:
         warnings = self._warnings(params)
         if not self.jobs.live_workers():
             warnings.append(NO_WORKER)
+        if (room := self.jobs.scarce_room()) is not None:
+            warnings.append(ClipWarning(code="disk_low", message=room.too_little))
         if too_long:
             warnings.append(_queue_too_long(queue_seconds))
         return Estimate(quote, queue_seconds, instead, warnings)

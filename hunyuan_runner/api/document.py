@@ -14,6 +14,7 @@ from starlette.routing import compile_path
 from hunyuan_runner.api.auth import OPEN_PATHS
 from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.api.files import ClipFile
+from hunyuan_runner.machine.disk import Room
 from hunyuan_runner.wire import AlternativeView, ErrorBody, ErrorDetail, RangeView
 
 Schema = dict[str, Any]
@@ -51,6 +52,7 @@ REFUSALS = (  # an example for each status
         "unavailable",
         "The job database does not answer. Nothing was changed; try again later.",
     ),
+    ApiError(507, "disk_low", Room(4 * 10**8, 10**9, 5 * 10**8).too_little),
 )
 
 

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 
 from hunyuan_runner.api.views import alternative_view
 from hunyuan_runner.jobs.deliveries import DeliveryNotFound
-from hunyuan_runner.jobs.store import JobNotFound, KeyReused, QueueFull, WrongState
+from hunyuan_runner.jobs.store import DiskLow, JobNotFound, KeyReused, QueueFull, WrongState
 from hunyuan_runner.jobs.unavailable import DISK_FULL, READ_ONLY, JobsUnavailable
 from hunyuan_runner.quoting.quotes import Alternative
 from hunyuan_runner.storage.protocol import NO_ROOM, ObjectNotFound, StorageFailed
@@ -72,6 +72,7 @@ TOO_SLOW = (
 KNOWN_ERRORS: tuple[type[Exception], ...] = (
     ApiError,
     DeliveryNotFound,
+    DiskLow,
     HTTPException,
     JobNotFound,
     JobsUnavailable,
@@ -135,6 +136,10 @@ CODES: Mapping[str, tuple[Sequence[int], str]] = {
         (503,),
         "The database is unreachable or locked, or the disk is full; see `Retry-After`.",
     ),
+    "disk_low": (
+        (507,),
+        "The disk is nearly full, so no new job is queued; see HUNYUAN_DISK_RESERVE_BYTES.",
+    ),
 }
 
 
@@ -157,6 +162,8 @@ def as_api_error(error: Exception) -> ApiError:
             message = f"{_sentence(error)}; wait for some to end, or cancel some."
             headers = {"Retry-After": str(QUEUE_RETRY_AFTER_SECONDS)}
             return ApiError(429, "queue_full", message, headers=headers)
+        case DiskLow():
+            return ApiError(507, "disk_low", str(error))
         case WrongState():
             return ApiError(409, "wrong_state", _sentence(error))
         case JobsUnavailable():

@@ -238,6 +238,8 @@ class _Health(Wire):
 
 def _health(deployment: Deployment) -> None:
     health = _read(deployment.http.get("/health"), _Health)
+    if health.status == "disk_low":
+        raise Failed("disk_low", "delete jobs that have ended, or other files on its disk")
     if health.status != "ok":
         raise Failed(
             f"{health.status}, {health.workers} workers",

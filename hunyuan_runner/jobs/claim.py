@@ -57,15 +57,16 @@ class Claim:
     draft_after: int | None  # the step after which to make a draft; None if it has one
 
     @classmethod
-    def next(cls, database: sa.Engine, executor_id: str) -> Self | None:
+    def next(cls, database: sa.Engine, executor_id: str, *, begin: bool = True) -> Self | None:
         """Claim the next job of the queue for an idle worker; None if there is no job.
 
         A job that is already this worker's goes first: it could not write down how that job ended.
+        Without `begin`, it is the only one that the worker takes.
         """
-        if not cls.is_due(database, executor_id):  # idle workers ask all the time: no lock
+        if not cls.is_due(database, executor_id, begin=begin):  # idle workers ask often: no lock
             return None
         with writing(database) as connection:
-            due = _due(connection, executor_id)
+            due = _due(connection, executor_id, begin)
             if due is None:
                 return None
             now = now_ms()
@@ -90,10 +91,10 @@ class Claim:
         )
 
     @staticmethod
-    def is_due(database: sa.Engine, executor_id: str) -> bool:
+    def is_due(database: sa.Engine, executor_id: str, *, begin: bool = True) -> bool:
         """Whether there is a job that this worker could claim."""
         with database.connect() as connection:
-            return _due(connection, executor_id) is not None
+            return _due(connection, executor_id, begin) is not None
 
     def enter(self, stage: Stage) -> None:
         self._report(stage=stage, part=0, parts=1, progressed_at=now_ms())
@@ -180,11 +181,11 @@ class Claim:
                 time.sleep(1)
 
 
-def _due(connection: sa.Connection, executor_id: str) -> sa.Row[Any, Any] | None:
+def _due(connection: sa.Connection, executor_id: str, begin: bool) -> sa.Row[Any, Any] | None:
     """The id and the turn of the job that this worker is to render next."""
     own = sa.select(jobs.c.id, jobs.c.turn.label("first"))
     own = own.where(RUNNING, jobs.c.executor_id == executor_id)
-    for query in (own, FIRST):
+    for query in (own, FIRST) if begin else (own,):
         if (row := connection.execute(query).first()) is not None:
             return row
     return None

@@ -13,6 +13,7 @@ from hunyuan_runner.jobs.forecast import Forecast
 from hunyuan_runner.jobs.job import ENDED, Job, Webhook
 from hunyuan_runner.jobs.places import Place, ahead_of, places_of
 from hunyuan_runner.jobs.turns import RUNNING
+from hunyuan_runner.machine.disk import Room, gigabytes
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting import estimate
 from hunyuan_runner.quoting.estimate import Expectation, Range, Work
@@ -30,6 +31,16 @@ BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
 
 _RENDERED = sa.select(jobs).where(RUNNING)
 _COLUMNS = [name for name in jobs.c.keys() if name in Job.model_fields]  # noqa: SIM118
+
+
+def no_room(room: Room) -> ClipWarning:
+    """For a job that waits for room on a disk."""
+    return ClipWarning(
+        code="disk_low",
+        message=f"The disk of the data folder has {gigabytes(room.free)} left, and no job from "
+        f"the queue begins until it has {gigabytes(room.needed_to_begin)}. Delete jobs that have "
+        "ended, or other files.",
+    )
 
 
 class Standing:
@@ -52,7 +63,7 @@ class Standing:
         places = places_of(connection, waiting)
         ahead = self.ahead_of(connection, forecast, places)
         of_row = dict(zip(map(id, waiting), places, strict=True))
-        warnings = () if self.live_workers(connection) else (NO_WORKER,)
+        warnings = self._warnings(connection)
         views = []
         for row in rows:
             if (place := of_row.get(id(row))) is None:
@@ -80,6 +91,19 @@ class Standing:
             waiting = sum(forecast.expect(group.work, model).total for model, group in sums.items())
             found[place] = position, (running + waiting) / at_once
         return found
+
+    def _warnings(self, connection: sa.Connection) -> tuple[ClipWarning, ...]:
+        """Why no job from the queue begins, if none does."""
+        if not self.live_workers(connection):
+            return (NO_WORKER,)
+        room = self.room()
+        return () if room is None or room.begins_jobs else (no_room(room),)
+
+    def room(self) -> Room | None:
+        """The room for jobs and their files on this machine; None if they are kept elsewhere."""
+        settings = self._settings
+        shared = settings.database_url is not None and settings.storage_url is not None
+        return None if shared else Room.of(settings)
 
     def forecast(self, connection: sa.Connection) -> Forecast:
         return Forecast.load(connection, self._alive, lambda: self._this_machine)

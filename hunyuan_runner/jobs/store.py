@@ -64,6 +64,7 @@ from hunyuan_runner.jobs.states import (
 )
 from hunyuan_runner.jobs.turns import Move, in_order, move, next_turn, queue_up
 from hunyuan_runner.jobs.unavailable import DISK_FULL, JobsUnavailable
+from hunyuan_runner.machine.disk import Room
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Kept
 from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.settings import Settings
@@ -99,6 +100,13 @@ class QueueFull(Exception):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"you already have {limit} jobs waiting, which is the limit")
+
+
+class DiskLow(Exception):
+    """The disk has too little room for another job."""
+
+    def __init__(self, room: Room) -> None:
+        super().__init__(room.too_little)
 
 
 class KeyReused(Exception):
@@ -178,7 +186,7 @@ class Jobs:
         """Queue a clip, unless the same submission of the caller has queued it before.
 
         `kept` is stored in the columns of the same names. Raises KeyReused if the caller used the
-        submission's key for another request before, or QueueFull.
+        submission's key for another request before, QueueFull, or DiskLow.
         """
         job_id = _new_job_id()
         owner = self._caller.name
@@ -206,6 +214,8 @@ class Jobs:
                 if submission is not None:
                     self._name(connection, submission, job_id)
                 self._require_room(connection)
+                if (room := self.scarce_room()) is not None:
+                    raise DiskLow(room)
                 record(connection, queued, Change.STATE)
         except IntegrityError:
             if submission is None:
@@ -238,6 +248,13 @@ class Jobs:
         limit = self._settings.max_queued
         if connection.execute(_WAITING_OF, {"owner": self._caller.name}).scalar_one() > limit:
             raise QueueFull(limit)
+
+    def scarce_room(self) -> Room | None:
+        """The room for jobs and their files on this machine if it is too little for a new job.
+
+        None if there is enough, or if they are all kept on other machines.
+        """
+        return None if (room := self._standing.room()) is None or room.accepts_jobs else room
 
     def get(self, job_id: str) -> Job:
         """Raises JobNotFound."""

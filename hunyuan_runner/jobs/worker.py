@@ -17,8 +17,10 @@ from hunyuan_runner.jobs.measuring import Interrupted, measure_machine
 from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.rendering import Renderer, Rendering
 from hunyuan_runner.jobs.retention import expiry
+from hunyuan_runner.jobs.standing import no_room
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
+from hunyuan_runner.machine.disk import Room, gigabytes
 from hunyuan_runner.params import Stage
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
@@ -50,6 +52,7 @@ class Worker:
         self._work_thread = threading.Thread(target=self._work, name="work", daemon=True)
         self._lease_thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._sweep_thread = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        self._had_room = True
         self._heard_at = time.monotonic()  # the work thread showed that it is not stuck
         self._allowed_silence = settings.stall_seconds  # from then on
 
@@ -89,7 +92,8 @@ class Worker:
         while not self._stopping.is_set():
             self._allow_silence(self._settings.stall_seconds)
             try:
-                claim = Claim.next(self._database, self._lease.executor_id)
+                begin = self._has_room()
+                claim = Claim.next(self._database, self._lease.executor_id, begin=begin)
                 if claim is not None:
                     self._render(claim)
                     idle_since = time.monotonic()
@@ -126,7 +130,19 @@ class Worker:
 
     def _is_wanted(self) -> bool:
         self._allow_silence(self._settings.stall_seconds)
-        return self._stopping.is_set() or Claim.is_due(self._database, self._lease.executor_id)
+        worker, begin = self._lease.executor_id, self._has_room()
+        return self._stopping.is_set() or Claim.is_due(self._database, worker, begin=begin)
+
+    def _has_room(self) -> bool:
+        """Whether the disk has room for another job. Logs when that changes."""
+        room = Room.of(self._settings)
+        if room.begins_jobs != self._had_room:
+            self._had_room = room.begins_jobs
+            if room.begins_jobs:
+                logger.info("the disk has %s left: jobs begin again", gigabytes(room.free))
+            else:
+                logger.warning("%s", no_room(room).message)
+        return room.begins_jobs
 
     def _render(self, claim: Claim) -> None:
         logger.info("job %s begins", claim.job_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter
 
 from hunyuan_runner.api.backend import FromBackend
@@ -16,8 +18,11 @@ def get_health(backend: FromBackend) -> Health:
     """Whether the service accepts jobs and has workers that render them."""
     counts = backend.jobs.counts()
     workers = backend.jobs.live_workers()
+    status: Literal["ok", "no_worker", "disk_low"] = "ok" if workers else "no_worker"
+    if backend.jobs.scarce_room() is not None:
+        status = "disk_low"
     return Health(
-        status="ok" if workers else "no_worker",
+        status=status,
         workers=workers,
         queue=QueueView(
             pending=counts[JobState.PENDING],

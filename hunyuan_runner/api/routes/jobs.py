@@ -57,7 +57,7 @@ class CancelQuery(BaseModel):
     status_code=202,
     dependencies=[Depends(require_json)],
     openapi_extra=example(CLIP_EXAMPLE),
-    responses=refusals(400, 409, 413, 415, 422, 503),
+    responses=refusals(400, 409, 413, 415, 422, 503, 507),
 )
 def submit_job(
     wanted: GenerationRequest,

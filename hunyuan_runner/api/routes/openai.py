@@ -162,7 +162,7 @@ models = APIRouter(prefix="/v1/models", tags=TAGS)
     "",
     operation_id="create_video",
     openapi_extra=json_or_form(VideoRequest, FORMS, EXAMPLE),
-    responses=refusals(400, 403, 409, 413, 415, 422, 503),
+    responses=refusals(400, 403, 409, 413, 415, 422, 503, 507),
 )
 def create_video(
     wanted: Annotated[VideoRequest, Depends(read_video_request)],
@@ -229,7 +229,7 @@ def delete_video(job_id: JobId, backend: FromBackend) -> DeletedVideo:
     operation_id="remix_video",
     dependencies=[Depends(require_json)],
     openapi_extra=example({"prompt": "A dog runs"}),
-    responses=refusals(400, 404, 409, 413, 415, 422, 503),
+    responses=refusals(400, 404, 409, 413, 415, 422, 503, 507),
 )
 def remix_video(
     job_id: JobId,
