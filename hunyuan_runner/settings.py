@@ -179,6 +179,11 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(
         0.2, gt=0, description="How often an idle worker looks for the next job."
     )
+    target_wait_seconds: float = Field(
+        600,
+        gt=0,
+        description="The wait in the queue for which /api/capacity counts the runners wanted.",
+    )
     ping_seconds: float = Field(
         15, gt=0, description="Send a comment on an event stream after this long without an event."
     )

@@ -338,6 +338,43 @@ class Health(Wire):
     queue: QueueView
 
 
+class ModelCapacity(Wire):
+    """The work for one model, and the runners that can do it."""
+
+    model: str
+    queued_jobs: Count
+    queued_seconds: Annotated[Seconds, _Otherwise(0.0)] = Field(
+        description="To render the queued jobs one after another on the largest machine."
+    )
+    running_jobs: Count
+    running_seconds: Annotated[Seconds, _Otherwise(0.0)] = Field(
+        description="What the jobs being rendered still take, added up."
+    )
+    runners: Count = Field(description="Live runners that have the model.")
+    runners_wanted: Count = Field(
+        description="Runners with which every queued job of this model would begin in time, those "
+        "that render one now included."
+    )
+
+
+class CapacityView(Wire):
+    """The work in the queue, and how many runners it needs."""
+
+    target_wait_seconds: Annotated[Seconds, _Otherwise(0.0)] = Field(
+        description="How long a job may wait in the queue."
+    )
+    queued_jobs: Count
+    queued_seconds: Annotated[Seconds, _Otherwise(0.0)]
+    running_jobs: Count
+    running_seconds: Annotated[Seconds, _Otherwise(0.0)]
+    runners: Count = Field(description="Live runners.")
+    runners_wanted: Count = Field(
+        description="Runners with which every queued job would begin within target_wait_seconds. "
+        "Never fewer than render a job now."
+    )
+    models: Many[ModelCapacity]
+
+
 class Ready(Wire):
     status: Literal["ok"]
 

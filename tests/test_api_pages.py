@@ -111,3 +111,23 @@ def test_bentomls_own_pages_with_their_trackers_are_gone(client: httpx.Client) -
         text = client.get(path, headers=BROWSER).text
         assert "googletagmanager" not in text
         assert "unpkg.com" not in text
+
+
+def test_the_capacity_is_the_same_in_the_api_and_in_the_metrics(client: httpx.Client) -> None:
+    answer = client.get("/api/capacity", params={"target_wait_seconds": 60}).json()
+    assert answer["target_wait_seconds"] == 60
+    assert answer["runners"] == 1
+    demo = next(model for model in answer["models"] if model["model"] == "demo")
+    assert demo["runners"] == 1
+    metrics = client.get("/metrics").text
+    families = {family.name: family for family in text_string_to_metric_families(metrics)}
+    queued = families["hunyuan_queued_seconds"].samples
+    assert {sample.labels["model"] for sample in queued} >= {"demo"}
+    assert families["hunyuan_runners_wanted"].samples[0].value >= 0
+
+
+@pytest.mark.parametrize("target", ["0", "-1", "nan", "inf", "1e9", "soon"])
+def test_a_target_wait_that_is_none_is_refused(client: httpx.Client, target: str) -> None:
+    refused = client.get("/api/capacity", params={"target_wait_seconds": target})
+    assert refused.status_code == 422
+    assert refused.json()["error"]["param"] == "target_wait_seconds"

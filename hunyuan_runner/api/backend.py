@@ -66,6 +66,10 @@ class Backend:
     def is_installed(self, model: Model) -> bool:
         return self.settings.has_model(model.id)
 
+    def installed_models(self) -> list[str]:
+        """The ids of the models that this machine has."""
+        return [model.id for model in MODELS.values() if self.is_installed(model)]
+
     def submit(
         self,
         request: GenerationRequest,
@@ -204,8 +208,8 @@ class Backend:
             fetch = download_command(model_id)
             message = f"model {model_id} is not installed; run on the service's machine: {fetch}"
         else:
-            installed = [other.id for other in MODELS.values() if self.is_installed(other)]
-            message = f"there is no such model; installed: {', '.join(installed) or 'none'}"
+            installed = ", ".join(self.installed_models()) or "none"
+            message = f"there is no such model; installed: {installed}"
         raise ApiError(422, "unknown_model", message, param="model")
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
 from hunyuan_runner.catalogue import Model
+from hunyuan_runner.jobs.capacity import Capacity, Load
 from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.store import Page
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.quoting.quotes import Alternative, Estimate, Quote, in_time
 from hunyuan_runner.wire import (
     AlternativeView,
+    CapacityView,
     EstimateView,
     JobList,
     JobRecord,
     JobState,
     JobView,
+    ModelCapacity,
     ModelView,
     PrecisionView,
     PresetView,
@@ -103,6 +107,36 @@ def runner_view(machine: Profile) -> RunnerView:
             if ability.installed
         },
     )
+
+
+def capacity_view(
+    capacity: Capacity, models: Iterable[str], target_wait_seconds: float
+) -> CapacityView:
+    """With these models, and those of jobs and runners."""
+    named = sorted({*models, *capacity.loads, *capacity.runners})
+    return CapacityView(
+        target_wait_seconds=target_wait_seconds,
+        runners=capacity.live,
+        models=tuple(
+            ModelCapacity(
+                model=model,
+                runners=capacity.runners.get(model, 0),
+                **_counts(capacity.loads.get(model, Load()), target_wait_seconds),
+            )
+            for model in named
+        ),
+        **_counts(capacity.load, target_wait_seconds),
+    )
+
+
+def _counts(load: Load, target_wait_seconds: float) -> dict[str, Any]:
+    return {
+        "queued_jobs": load.queued,
+        "queued_seconds": load.queued_seconds,
+        "running_jobs": len(load.remaining),
+        "running_seconds": sum(load.remaining),
+        "runners_wanted": load.runners_wanted(target_wait_seconds),
+    }
 
 
 def without_query(url: str) -> str:

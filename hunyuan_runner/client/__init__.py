@@ -25,6 +25,7 @@ from hunyuan_runner.client.errors import (
 from hunyuan_runner.client.patience import Retry
 from hunyuan_runner.client.views import (
     Alternative,
+    Capacity,
     ClipWarning,
     Estimate,
     Eta,
@@ -49,6 +50,7 @@ __all__ = [
     "ApiError",
     "AsyncHunyuanClient",
     "AsyncJobHandle",
+    "Capacity",
     "ClipOptions",
     "ClipWarning",
     "Estimate",

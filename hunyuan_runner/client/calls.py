@@ -15,6 +15,7 @@ from hunyuan_runner.client.errors import unexpected
 from hunyuan_runner.client.sse import ServerSentEvent
 from hunyuan_runner.client.views import (
     Canceled,
+    Capacity,
     Estimate,
     Event,
     FinalEvent,
@@ -42,7 +43,7 @@ PAGE_SIZE = 100  # jobs
 class Request:
     method: str
     path: str
-    query: Mapping[str, str | int] = field(default_factory=dict)
+    query: Mapping[str, str | float] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -122,6 +123,12 @@ def get_manifest(job_id: str) -> Call[PublishedManifest]:
 
 def get_info() -> Call[Info]:
     return Call(Request("GET", "/api/info"), _reading(Info))
+
+
+def get_capacity(target_wait_seconds: float | None) -> Call[Capacity]:
+    given = {"target_wait_seconds": target_wait_seconds}
+    query = {name: value for name, value in given.items() if value is not None}
+    return Call(Request("GET", "/api/capacity", query=query), _reading(Capacity))
 
 
 def events(job_id: str | None, last_id: str) -> Request:

@@ -17,12 +17,14 @@ from hunyuan_runner.wire import (
     ProgressView,
     Wire,
 )
+from hunyuan_runner.wire import CapacityView as Capacity
 from hunyuan_runner.wire import EstimateView as Estimate
 from hunyuan_runner.wire import RangeView as Eta
 
 __all__ = [
     "Alternative",
     "Canceled",
+    "Capacity",
     "ClipWarning",
     "ErrorBody",
     "Estimate",

@@ -54,12 +54,11 @@ class Sum(NamedTuple):
 _START = queue.c.stretch * TURNS + delay_of(queue)
 _END = _START + (TURNS - 1)
 _COLUMNS = (queue.c.jobs, *(queue.c[name] for name in WORK_FIELDS))
-# The stretches that end before all of the places, and those between or around them.
-_BEFORE = (
-    sa.select(queue.c.model, *(sa.func.sum(column) for column in _COLUMNS))
-    .where(sa.bindparam("first") > _END)
-    .group_by(queue.c.model)
+_BY_MODEL = sa.select(queue.c.model, *(sa.func.sum(column) for column in _COLUMNS)).group_by(
+    queue.c.model
 )
+# The stretches that end before all of the places, and those between or around them.
+_BEFORE = _BY_MODEL.where(sa.bindparam("first") > _END)
 _BETWEEN = sa.select(
     queue.c.owner,
     queue.c.priority,
@@ -103,6 +102,12 @@ def ahead_of(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, 
             _add(sums, model, sizes)
         found[place] = {model: Sum(int(jobs), Work(*work)) for model, (jobs, *work) in sums.items()}
     return found
+
+
+def queued_by_model(connection: sa.Connection) -> dict[str, Sum]:
+    """All jobs in the queue."""
+    found = connection.execute(_BY_MODEL)
+    return {model: Sum(int(jobs), Work(*work)) for model, jobs, *work in found}
 
 
 def _within(

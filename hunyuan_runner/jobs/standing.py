@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
+from hunyuan_runner.jobs.capacity import Load
 from hunyuan_runner.jobs.database import clock, jobs, now_ms, workers
 from hunyuan_runner.jobs.forecast import Forecast
 from hunyuan_runner.jobs.job import ENDED, Job, Webhook
-from hunyuan_runner.jobs.places import Place, ahead_of, places_of
+from hunyuan_runner.jobs.places import Place, ahead_of, places_of, queued_by_model
 from hunyuan_runner.jobs.turns import RUNNING
 from hunyuan_runner.machine.disk import Room, gigabytes
 from hunyuan_runner.params import GenerationParams, Stage
@@ -80,10 +82,7 @@ class Standing:
         self, connection: sa.Connection, forecast: Forecast, places: Sequence[Place]
     ) -> Mapping[Place, tuple[int, float]]:
         """By place: its position in the queue (1 is next), and the seconds until its turn."""
-        running = 0.0
-        for row in connection.execute(_RENDERED):
-            expectation = forecast.expect(work_of(row), row.model, row.executor_id)
-            running += expectation.total * (1 - _progress(row, expectation))
+        running = sum(seconds for _, seconds in _remaining(connection, forecast))
         at_once = max(self.live_workers(connection), 1)
         found = {}
         for place, sums in ahead_of(connection, places).items():
@@ -105,6 +104,15 @@ class Standing:
         shared = settings.database_url is not None and settings.storage_url is not None
         return None if shared else Room.of(settings)
 
+    def loads(self, connection: sa.Connection, forecast: Forecast) -> dict[str, Load]:
+        """The queued jobs and those being rendered, by model."""
+        loads: defaultdict[str, Load] = defaultdict(Load)
+        for model, group in queued_by_model(connection).items():
+            loads[model] += Load(group.jobs, forecast.expect(group.work, model).total)
+        for model, seconds in _remaining(connection, forecast):
+            loads[model] += Load(remaining=(seconds,))
+        return loads
+
     def forecast(self, connection: sa.Connection) -> Forecast:
         return Forecast.load(connection, self._alive, lambda: self._this_machine)
 
@@ -116,6 +124,13 @@ class Standing:
         """How many workers sent a heartbeat within the lease."""
         count = sa.select(sa.func.count()).where(self._alive)
         return int(connection.execute(count).scalar_one())
+
+
+def _remaining(connection: sa.Connection, forecast: Forecast) -> Iterator[tuple[str, float]]:
+    """The model of each job that is rendered now, and the seconds that it will still take."""
+    for row in connection.execute(_RENDERED):
+        expectation = forecast.expect(work_of(row), row.model, row.executor_id)
+        yield row.model, expectation.total * (1 - _progress(row, expectation))
 
 
 def _waits(row: sa.Row[Any]) -> bool:

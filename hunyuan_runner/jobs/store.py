@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.jobs.capacity import Capacity
 from hunyuan_runner.jobs.database import (
     jobs,
     now_ms,
@@ -474,6 +476,20 @@ class Jobs:
             forecast = self._standing.forecast(connection)
             _, seconds = self._standing.ahead_of(connection, forecast, [place])[place]
         return seconds
+
+    def capacity(self) -> Capacity:
+        """The work of all users, and the live runners."""
+        with reading(self.database) as connection:
+            forecast = self._standing.forecast(connection)
+            loads = self._standing.loads(connection, forecast)
+            live = self._standing.live_workers(connection)
+        runners = Counter(
+            model_id
+            for machine in forecast.machines.values()
+            for model_id, ability in machine.models.items()
+            if ability.installed
+        )
+        return Capacity(loads, runners, live)
 
     def live_workers(self) -> int:
         """The number of workers that renewed their lease in time."""

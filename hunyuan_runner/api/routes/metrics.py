@@ -10,9 +10,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from hunyuan_runner.api.backend import FromBackend
+from hunyuan_runner.api.backend import Backend, FromBackend
 from hunyuan_runner.api.document import refusals
-from hunyuan_runner.jobs.store import Jobs
+from hunyuan_runner.api.views import capacity_view
 from hunyuan_runner.wire import JobState
 
 LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -38,8 +38,9 @@ LATENCY = Histogram(
 class _QueueCollector(Collector):
     """Reads the job store for each scrape, so that every front reports the same."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._jobs = backend.jobs
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         counts = self._jobs.counts()
@@ -50,8 +51,26 @@ class _QueueCollector(Collector):
         yield GaugeMetricFamily(
             "hunyuan_queue_length", "Jobs waiting for a worker.", counts[JobState.PENDING]
         )
+        yield from self._capacity()
         yield GaugeMetricFamily(
             "hunyuan_workers", "Workers whose lease is fresh.", self._jobs.live_workers()
+        )
+
+    def _capacity(self) -> Iterator[GaugeMetricFamily]:
+        target = self._backend.settings.target_wait_seconds
+        view = capacity_view(self._jobs.capacity(), self._backend.installed_models(), target)
+        queued = GaugeMetricFamily(
+            "hunyuan_queued_seconds",
+            "Expected time to render the queued jobs one after another, by model.",
+            labels=["model"],
+        )
+        for model in view.models:
+            queued.add_metric([model.model], model.queued_seconds)
+        yield queued
+        yield GaugeMetricFamily(
+            "hunyuan_runners_wanted",
+            "Runners with which every queued job would begin within HUNYUAN_TARGET_WAIT_SECONDS.",
+            view.runners_wanted,
         )
 
 
@@ -65,6 +84,6 @@ class _QueueCollector(Collector):
 def metrics(backend: FromBackend) -> Response:
     """Requests, jobs and workers, for Prometheus."""
     queue = CollectorRegistry()
-    queue.register(_QueueCollector(backend.jobs))
+    queue.register(_QueueCollector(backend))
     content = generate_latest(_requests_registry) + generate_latest(queue)
     return Response(content, media_type=CONTENT_TYPE_LATEST)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from hunyuan_runner.api.backend import Backend, FromBackend
 from hunyuan_runner.api.document import refusals
-from hunyuan_runner.api.views import model_view, runner_view
+from hunyuan_runner.api.views import capacity_view, model_view, runner_view
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.machine.host import (
     cpu_name,
@@ -16,9 +18,10 @@ from hunyuan_runner.machine.host import (
     usable_cores,
 )
 from hunyuan_runner.params import MAX_PIXEL_FRAMES, GenerationRequest
-from hunyuan_runner.wire import HostView, Info, ModelList, ModelView
+from hunyuan_runner.wire import CapacityView, HostView, Info, ModelList, ModelView
 
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength")
+MAX_WAIT_SECONDS = 30 * 24 * 3600
 
 router = APIRouter(tags=["service"])
 
@@ -48,6 +51,24 @@ def get_info(backend: FromBackend) -> Info:
         ),
         runners=tuple(map(runner_view, backend.jobs.forecast().machines.values())),
     )
+
+
+@router.get("/api/capacity", operation_id="get_capacity", responses=refusals(422, 503))
+def get_capacity(
+    backend: FromBackend,
+    target_wait_seconds: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            le=MAX_WAIT_SECONDS,
+            description="How long a job may wait in the queue; default: "
+            "HUNYUAN_TARGET_WAIT_SECONDS.",
+        ),
+    ] = None,
+) -> CapacityView:
+    """Say how much work is queued and how many runners it needs, to start and stop machines."""
+    target = target_wait_seconds or backend.settings.target_wait_seconds
+    return capacity_view(backend.jobs.capacity(), backend.installed_models(), target)
 
 
 def _model_view(backend: Backend, model: Model) -> ModelView:

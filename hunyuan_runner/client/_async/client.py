@@ -10,7 +10,7 @@ from hunyuan_runner.client._async.job import AsyncJobHandle
 from hunyuan_runner.client._async.service import AsyncService
 from hunyuan_runner.client.address import DEFAULT_URL, Address
 from hunyuan_runner.client.patience import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Retry
-from hunyuan_runner.client.views import Estimate, Event, Info, JobPage, Status
+from hunyuan_runner.client.views import Capacity, Estimate, Event, Info, JobPage, Status
 from hunyuan_runner.params import ClipOptions
 
 
@@ -116,3 +116,11 @@ class AsyncHunyuanClient:
     async def info(self) -> Info:
         """What the service is, what it can do, and where it runs."""
         return await self._service.ask(calls.get_info())
+
+    async def capacity(self, target_wait_seconds: float | None = None) -> Capacity:
+        """How much work is queued, and how many runners it needs.
+
+        `target_wait_seconds` is how long a job may wait in the queue, by default as the service is
+        set up.
+        """
+        return await self._service.ask(calls.get_capacity(target_wait_seconds))

@@ -11,7 +11,7 @@ from hunyuan_runner.client._sync.job import JobHandle
 from hunyuan_runner.client._sync.service import Service
 from hunyuan_runner.client.address import DEFAULT_URL, Address
 from hunyuan_runner.client.patience import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Retry
-from hunyuan_runner.client.views import Estimate, Event, Info, JobPage, Status
+from hunyuan_runner.client.views import Capacity, Estimate, Event, Info, JobPage, Status
 from hunyuan_runner.params import ClipOptions
 
 
@@ -117,3 +117,11 @@ class HunyuanClient:
     def info(self) -> Info:
         """What the service is, what it can do, and where it runs."""
         return self._service.ask(calls.get_info())
+
+    def capacity(self, target_wait_seconds: float | None = None) -> Capacity:
+        """How much work is queued, and how many runners it needs.
+
+        `target_wait_seconds` is how long a job may wait in the queue, by default as the service is
+        set up.
+        """
+        return self._service.ask(calls.get_capacity(target_wait_seconds))
