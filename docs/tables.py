@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hunyuan_runner.api import bodies
-from hunyuan_runner.api.app import create_app
 from hunyuan_runner.api.document import GUARDED
 from hunyuan_runner.api.errors import CODES
 from hunyuan_runner.api.routes import events
 from hunyuan_runner.jobs.states import TRANSITIONS
 from hunyuan_runner.params import MAX_PIXEL_FRAMES
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.studio.app import create_app
 
 API = Path(__file__).with_name("api.md")
 SETTINGS = Path(__file__).with_name("settings.md")

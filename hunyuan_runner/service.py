@@ -188,9 +188,10 @@ def front(app: ASGIApp) -> ASGIApp:
     # Imported here because the runner imports this file too, and does not need FastAPI.
     from hunyuan_runner.api.connections import bounded
     from hunyuan_runner.api.front import Front
+    from hunyuan_runner.studio.app import create_app
 
     global make_connection
-    front = Front(app, settings)
+    front = Front(app, create_app(), settings)
     make_connection = bounded(settings, front)
     gc.freeze()
     return front

@@ -339,6 +339,7 @@ def scope(path: str, client: str, host: str, **headers: str) -> dict[str, Any]:
     sent = {"host": host, **headers}
     return {
         "type": "http",
+        "method": "GET",
         "path": path,
         "client": (client, 1),
         "headers": [(name.replace("_", "-").encode(), v.encode()) for name, v in sent.items()],

@@ -97,7 +97,7 @@ def test_a_page_loads_all_its_files_through_a_proxy(below: str, path: str) -> No
         assert "{{" not in page
         for found in LOADED.findall(page):
             link = found[0] or found[1]
-            if not link.startswith("data:"):
+            if not link.startswith(("data:", "#")):
                 assert client.get(urljoin(below + path, link)).status_code == 200, link
     assert "X-Forwarded-Prefix" in answer.headers["Vary"]
 
@@ -106,10 +106,6 @@ def test_the_documents_name_the_address(below: str, service: Service) -> None:
     assert httpx.get(f"{below}/openapi.json").json()["servers"] == [{"url": PREFIX}]
     assert "servers" not in httpx.get(f"{service.url}/openapi.json").json()
     assert httpx.get(below + "/").json()["docs"] == f"{PREFIX}/docs"
-    host = httpx.URL(below).copy_with(path="/")
-    assert (
-        f"curl -s {host}{PREFIX[1:]}/api/generate" in httpx.get(f"{below}/", headers=BROWSER).text
-    )
 
 
 @pytest.mark.parametrize("said", [True, False], ids=["said", "not said"])
@@ -202,7 +198,6 @@ def test_a_public_url_is_what_every_link_begins_with(public: tuple[str, Service]
         sent = json.loads(receiver.posts[-1].body)["data"]
         assert links_of(sent) == links_of(final) == links_of(job)
         assert direct.get("/openapi.json").json()["servers"] == [{"url": url}]
-        assert f"curl -s {url}/api/generate" in direct.get("/", headers=BROWSER).text
         assert direct.get("/").json()["docs"] == f"{url}/docs"
 
 

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from hunyuan_runner.api import front as front_module
 from hunyuan_runner.api.front import Front
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.studio.app import create_app
 from tests.conftest import SHORT, Service, StartService, submit
 
 WRITES = 60  # more at once than there are threads or connections
@@ -90,7 +91,7 @@ def test_an_answer_that_does_not_begin_in_time_is_refused_in_our_words(
     async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(3600)
 
-    answer = asyncio.run(ask(Front(stuck, Settings(data_dir=tmp_path))))
+    answer = asyncio.run(ask(Front(stuck, create_app(), Settings(data_dir=tmp_path))))
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "unavailable"
 
@@ -105,7 +106,8 @@ def test_an_answer_that_has_begun_may_take_its_time(
         await asyncio.sleep(0.5)
         await send({"type": "http.response.body", "body": b"all of it"})
 
-    assert asyncio.run(ask(Front(slow, Settings(data_dir=tmp_path)))).text == "all of it"
+    answer = asyncio.run(ask(Front(slow, create_app(), Settings(data_dir=tmp_path))))
+    assert answer.text == "all of it"
 
 
 async def ask(front: Front) -> httpx.Response:

@@ -22,10 +22,10 @@ PACKAGE = "hunyuan_runner"
 # From the top floor down: each room, and the rooms below it that it may import.
 ROOMS = {
     "__main__": "cli",
-    "service": "api jobs engine machine storage logs settings params",
-    "api": "studio jobs prompts quoting manifest machine storage logs settings api_keys catalogue"
+    "service": "studio api jobs engine machine storage logs settings params",
+    "studio": "api jobs prompts quoting machine settings catalogue wire params",
+    "api": "jobs prompts quoting manifest machine storage logs settings api_keys catalogue"
     " wire params network",
-    "studio": "",
     "cli": "client models manifest machine storage settings api_keys catalogue wire params media",
     "client": "manifest wire params network",
     "models": "engine prompts weights catalogue",
@@ -53,7 +53,8 @@ ROOMS = {
 # The rooms that may use a library. One that is not listed may be used anywhere.
 LIBRARIES = {
     "bentoml": "service",
-    "fastapi": "api",
+    "fastapi": "api studio",
+    "jinja2": "studio",
     "starlette": "api studio service",
     "uvicorn": "api service",
     "sqlalchemy": "jobs",

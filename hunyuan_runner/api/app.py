@@ -62,11 +62,12 @@ def create_app() -> DocumentedApp:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     document = request.app.openapi()
-    if isinstance(error, HTTPException) and error.status_code == 405:
+    methods = methods_of(document, request.scope["path"])
+    if isinstance(error, HTTPException) and error.status_code == 405 and methods:
         # Starlette names the methods of one route only; a path may have several.
-        error.headers = {"Allow": ", ".join(sorted(methods_of(document, request.scope["path"])))}
+        error.headers = {"Allow": ", ".join(sorted(methods))}
     refusal = as_api_error(error)
-    if refusal is not error and refusal.code == "unknown_field":
+    if refusal is not error and refusal.code == "unknown_field" and methods:
         known = parameters_of(document, request.scope["route"].path, request.method.lower())
         refusal.message += did_you_mean(f"{refusal.param}", known)
     return error_response(refusal, request.scope["path"])

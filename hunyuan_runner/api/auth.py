@@ -10,9 +10,11 @@ import time
 from functools import lru_cache
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from hunyuan_runner.api.errors import ApiError
+from hunyuan_runner.api.sessions import COOKIE, Sessions
 from hunyuan_runner.api_keys import ApiKey
 from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.settings import Settings
@@ -20,9 +22,21 @@ from hunyuan_runner.settings import Settings
 ANONYMOUS = Caller("")
 # What a browser loads before it can send a key, health checks, and what clients read first.
 OPEN_PATHS = frozenset(
-    ("/", "/docs", "/openapi.json", "/schema.json", "/health", "/livez", "/readyz")
+    (
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/schema.json",
+        "/health",
+        "/livez",
+        "/readyz",
+        "/studio/login",
+    )
 )
 OPEN_FOLDER = "/static/"
+# Where a session counts for every method. These routes refuse requests from other pages; elsewhere
+# another page on this host could make a browser send one, so a session may only read.
+STUDIO = "/studio/"
 METRICS = "/metrics"
 LOCAL_NAMES = ("localhost", "localhost.")
 
@@ -33,35 +47,47 @@ class Guard:
     def __init__(self, settings: Settings) -> None:
         self._keys = settings.api_keys
         self._settings = settings
+        self.sessions: Sessions | None = None  # until the job store, which has its secret, is open
         self._limiter = _Limiter(settings.rate_limit) if settings.rate_limit else None
 
     def admit(self, scope: Scope) -> Caller:
         """The caller who sent this request. Raises ApiError with 401, 403 or 429."""
         if self._is_open(scope["path"]):
             return ANONYMOUS
+        caller = self.identify(scope)
+        if self._limiter is not None:
+            self._limiter.count(f"key {caller.name}" if caller.name else _client_address(scope))
+        return caller
+
+    def identify(self, scope: Scope) -> Caller:
+        """The caller who sent this request, whatever its path. Raises ApiError with 401 or 403."""
         headers = Headers(scope=scope)
         presented = _presented_key(headers)
         if presented is not None and self._keys:
-            caller = self._owner_of(presented)
-            counted_as = f"key {caller.name}"
-        else:
-            self._require_anonymous_allowed(scope, headers)
-            caller = ANONYMOUS
-            counted_as = _client_address(scope)
-        if self._limiter is not None:
-            self._limiter.count(counted_as)
-        return caller
+            return _caller(self.key_named(presented))
+        if (session := self._session_key(scope, headers)) is not None:
+            return _caller(session)
+        self._require_anonymous_allowed(scope, headers)
+        return ANONYMOUS
+
+    def key_named(self, presented: str) -> ApiKey:
+        """The entry of HUNYUAN_API_KEYS for this key. Raises ApiError with 401."""
+        key = _matching(self._keys, presented)
+        if key is None:
+            raise _unauthorized("The API key is unknown; check it.")
+        return key
+
+    def _session_key(self, scope: Scope, headers: Headers) -> ApiKey | None:
+        """The key that opened the session of this request, if it may use its session here."""
+        if scope["method"] not in ("GET", "HEAD") and not scope["path"].startswith(STUDIO):
+            return None
+        token = session_token(headers)
+        return self.sessions.key_of(token) if token and self.sessions else None
 
     def _is_open(self, path: str) -> bool:
         if path == METRICS:
             return self._settings.public_metrics
         return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
-
-    def _owner_of(self, presented: str) -> Caller:
-        key = _matching(self._keys, presented)
-        if key is None:
-            raise _unauthorized("The API key is unknown; check it.")
-        return Caller(key.name, sees_all=key.admin)
 
     def _require_anonymous_allowed(self, scope: Scope, headers: Headers) -> None:
         if self._settings.allow_anonymous:
@@ -102,6 +128,16 @@ class _Limiter:
 
 def too_many(code: str, message: str, *, retry_after: int) -> ApiError:
     return ApiError(429, code, message, headers={"Retry-After": str(retry_after)})
+
+
+def session_token(headers: Headers) -> str | None:
+    """The session that a browser presents."""
+    cookies = headers.get("Cookie", "")
+    return cookie_parser(cookies).get(COOKIE) if COOKIE in cookies else None
+
+
+def _caller(key: ApiKey) -> Caller:
+    return Caller(key.name, sees_all=key.admin)
 
 
 def _presented_key(headers: Headers) -> str | None:

@@ -27,6 +27,7 @@ from hunyuan_runner.params import (
     EstimateRequest,
     GenerationParams,
     GenerationRequest,
+    PresetName,
 )
 from hunyuan_runner.prompts.check import PromptCheck
 from hunyuan_runner.quoting.estimate import Work
@@ -114,6 +115,17 @@ class Backend:
         if too_long:
             warnings.append(_queue_too_long(queue_seconds))
         return Estimate(quote, queue_seconds, instead, warnings)
+
+    def preset_quotes(self, model: Model) -> dict[PresetName, Quote]:
+        """What a clip with each preset of a model would take by itself."""
+        terms = self._terms()
+        wanted = EstimateRequest()
+        return {
+            name: terms.quote(
+                wanted.model_copy(update={"preset": name}).resolve(model.id, model.presets), model
+            )
+            for name in model.presets
+        }
 
     def _instead(
         self,

@@ -124,6 +124,7 @@ CODES: Mapping[str, tuple[Sequence[int], str]] = {
     "body_too_large": ((413,), "The body is too large."),
     "url_too_long": ((414,), "The URL is too long; see HUNYUAN_MAX_URL_BYTES."),
     "not_json": ((415,), "The body's Content-Type is not application/json."),
+    "not_a_form": ((415,), "A page's request is not a form; only the page at / sends these."),
     "range_not_satisfiable": ((416,), "The range starts after the end of the file."),
     "rate_limited": ((429,), "This key sent too many requests; see `Retry-After`."),
     "queue_full": ((429,), "This key has too many waiting jobs; see `Retry-After`."),
@@ -177,6 +178,11 @@ def as_api_error(error: Exception) -> ApiError:
         case HTTPException():
             return _http_error(error)
     raise error
+
+
+def each_refusal(error: ValidationError) -> list[ApiError]:
+    """A refusal for each fault of a request, for a form that shows all of them at once."""
+    return [_invalid(each) for each in error.errors(include_url=False, include_input=False)]
 
 
 def error_response(error: ApiError, path: str) -> JSONResponse:

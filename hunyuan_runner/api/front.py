@@ -20,10 +20,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hunyuan_runner import logs
-from hunyuan_runner.api.app import create_app
 from hunyuan_runner.api.auth import Guard
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.bodies import MAX_VALUES, overfull, with_body_read
+from hunyuan_runner.api.document import DocumentedApp
 from hunyuan_runner.api.errors import (
     INTERNAL,
     TOO_SLOW,
@@ -36,6 +36,7 @@ from hunyuan_runner.api.polls import Polls
 from hunyuan_runner.api.routes.events import encode
 from hunyuan_runner.api.routes.metrics import LATENCY, REQUESTS
 from hunyuan_runner.api.routes.webhooks import render
+from hunyuan_runner.api.sessions import Sessions
 from hunyuan_runner.api.tail import Tail
 from hunyuan_runner.jobs.database import BUSY_SECONDS
 from hunyuan_runner.jobs.opening import when_it_opens
@@ -48,7 +49,7 @@ OPENING_SECONDS = 5
 ANSWER_SECONDS = 50  # until an answer has to begin
 WRITERS_AT_ONCE = 8  # of 40 threads and 25 connections; a locked database blocks no more of them
 READING_METHODS = ("GET", "OPTIONS")
-READING_PATHS = ("/api/estimate",)  # a POST that writes nothing
+READING_PATHS = ("/api/estimate", "/studio/quote")  # each is a POST that writes nothing
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 BENTOML_PATHS = ("/schema.json",)  # read by BentoML's client
 QUIET_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")  # requested all day by machines
@@ -108,16 +109,16 @@ class _Exchange:
 class Front:
     """ASGI middleware around BentoML's app, which only answers for its schema."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, api: DocumentedApp, settings: Settings) -> None:
         self._bentoml = app
         self._settings = settings
-        self._api = create_app()
+        self._api = api
         self._api.state.settings = settings
         self._api.openapi()  # built now and kept: later, other requests would wait for it
         self._app: ASGIApp = self._api
         self._at_the_end = AsyncExitStack()
         self._writers = asyncio.Semaphore(WRITERS_AT_ONCE)
-        self._guard = Guard(settings)
+        self._guard = self._api.state.guard = Guard(settings)
         self._http: ASGIApp = self._answer
         if settings.cors_origins:
             self._http = CORSMiddleware(
@@ -156,6 +157,9 @@ class Front:
         backend = await when_it_opens(lambda: Backend.open(self._settings))
         self._at_the_end.callback(backend.jobs.close)
         self._at_the_end.callback(backend.prompts.close)
+        if self._settings.api_keys:
+            secret = await asyncio.to_thread(backend.jobs.session_secret)
+            self._guard.sessions = Sessions(secret, self._settings.api_keys)
         pulse = backend.jobs.pulse()
         self._at_the_end.callback(pulse.close)
         tail = Tail(backend.jobs, encode)

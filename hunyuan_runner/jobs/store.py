@@ -46,7 +46,7 @@ from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.retention import Passage, expiry
 from hunyuan_runner.jobs.schema import open_database
 from hunyuan_runner.jobs.search import mentions, searchable
-from hunyuan_runner.jobs.signing import secret_of
+from hunyuan_runner.jobs.signing import secret_of, session_secret
 from hunyuan_runner.jobs.standing import Standing
 from hunyuan_runner.jobs.states import (
     ASK_TO_PAUSE,
@@ -503,6 +503,10 @@ class Jobs:
     def signing_secret(self, owner: str) -> str:
         """The secret that signs the webhooks of this owner's jobs."""
         return secret_of(owner, self._settings, self.database)
+
+    def session_secret(self) -> bytes:
+        """The secret that signs the sessions of the page for browsers."""
+        return session_secret(self.database)
 
     def check(self) -> None:
         """Raises JobsUnavailable if the database does not answer."""

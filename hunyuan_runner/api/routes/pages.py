@@ -1,4 +1,4 @@
-"""The pages for browsers, and the documents for programs. Every asset is our own."""
+"""The API's documentation, for people and for programs. Every asset is our own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
 from hunyuan_runner.api.links import forwarded_prefix
-from hunyuan_runner.studio import page as studio
 
 API = Path(__file__).parent.parent
 DOCS_POLICY = (
@@ -21,20 +20,9 @@ DOCS_POLICY = (
 router = APIRouter()
 
 
-@router.get("/", tags=["service"], operation_id="index", response_class=Response)
-async def index(request: Request) -> Response:
-    """A page for browsers, or the list of routes for programs."""
-    if "text/html" in request.headers.get("Accept", ""):
-        response: Response = studio.page(_root(request), _service_url(request))
-    else:
-        response = JSONResponse(_route_list(request.app.openapi(), request.scope["base"]))
-    response.headers["Vary"] = "Accept"
-    return response
-
-
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> HTMLResponse:
-    page = (API / "docs.html").read_text().replace("{{root}}", _root(request))
+    page = (API / "docs.html").read_text().replace("{{root}}", root_of(request))
     return HTMLResponse(page, headers={"Content-Security-Policy": DOCS_POLICY})
 
 
@@ -48,27 +36,18 @@ async def openapi(request: Request) -> JSONResponse:
 
 def static_files() -> dict[str, StaticFiles]:
     """The folders whose files are served as they are, by path."""
-    return {
-        "/static/docs": StaticFiles(directory=API / "static"),
-        studio.STATIC_PATH: studio.static_files(),
-    }
+    return {"/static/docs": StaticFiles(directory=API / "static")}
 
 
-def _root(request: Request) -> str:
+def root_of(request: Request) -> str:
     """What the links of a page begin with. The browser need not have it from the public URL."""
     prefix = forwarded_prefix(request.headers)
     # Without a known prefix links are relative: a proxy may add one and not say so.
     return f"{prefix}/" if prefix else ""
 
 
-def _service_url(request: Request) -> str:
-    """The address of the service, for commands that a page shows."""
-    base: str = request.scope["base"]
-    host = request.headers.get("Host", "")
-    return base if "://" in base else f"{request.scope['scheme']}://{host}{base}"
-
-
-def _route_list(openapi: dict[str, Any], base: str) -> dict[str, Any]:
+def route_list(openapi: dict[str, Any], base: str) -> dict[str, Any]:
+    """What the service answers, for a program that asks for its index."""
     return {
         "name": openapi["info"]["title"],
         "version": openapi["info"]["version"],
