@@ -20,6 +20,9 @@ import httpx
 import psutil
 import pytest
 
+from hunyuan_runner.storage.bucket import Bucket
+from tests.s3 import PROGRAMS, Server, running_s3
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 180
 
@@ -138,6 +141,25 @@ def service(start_service: StartService) -> Service:
 
 
 @pytest.fixture(scope="session")
+def s3() -> Iterator[Server]:
+    """A real S3 server, with a bucket."""
+    for program in PROGRAMS:
+        find_program(program)
+    with running_s3("127.0.0.1", free_port(), free_port()) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(
+    s3: Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Bucket:
+    """An empty folder of the server's bucket."""
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    return Bucket.open(f"{s3.url}/{request.node.name}")
+
+
+@pytest.fixture(scope="session")
 def client(service: Service) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service.url, timeout=30) as client:
         yield client
@@ -180,7 +202,15 @@ def wait_for(
 
 
 # Tests that use one of these start something that takes seconds.
-SLOW_FIXTURES = {"start_service", "start_worker", "start_engine", "engine", "postgres", "bento"}
+SLOW_FIXTURES = {
+    "start_service",
+    "start_worker",
+    "start_engine",
+    "engine",
+    "postgres",
+    "bento",
+    "s3",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 # A request to a bucket that does not answer fails after this time plus obstore's own 30 s.
 # AWS_TIMEOUT and similar variables change the 30 s; client options passed here would override them.
 RETRY: RetryConfig = {"retry_timeout": timedelta(minutes=1)}
+
+S3_CODE = re.compile(r"<Code>(\w+)</Code>")
+REFUSED = re.compile(r"status code: (?:401|403)\b")
+NO_BUCKET = "NoSuchBucket"
+# Where obstore looks for credentials if the environment has none.
+METADATA_SERVICE = "http://169.254.169.254/"
+CREDENTIALS = (
+    "the bucket's credentials in the environment, such as AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY"
+)
 
 
 class Bucket:
@@ -83,7 +94,26 @@ def _failing(key: str | None = None) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, BaseError) as error:
-        if key is not None and isinstance(error, (FileNotFoundError, NotFoundError)):
+        missing = isinstance(error, (FileNotFoundError, NotFoundError))
+        if key is not None and missing and NO_BUCKET not in str(error):
             raise ObjectNotFound(key) from error
-        reason = str(error).partition("\n")[0]  # the rest is debug output of obstore
-        raise StorageFailed(f"The bucket failed: {reason}") from error
+        raise StorageFailed(_explained(error)) from error
+
+
+def _explained(error: Exception) -> str:
+    """What is wrong and, if that is known, what to do."""
+    text = str(error)
+    match = S3_CODE.search(text)
+    code = match[1] if match else ""
+    if METADATA_SERVICE in text:
+        return f"No credentials for the bucket were found. Set {CREDENTIALS}."
+    if code == NO_BUCKET:
+        return "The bucket of HUNYUAN_STORAGE_URL does not exist. Create it, or correct the name."
+    if REFUSED.search(text):
+        answer = f" ({code})" if code else ""
+        return (
+            f"The bucket refuses access{answer}. Check {CREDENTIALS}, and that they may read, "
+            "write, list and delete objects."
+        )
+    reason = text.partition("\n")[0]  # the rest is debug output of obstore
+    return f"The bucket failed: {reason}"
