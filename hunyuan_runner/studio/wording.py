@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
+
+# Each unit in seconds, and below how many seconds a range is written in it.
+UNITS = (
+    ("s", 1, 100),
+    ("min", 60, 100 * 60),
+    ("h", 3600, 72 * 3600),
+    ("d", 24 * 3600, math.inf),
+)
 
 
 class Range(Protocol):
@@ -31,22 +40,28 @@ def duration(seconds: float) -> str:
 
 
 def duration_range(seconds: Range) -> str:
-    """Such as 8–12 s; one figure if both ends round to the same."""
-    low, high = duration(seconds.low), duration(seconds.high)
-    if low == high:
-        return low
-    (number, _, unit), (_, _, high_unit) = low.partition(" "), high.partition(" ")
-    return f"{number}–{high}" if unit == high_unit else f"{low} – {high}"
+    """Such as 36–70 s, 3–22 h or 40 s – 5 min: in one unit if the low end is one of it or more."""
+    unit, size = next((unit, size) for unit, size, most in UNITS if seconds.high < most)
+    low, high = seconds.low / size, seconds.high / size
+    if low < 0.95 and unit != "s":
+        return f"{duration(seconds.low)} – {duration(seconds.high)}"
+    digits = 1 if low < 3 and unit in ("h", "d") else 0
+    ends = [f"{max(number, 1):.{digits}f}".removesuffix(".0") for number in (low, high)]
+    return f"{'–'.join(dict.fromkeys(ends))} {unit}"
 
 
 def gigabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 1):.0f} MB"
 
 
+def cost(amount: float) -> str:
+    """In the unit of HUNYUAN_COST_PER_HOUR, with two digits that count: 0.0042, 1.50."""
+    return f"{amount:.2f}" if amount >= 0.1 else f"{amount:.2g}"
+
+
 def clip_length(clip: Any) -> str:
     """The seconds that a clip or preset plays."""
-    seconds = clip.num_frames / clip.fps
-    return f"{seconds:.1f} s"
+    return f"{clip.num_frames / clip.fps:.1f} s"
 
 
 def timestamp(moment: datetime) -> str:
@@ -56,6 +71,7 @@ def timestamp(moment: datetime) -> str:
 
 FILTERS: Mapping[str, Callable[..., str]] = {
     "clip_length": clip_length,
+    "cost": cost,
     "duration": duration,
     "duration_range": duration_range,
     "gigabytes": gigabytes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,34 +14,79 @@ from starlette.responses import HTMLResponse
 from hunyuan_runner.api.backend import Backend, FromBackend
 from hunyuan_runner.api.errors import KNOWN_ERRORS, ApiError, as_api_error, each_refusal
 from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.params import EstimateRequest, GenerationRequest
 from hunyuan_runner.prompts.words import KnownWords
-from hunyuan_runner.quoting.quotes import Estimate
+from hunyuan_runner.quoting.quotes import Estimate, in_time
 from hunyuan_runner.studio.forms import form_of
 from hunyuan_runner.studio.rendering import render
 
-OF_THE_PAGE = ("variations",)  # fields of the form that are none of the API
-QUOTED_ONLY = ("deadline_seconds",)  # the API takes it in an estimate only
+VARIATIONS = (1, 2, 4, 6, 9)
+DEADLINES = (60, 5 * 60, 15 * 60, 3600, 3 * 3600, 12 * 3600)  # seconds
+DEFAULT_PRESET = "standard"
+ESTIMATED_ONLY = "deadline_seconds"  # a field of an estimate that a submission has not
+OF_THE_PAGE = "variations"  # a field of the form that is none of the API's
+
+EXAMPLES = (
+    "A red fox trots through fresh snow at dawn, its breath visible in the cold air, tracking shot",
+    "Espresso pours into a glass cup, steam rises, morning light, close-up, shallow depth of field",
+    "Waves roll onto a black beach under heavy clouds, aerial view, slow camera movement",
+    "An old lighthouse at night, its beam sweeping through the rain, cinematic",
+)
+# For a model with a small vocabulary: each is understood whole by the demo model.
+SIMPLE_EXAMPLES = (
+    "A cat walks on grass",
+    "A red ball bounces on a white background",
+    "The sun sets over a calm sea",
+    "Snow falls on a field in winter",
+    "A yellow car drives on a road",
+    "A seagull glides across the sky",
+)
+
+# How the form names the fields that a refusal may be about.
+LABELS = {
+    "prompt": "The prompt",
+    "model": "The model",
+    "width": "Width",
+    "height": "Height",
+    "num_frames": "Frames",
+    "fps": "Frames per second",
+    "num_inference_steps": "Steps",
+    "seed": "Seed",
+    "guidance_scale": "Guidance",
+    "negative_prompt": "What it should not show",
+    "true_cfg_scale": "Weight against it",
+    "flow_shift": "Noise shift",
+    "draft_steps": "Pause with a draft",
+    "priority": "Priority",
+}
 
 router = APIRouter()
 
 
-def context(backend: Backend, model_id: str = "") -> dict[str, Any]:
+def context(backend: Backend, model_id: str = "", preset: str = DEFAULT_PRESET) -> dict[str, Any]:
     """What the form shows for a model, or for the service's default."""
-    model = MODELS.get(model_id) or MODELS[backend.settings.model]
+    model = _model(backend, model_id)
+    known = _known_words(backend, model)
     return {
         "model": model,
         "models": [(each, backend.is_installed(each)) for each in MODELS.values()],
         "presets": backend.preset_quotes(model),
+        "preset": preset if preset in model.presets else DEFAULT_PRESET,
         "workers": backend.jobs.live_workers(),
-        "known": KnownWords.of(backend.settings.model_dir(model.id)),
+        "known": known,
+        "examples": SIMPLE_EXAMPLES if known else EXAMPLES,
+        "variations": VARIATIONS,
+        "deadlines": DEADLINES,
     }
 
 
 @router.get("/compose")
-def of_model(request: Request, backend: FromBackend, model: str = "") -> HTMLResponse:
+def of_model(
+    request: Request, backend: FromBackend, model: str = "", preset: str = DEFAULT_PRESET
+) -> HTMLResponse:
     """The parts of the form that depend on the model."""
-    return render(request, "compose/of_model.html", **context(backend, model))
+    return render(request, "compose/of_model.html", **context(backend, model, preset))
 
 
 @router.post("/quote")
@@ -57,47 +103,72 @@ async def generate(request: Request, backend: FromBackend) -> HTMLResponse:
     return await run_in_threadpool(_generate, request, backend, form)
 
 
-def _quote(
-    request: Request, backend: Backend, form: dict[str, str], refusals: list[ApiError] | None = None
+def _generate(request: Request, backend: Backend, form: dict[str, str]) -> HTMLResponse:
+    try:
+        jobs = _submit(backend, form)
+    except KNOWN_ERRORS as error:
+        return _answer(request, backend, form, None, _refusals(error))
+    response = _quote(request, backend, form)
+    response.headers["HX-Trigger"] = json.dumps({"jobs-changed": {"ids": [job.id for job in jobs]}})
+    return response
+
+
+def _submit(backend: Backend, form: dict[str, str]) -> list[Job]:
+    wanted = GenerationRequest.model_validate(_asked(form, without=ESTIMATED_ONLY))
+    return [backend.submit(wanted)]
+
+
+def _quote(request: Request, backend: Backend, form: dict[str, str]) -> HTMLResponse:
+    try:
+        estimate = backend.estimate(EstimateRequest.model_validate(_asked(form)))
+    except KNOWN_ERRORS as error:
+        return _answer(request, backend, form, None, _refusals(error))
+    return _answer(request, backend, form, estimate, [])
+
+
+def _answer(
+    request: Request,
+    backend: Backend,
+    form: dict[str, str],
+    estimate: Estimate | None,
+    refusals: Sequence[ApiError],
 ) -> HTMLResponse:
-    """The quote, with these refusals of the clip if there are any."""
-    estimate: Estimate | None = None
-    if not refusals:
-        try:
-            estimate = backend.estimate(EstimateRequest.model_validate(_asked(form)))
-        except KNOWN_ERRORS as error:
-            refusals = _refusals(error)
-    model = MODELS.get(form.get("model", "")) or MODELS[backend.settings.model]
+    """The quote, or what is wrong with the form. compose.js puts `facts` beside the fields."""
+    problems = {one.param: _beside_its_field(one) for one in refusals if one.param}
+    known = _known_words(backend, _model(backend, form.get("model", "")))
     facts = {
-        "problems": {one.param: _beside_its_field(one) for one in refusals or [] if one.param},
+        "problems": problems,
         "params": estimate and estimate.quote.params.model_dump(mode="json"),
-        "unknown": _unknown_words(backend, model, form.get("prompt", "")),
+        "unread": _unread(known, form.get("prompt", "")),
     }
+    refused = [each for one in refusals for each in one.alternatives or ()]
     return render(
         request,
         "compose/quote.html",
         facts=facts,
         estimate=estimate,
-        others=[one for one in refusals or [] if not one.param],
-        problems=facts["problems"],
-        deadline=form.get("deadline_seconds", ""),
+        problems=problems,
+        labels=LABELS,
+        others=[one for one in refusals if not one.param],
+        alternatives=estimate.alternatives if estimate else refused,
         workers=backend.jobs.live_workers(),
+        **_lateness(estimate, form.get(ESTIMATED_ONLY, "")),
     )
 
 
-def _generate(request: Request, backend: Backend, form: dict[str, str]) -> HTMLResponse:
-    try:
-        wanted = GenerationRequest.model_validate(_asked(form, without=QUOTED_ONLY))
-        job = backend.submit(wanted)
-    except KNOWN_ERRORS as error:
-        return _quote(request, backend, form, _refusals(error))
-    response = _quote(request, backend, form)
-    response.headers["HX-Trigger"] = json.dumps({"jobs-changed": {"ids": [job.id]}})
-    return response
+def _lateness(estimate: Estimate | None, deadline: str) -> dict[str, Any]:
+    """Whether the clip may be ready after the deadline, in seconds from now."""
+    if estimate is None or not deadline:
+        return {"late": False, "deadline": None}
+    seconds = float(deadline)  # the estimate has validated it
+    return {
+        "late": not in_time(estimate.quote, seconds - estimate.queue_seconds),
+        "deadline": seconds,
+    }
 
 
-def _asked(form: dict[str, str], without: tuple[str, ...] = ()) -> dict[str, str]:
-    return {name: value for name, value in form.items() if name not in (*OF_THE_PAGE, *without)}
+def _asked(form: Mapping[str, str], without: str = "") -> dict[str, str]:
+    return {name: value for name, value in form.items() if name not in (OF_THE_PAGE, without)}
 
 
 def _refusals(error: Exception) -> list[ApiError]:
@@ -112,6 +183,17 @@ def _beside_its_field(refusal: ApiError) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _unknown_words(backend: Backend, model: Model, prompt: str) -> list[str]:
-    known = KnownWords.of(backend.settings.model_dir(model.id))
-    return known.unknown(prompt) if known else []
+def _model(backend: Backend, model_id: str) -> Model:
+    return MODELS.get(model_id) or MODELS[backend.settings.model]
+
+
+def _known_words(backend: Backend, model: Model) -> KnownWords | None:
+    return KnownWords.of(backend.settings.model_dir(model.id))
+
+
+def _unread(known: KnownWords | None, prompt: str) -> dict[str, Any]:
+    """The words of a prompt that the model does not know, or cannot draw together with others."""
+    if known is None or not prompt.strip():
+        return {"unknown": [], "foreign": [], "scene": ""}
+    scene, foreign = known.out_of_place(prompt)
+    return {"unknown": known.unknown(prompt), "foreign": foreign, "scene": scene}

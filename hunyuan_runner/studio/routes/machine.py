@@ -1,17 +1,19 @@
-"""This machine: what clips are rendered on."""
+"""This machine: what clips are rendered on, and with which models."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
 from hunyuan_runner.api.backend import Backend, FromBackend
-from hunyuan_runner.catalogue import MODELS, download_command
+from hunyuan_runner.catalogue import MODELS, Model, download_command
 from hunyuan_runner.machine.host import available_memory_bytes, cpu_flags, cpu_name
-from hunyuan_runner.quoting.profile import Profile
+from hunyuan_runner.quoting.profile import Ability, Profile
+from hunyuan_runner.quoting.quotes import Quote
 from hunyuan_runner.studio.rendering import render
 from hunyuan_runner.studio.routes.session import renew
 
@@ -24,43 +26,60 @@ FEATURES = {
     "avx512_bf16": "AVX-512 BF16",
     "amx_int8": "AMX int8",
     "amx_bf16": "AMX BF16",
+    "i8mm": "i8mm",
+    "bf16": "BF16",
 }
 
 router = APIRouter()
 
 
-def context(backend: Backend) -> dict[str, Any]:
-    """What the panel shows."""
+@dataclass(frozen=True)
+class _Entry:
+    """A model in the list of the panel."""
+
+    model: Model
+    installed: bool
+    ability: Ability  # on the largest machine
+    quote: Quote  # of a clip with the standard preset
+    command: str  # that installs it
+
+    @property
+    def download_bytes(self) -> float:
+        """About what the weights take on the hub: 16 bits each, but for the VAE's 32."""
+        architecture = self.model.architecture
+        return (
+            2 * self.model.parameters + architecture.text_encoder_bytes + 2 * architecture.vae_bytes
+        )
+
+
+@router.get("/machine")
+def machine(request: Request, backend: FromBackend) -> HTMLResponse:
+    """The facts of the panel, and the state of the button that opens it."""
     forecast = backend.jobs.forecast()
     runners = list(forecast.machines.values())
     here = cpu_name()
-    disk = shutil.disk_usage(backend.settings.data_dir)
-    return {
+    context: dict[str, Any] = {
         "workers": backend.jobs.live_workers(),
         "runners": runners or [forecast.largest],
         "features": [name for flag, name in FEATURES.items() if flag in cpu_flags()],
         "renders_here": not runners or any(runner.cpu == here for runner in runners),
         "memory_free": available_memory_bytes(),
-        "disk": disk,
-        "models": [
-            (model, backend.is_installed(model), download_command(model.id))
-            for model in MODELS.values()
-        ],
-        "precisions": _precisions(runners or [forecast.largest]),
+        "disk": shutil.disk_usage(backend.settings.data_dir),
+        "entries": _entries(backend, forecast.largest),
     }
-
-
-@router.get("/machine")
-def machine(request: Request, backend: FromBackend) -> HTMLResponse:
-    response = render(request, "machine/refresh.html", **context(backend))
+    response = render(request, "machine/facts.html", **context)
     renew(request, response)
     return response
 
 
-def _precisions(runners: list[Profile]) -> dict[str, tuple[str, str]]:
-    """By model: the precision it is computed in, and why, on the largest machine."""
-    largest = max(runners, key=lambda runner: runner.memory_bytes)
-    return {
-        model_id: (ability.precision, ability.reason)
-        for model_id, ability in largest.models.items()
-    }
+def _entries(backend: Backend, machine: Profile) -> list[_Entry]:
+    return [
+        _Entry(
+            model=model,
+            installed=backend.is_installed(model),
+            ability=machine.models[model.id],
+            quote=backend.preset_quotes(model)["standard"],
+            command=download_command(model.id),
+        )
+        for model in MODELS.values()
+    ]
