@@ -58,7 +58,8 @@ def test_a_service_is_whole_once_its_postgres_is_up(tmp_path: Path) -> None:
 
 def is_closed(client: httpx.Client) -> None:
     """All that needs the store is refused in the service's own words; the rest is answered."""
-    for path in ("/readyz", "/health", "/metrics", "/api/jobs", "/api/events", "/v1/videos"):
+    assert "\nhunyuan_database_up 0.0\n" in client.get("/metrics").text
+    for path in ("/readyz", "/health", "/api/jobs", "/api/events", "/v1/videos"):
         answer = client.get(path)
         assert answer.status_code == 503, path
         assert answer.json()["error"]["code"] == "unavailable"

@@ -52,7 +52,7 @@ REFUSALS = (  # an example for each status
         "unavailable",
         "The job database does not answer. Nothing was changed; try again later.",
     ),
-    ApiError(507, "disk_low", Room(4 * 10**8, 10**9, 5 * 10**8).too_little),
+    ApiError(507, "disk_low", Room(10**11, 4 * 10**8, 10**9, 5 * 10**8).too_little),
 )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import sqlalchemy as sa
 
 from hunyuan_runner.engine.stop import Stop
+from hunyuan_runner.jobs import tallies
 from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.standing import work_of
@@ -32,6 +34,7 @@ from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.wire import JobError
 
+Notes = Sequence[tallies.Note]
 Expiry = int | sa.ColumnElement[int]  # in milliseconds since the epoch
 
 DATABASE_PATIENCE_SECONDS = 120
@@ -79,6 +82,7 @@ class Claim:
             )
             row = connection.execute(update).one()
             record(connection, row, Change.STATE)
+            tallies.add(connection, tallies.of_start(row))
         return cls(
             database=database,
             job_id=row.id,
@@ -97,58 +101,80 @@ class Claim:
             return _due(connection, executor_id, begin) is not None
 
     def enter(self, stage: Stage) -> None:
-        self._report(stage=stage, part=0, parts=1, progressed_at=now_ms())
+        self._advance(stage=stage, part=0, parts=1)
 
     def resume_from(self, step: int) -> None:
-        self._report(step=step, resumed_from_step=step)
+        self._report([tallies.RESUMES.of(self.model)], step=step, resumed_from_step=step)
 
     def start_over(self) -> None:
         self._report(step=0)
 
-    def finish_step(self, step: int) -> None:
-        self._report(step=step, failed_starts=0, progressed_at=now_ms())
+    def finish_step(
+        self, step: int, seconds: float | None = None, expected_seconds: float = 0.0
+    ) -> None:
+        """`seconds`: what the step took; None if it was predicted, which takes no time."""
+        timed: Notes = ()
+        if seconds is not None:
+            quoted = tallies.STEP_QUOTED.of(self.model, amount=expected_seconds)
+            timed = (tallies.STEP.of(self.model, seconds), quoted)
+        self._advance(timed, step=step, failed_starts=0)
 
     def finish_tile(self, tile: int, tiles: int) -> None:
-        self._report(part=tile, parts=tiles, progressed_at=now_ms())
+        self._advance(part=tile, parts=tiles)
 
-    def count_failed_start(self) -> int:
-        """The number of starts in a row that ended before a step was finished."""
-        counted = self._write(REPORT, None, failed_starts=jobs.c.failed_starts + 1)
-        return int(counted.failed_starts)
+    def count_engine_death(self, code: str) -> int:
+        """The number of starts in a row that ended before a step was finished, with this one."""
+        died = [tallies.ENGINE_DEATHS.of(self.model, code)]
+        row = self._write(REPORT, None, died, failed_starts=jobs.c.failed_starts + 1)
+        return int(row.failed_starts)
 
     def show_preview(self) -> None:
         self._write(REPORT, Change.PREVIEW, has_preview=True)
 
-    def complete(self, expires_at: Expiry) -> None:
-        self._end(COMPLETE, expires_at)
+    def complete(self, expires_at: Expiry, expected_seconds: float = 0.0) -> None:
+        """`expected_seconds`: what rendering the whole clip was expected to take."""
+        quoted = tallies.RENDER_QUOTED.of(self.model, amount=expected_seconds)
+        self._end(COMPLETE, expires_at, notes=[quoted])
 
     def fail(self, error: JobError, expires_at: Expiry) -> None:
         self._end(FAIL, expires_at, error_code=error.code, error_message=error.message)
 
     def hand_back(self) -> None:
         """Return the job to the queue, because this worker is shutting down."""
-        self._write(HAND_BACK, Change.STATE, turn=SAME_TURN)
+        self._let_go(HAND_BACK, turn=SAME_TURN)
 
     def pause(self) -> None:
         """Pause the job after its last step, until it is resumed."""
-        self._write(STOP_TO_PAUSE, Change.STATE)
+        self._let_go(STOP_TO_PAUSE)
 
     def pause_with_draft(self) -> None:
         """Pause the job with a draft, until it is resumed."""
-        self._write(STOP_TO_PAUSE, Change.STATE, has_draft=True)
+        self._let_go(STOP_TO_PAUSE, has_draft=True)
 
     def stop_requested(self) -> Stop | None:
         """Whether the job is to stop here: PAUSE or CLAIM_LOST; None to continue."""
-        row = self._patiently(sa.select(jobs.c.pausing).where(*self._mine(), RUNNING), None)
+        row = self._patiently(sa.select(jobs.c.pausing).where(*self._mine(), RUNNING))
         if row is None:
             return Stop.CLAIM_LOST
         return Stop.PAUSE if row.pausing else None
 
-    def _report(self, **values: Any) -> None:
-        self._write(REPORT, Change.PROGRESS, **values)
+    @property
+    def model(self) -> str:
+        return self.params.model
+
+    def _advance(self, notes: Notes = (), **values: Any) -> None:
+        now = now_ms()
+        values |= {"progressed_at": now, "rendered_ms": _rendered_by(now)}
+        self._report([tallies.PROGRESS.of(self.model), *notes], **values)
+
+    def _report(self, notes: Notes = (), **values: Any) -> None:
+        self._write(REPORT, Change.PROGRESS, notes, **values)
 
     def _end(self, end: Transition, expires_at: Expiry, **values: Any) -> None:
-        self._write(end, Change.STATE, completed_at=now_ms(), expires_at=expires_at, **values)
+        self._let_go(end, completed_at=now_ms(), expires_at=expires_at, **values)
+
+    def _let_go(self, transition: Transition, notes: Notes = (), **values: Any) -> None:
+        self._write(transition, Change.STATE, notes, rendered_ms=_rendered_by(now_ms()), **values)
 
     def _mine(self) -> tuple[sa.ColumnElement[bool], ...]:
         return (
@@ -157,14 +183,18 @@ class Claim:
             jobs.c.executor_id == self.executor_id,
         )
 
-    def _write(self, transition: Transition, change: Change | None, **values: Any) -> sa.Row[Any]:
+    def _write(
+        self, transition: Transition, change: Change | None, notes: Notes = (), **values: Any
+    ) -> sa.Row[Any]:
         """The row after the transition; `change` is what to record of it, if anything."""
         update = transition.update(*self._mine(), **values)
-        if (row := self._patiently(update, change)) is None:
+        if (row := self._patiently(update, change, notes)) is None:
             raise ClaimLost(self.job_id)
         return row
 
-    def _patiently(self, statement: sa.Executable, change: Change | None) -> sa.Row[Any] | None:
+    def _patiently(
+        self, statement: sa.Executable, change: Change | None = None, notes: Notes = ()
+    ) -> sa.Row[Any] | None:
         """Wait for a database that restarts or has no room, rather than lose hours of rendering."""
         deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
         while True:
@@ -173,12 +203,20 @@ class Claim:
                     row = connection.execute(statement).first()
                     if row is not None and change is not None:
                         record(connection, row, change)
+                    if row is not None:
+                        tallies.add(connection, notes)
                     return row
             except JobsUnavailable as error:
                 if time.monotonic() > deadline:
                     raise
                 logger.warning("job %s waits for the job database: %s", self.job_id, error.reason)
                 time.sleep(1)
+
+
+def _rendered_by(now: int) -> sa.ColumnElement[int]:
+    """The job's `rendered_ms`, with the time since its last progress."""
+    since = sa.case((jobs.c.progressed_at < now, now - jobs.c.progressed_at), else_=0)
+    return jobs.c.rendered_ms + since
 
 
 def _due(connection: sa.Connection, executor_id: str, begin: bool) -> sa.Row[Any, Any] | None:

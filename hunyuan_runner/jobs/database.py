@@ -52,6 +52,9 @@ jobs = sa.Table(
     sa.Column("webhook_url", sa.Text),
     sa.Column("webhook_events", sa.JSON(none_as_null=True)),  # the events it is sent
     sa.Column("webhook_base", sa.Text),  # what the links in its messages begin with
+    # The request that submitted it, for logs and traces.
+    sa.Column("request_id", sa.Text),
+    sa.Column("traceparent", sa.Text),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.BigInteger),
     sa.Column("completed_at", sa.BigInteger),
@@ -69,6 +72,7 @@ jobs = sa.Table(
     sa.Column("part", sa.Integer, nullable=False, server_default="0"),
     sa.Column("parts", sa.Integer, nullable=False, server_default="1"),
     sa.Column("progressed_at", sa.BigInteger),
+    sa.Column("rendered_ms", sa.BigInteger, nullable=False, server_default="0"),  # of all attempts
     sa.Column("has_preview", sa.Boolean, nullable=False, default=False),
     sa.Column("draft_steps", sa.Integer),  # it pauses after this step, with a draft
     sa.Column("has_draft", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -189,6 +193,22 @@ workers = sa.Table(
     sa.Column("executor_id", sa.Text, primary_key=True),
     sa.Column("beat_at", sa.BigInteger, nullable=False),
     sa.Column("profile", sa.JSON(none_as_null=True)),  # profile.Profile of its machine
+    sa.Column("version", sa.Text),  # of hunyuan-runner
+    # Of the disk of its data folder.
+    sa.Column("disk_size_bytes", sa.BigInteger),
+    sa.Column("disk_free_bytes", sa.BigInteger),
+)
+
+# What has happened to all jobs; see tallies.py.
+tallies = sa.Table(
+    "hunyuan_tallies",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),  # of the metric
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, primary_key=True),  # of its label
+    sa.Column("bucket", sa.Integer, primary_key=True),  # of a histogram
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.Float, nullable=False),
 )
 
 # One row: the time by which ended jobs expire, and for how many milliseconds the clock has differed

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
+from hunyuan_runner.jobs import tallies
 from hunyuan_runner.jobs.database import clock, deliveries, jobs, time_of
 from hunyuan_runner.params import WebhookEvent
 from hunyuan_runner.wire import JobState
@@ -58,6 +59,14 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"
     SUPERSEDED = "superseded"
+
+
+# The label of an attempt's metric, by the state in which it leaves the delivery.
+OUTCOMES = {
+    DeliveryState.DELIVERED: "delivered",
+    DeliveryState.PENDING: "failed",
+    DeliveryState.FAILED: "given_up",
+}
 
 
 @dataclass(frozen=True)
@@ -215,6 +224,13 @@ class Outbox:
             rows = connection.execute(query.order_by(deliveries.c.position, deliveries.c.id))
             return [Delivery.of(row) for row in rows]
 
+    def pending(self) -> int:
+        """The number of deliveries to be attempted, now or later."""
+        waiting = deliveries.c.next_attempt_at.is_not(None)
+        with self._database.connect() as connection:
+            query = sa.select(sa.func.count()).select_from(deliveries).where(waiting)
+            return int(connection.execute(query).scalar_one())
+
     def resend(self, job_id: str, delivery_id: str) -> Delivery:
         """Make a delivery due now, in whatever state it is. Raises DeliveryNotFound."""
         update = (
@@ -315,6 +331,8 @@ class Outbox:
                     next_attempt_at=next_attempt_at,
                 )
             )
+            counted = OUTCOMES[state]
+            tallies.add(connection, [tallies.WEBHOOK_ATTEMPTS.of(value=counted)])
 
     def catch_up(self) -> None:
         """Make deliveries due whose time was set by a clock that has been set back since."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hunyuan_runner.jobs import tallies
 from hunyuan_runner.jobs.database import WRITERS_SILENCE, events, jobs, now_ms
 from hunyuan_runner.jobs.deliveries import owe
 from hunyuan_runner.jobs.job import ENDED, Job
@@ -121,6 +122,8 @@ def record(connection: sa.Connection, row: sa.Row[Any], change: Change) -> None:
     connection.execute(_NOTE, values)
     if change is Change.STATE:
         owe(connection, row)
+        if row.state in ENDED:
+            tallies.add(connection, tallies.of_end(row))
 
 
 def newest_number(connection: sa.Connection) -> int:

@@ -5,17 +5,39 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+from dataclasses import dataclass
 from time import monotonic
+from typing import Any, Self
 
 import sqlalchemy as sa
 
+from hunyuan_runner import __version__
+from hunyuan_runner.jobs import tallies
 from hunyuan_runner.jobs.database import clock, jobs, workers
 from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.states import TAKE_OVER
 from hunyuan_runner.jobs.turns import SAME_TURN
+from hunyuan_runner.machine.disk import Room
 from hunyuan_runner.quoting.profile import Profile
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A runner as its lease describes it."""
+
+    executor_id: str
+    seen_at: float  # in seconds since the epoch, by the database's clock
+    version: str | None
+    disk_size_bytes: int | None  # of its data folder; None if it has not looked yet
+    disk_free_bytes: int | None
+
+    @classmethod
+    def of(cls, row: sa.Row[Any]) -> Self:
+        seen_at = row.beat_at / 1000
+        sizes = row.disk_size_bytes, row.disk_free_bytes
+        return cls(row.executor_id, seen_at, row.version, *sizes)
 
 
 class Lease:
@@ -29,10 +51,16 @@ class Lease:
         # New at every start: the jobs of an earlier process on this host are not ours.
         self.executor_id = f"{socket.gethostname()}-{secrets.token_hex(6)}"
 
-    def renew(self, profile: Profile) -> None:
+    def renew(self, profile: Profile, disk: Room | None = None) -> None:
         """Show that this worker is alive, on the machine that `profile` describes."""
         renewed = sa.update(workers).where(workers.c.executor_id == self.executor_id)
-        row = {"beat_at": clock(self._database), "profile": profile.as_json()}
+        row = {
+            "beat_at": clock(self._database),
+            "profile": profile.as_json(),
+            "version": __version__,
+            "disk_size_bytes": disk and disk.size,
+            "disk_free_bytes": disk and disk.free,
+        }
         with self._database.begin() as connection:
             if connection.execute(renewed.values(row)).rowcount == 0:
                 connection.execute(sa.insert(workers).values(executor_id=self.executor_id, **row))
@@ -53,7 +81,10 @@ class Lease:
                 connection.execute(sa.delete(workers).where(*last_beat))
             for row in connection.execute(update).all():
                 record(connection, row, Change.STATE)
-                logger.warning("job %s is queued again: its worker is gone", row.id)
+                tallies.add(connection, [tallies.TAKE_OVERS.of(row.model)])
+                logger.warning(
+                    "job %s is queued again: its worker is gone", row.id, extra={"job_id": row.id}
+                )
 
     def _fallen_silent(self) -> list[tuple[str, int]]:
         """The workers whose beat has not changed for the length of a lease, with that beat.

@@ -55,6 +55,16 @@ class Patience:
         self._factor *= 2
 
     @property
+    def expected_seconds(self) -> float:
+        """What the whole clip should take, without loading the model."""
+        return self._expectation.total
+
+    @property
+    def expected_step_seconds(self) -> float:
+        """What each computed step should take."""
+        return self._expectation.seconds[Stage.DENOISING] / self._reports[Stage.DENOISING]
+
+    @property
     def seconds(self) -> float:
         """The longest time until the next report."""
         stage = self._stage or Stage.LOADING

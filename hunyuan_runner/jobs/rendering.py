@@ -138,7 +138,7 @@ class Rendering:
                 code, cause = death.code, str(death)
                 if isinstance(death, EngineStalled):
                     self._patience.double()
-            failed_starts = self._claim.count_failed_start()
+            failed_starts = self._claim.count_engine_death(code)
         raise GenerationFailed(
             code,
             f"Gave up after {self._max_failed_starts} starts in a row without a new step. {cause}",
@@ -207,8 +207,8 @@ class Rendering:
             case StepFinished(step, checkpoint):
                 self._latest = checkpoint
                 self._keep(checkpoint_key(job_id), checkpoint)
-                self._claim.finish_step(step)
-                self._stopwatch.finish_step(step)
+                seconds = self._stopwatch.finish_step(step)
+                self._claim.finish_step(step, seconds, self._patience.expected_step_seconds)
             case TileFinished(tile, tiles):
                 self._claim.finish_tile(tile, tiles)
             case Preview(image):
@@ -282,9 +282,10 @@ class _Stopwatch:
         self._first_step = 0
         self._stage: Stage | None = None
         self._entered_at = 0.0
+        self._step_began_at = 0.0
 
     def enter(self, stage: Stage | None) -> None:
-        now = time.monotonic()
+        now = self._step_began_at = time.monotonic()
         if self._stage is not None and self._stage is not Stage.DENOISING:
             self.seconds[self._stage] = now - self._entered_at
         self._stage = stage
@@ -293,9 +294,15 @@ class _Stopwatch:
     def resume_from(self, step: int) -> None:
         self._first_step = step
 
-    def finish_step(self, step: int) -> None:
-        """Scale the mean time of this attempt's computed steps to the whole clip."""
+    def finish_step(self, step: int) -> float | None:
+        """Scale the mean time of this attempt's computed steps to the whole clip.
+
+        Returns the seconds that this step took, or None if it was predicted.
+        """
+        now = time.monotonic()
+        seconds, self._step_began_at = now - self._step_began_at, now
         steps_seen = sum(self._first_step <= computed < step for computed in self._computed_steps)
         if steps_seen > 0:
-            elapsed = time.monotonic() - self._entered_at
+            elapsed = now - self._entered_at
             self.seconds[Stage.DENOISING] = elapsed / steps_seen * len(self._computed_steps)
+        return seconds if step - 1 in self._computed_steps else None

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.jobs import tallies
 from hunyuan_runner.jobs.capacity import Capacity
 from hunyuan_runner.jobs.database import (
     jobs,
@@ -27,6 +28,7 @@ from hunyuan_runner.jobs.database import (
     queue,
     reading,
     submissions,
+    workers,
 )
 from hunyuan_runner.jobs.deliveries import Outbox
 from hunyuan_runner.jobs.forecast import Forecast
@@ -41,6 +43,7 @@ from hunyuan_runner.jobs.journal import (
     without_superseded,
     writing,
 )
+from hunyuan_runner.jobs.lease import Runner
 from hunyuan_runner.jobs.places import Place
 from hunyuan_runner.jobs.pulse import Pulse
 from hunyuan_runner.jobs.retention import Passage, expiry
@@ -64,6 +67,7 @@ from hunyuan_runner.jobs.states import (
     Transition,
     is_in,
 )
+from hunyuan_runner.jobs.tallies import Tally
 from hunyuan_runner.jobs.turns import Move, in_order, move, next_turn, queue_up
 from hunyuan_runner.jobs.unavailable import DISK_FULL, JobsUnavailable
 from hunyuan_runner.machine.disk import Room
@@ -495,6 +499,17 @@ class Jobs:
         """The number of workers that renewed their lease in time."""
         with self.database.connect() as connection:
             return self._standing.live_workers(connection)
+
+    def runners(self) -> Sequence[Runner]:
+        """The runners that have a lease, fresh or not."""
+        query = sa.select(workers).order_by(workers.c.executor_id)
+        with self.database.connect() as connection:
+            return [Runner.of(row) for row in connection.execute(query)]
+
+    def tallies(self) -> Mapping[str, Sequence[Tally]]:
+        """What has happened to all jobs, by the metric's name."""
+        with self.database.connect() as connection:
+            return tallies.read(connection)
 
     def pulse(self) -> Pulse:
         """Whether anything has happened, for one event loop. Close it before this store."""

@@ -47,6 +47,7 @@ class Worker:
         self._storage = open_storage(settings)
         self._lease = Lease(self._database, settings.lease_seconds)
         self._profile = Profile.of_this_machine(settings)
+        self._disk = Room.of(settings)  # as it was when last looked at
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._work_thread = threading.Thread(target=self._work, name="work", daemon=True)
@@ -161,7 +162,8 @@ class Worker:
                 claim.pause_with_draft()
                 logger.info("job %s has a draft, and is paused", claim.job_id)
             else:
-                claim.complete(expiry(self._database, self._settings))
+                expires_at = expiry(self._database, self._settings)
+                claim.complete(expires_at, patience.expected_seconds)
                 logger.info("job %s completed", claim.job_id)
         except ClaimLost:
             logger.info("job %s is no longer this worker's", claim.job_id)
@@ -248,7 +250,7 @@ class Worker:
                     )
                 was_stuck = stuck
                 if not stuck:
-                    self._lease.renew(self._profile)
+                    self._lease.renew(self._profile, self._disk)
                 self._lease.take_over()
             except JobsUnavailable as error:
                 logger.warning("could not renew the lease: %s", error.reason)
@@ -260,6 +262,8 @@ class Worker:
         """Until stopped: delete expired jobs and orphaned files. May take longer than a lease."""
         while not self._stopped.is_set():
             try:
+                # Here, because a disk that does not answer must not stop the lease.
+                self._disk = Room.of(self._settings)
                 self._jobs.delete_expired()
                 self._jobs.delete_orphaned_files()
                 self._storage.delete_unfinished()

@@ -18,6 +18,7 @@ LAST_SHARE = 0.5  # of the reserve, for the jobs under way alone
 class Room:
     """The bytes that are free, and those below which jobs are refused and left waiting."""
 
+    size: int
     free: int
     needed_to_accept: int
     needed_to_begin: int
@@ -32,7 +33,7 @@ class Room:
         reserve = settings.disk_reserve_bytes
         if reserve is None:
             reserve = min(LARGEST_RESERVE, round(disk.total * RESERVED_SHARE))
-        return cls(disk.free, reserve, round(reserve * LAST_SHARE))
+        return cls(disk.total, disk.free, reserve, round(reserve * LAST_SHARE))
 
     @property
     def accepts_jobs(self) -> bool:

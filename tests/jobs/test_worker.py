@@ -395,11 +395,11 @@ def test_a_database_that_was_away_for_long_fails_no_job(
 ) -> None:
     note, away = Claim.finish_step, [3]
 
-    def refuse(self: Claim, step: int) -> None:
+    def refuse(self: Claim, step: int, *times: float) -> None:
         if step in away:
             away.remove(step)
             raise JobsUnavailable(NO_ANSWER, "no route to host")
-        note(self, step)
+        note(self, step, *times)
 
     monkeypatch.setattr(Claim, "finish_step", refuse)
     monkeypatch.setenv("HUNYUAN_DATA_DIR", str(settings.data_dir))
