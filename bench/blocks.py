@@ -127,7 +127,7 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
     del reference, got
     length = tokens + TEXT_TOKENS
     linear_flops, attention_flops = 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
-    runner = Bench(MODELS["hunyuanvideo"].architecture, Path(), kernels, torch.float32)
+    runner = Bench(MODELS["hunyuanvideo"], Path(), kernels, torch.float32)
     times = {"fp32": [], "bf16": [], "ours": [], "predicted": []}  # type: dict[str, list[float]]
     for _ in range(repeats):
         linears, attention, block_seconds = runner.transforming()

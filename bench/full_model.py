@@ -29,11 +29,12 @@ from diffusers import (
 )
 from safetensors.torch import save_file
 
-from hunyuan_runner.catalogue import MODELS, QUANTIZED_TRANSFORMER, TRANSFORMER
+from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.checkpoint import Checkpoint, fingerprint
 from hunyuan_runner.engine.measure import measure as measure_rates
 from hunyuan_runner.engine.messages import Event, Preview, StageStarted, StepFinished
 from hunyuan_runner.engine.process import EngineProcess
+from hunyuan_runner.families.configuration import QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.machine.host import usable_cores
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
@@ -230,8 +231,7 @@ def _checkpoint(params: GenerationParams, models_dir: Path) -> bytes:
         "pooled_prompt_embeds": torch.randn(1, 768),
         "prompt_attention_mask": torch.ones(1, PROMPT_TOKENS),
     }
-    frames = (params.num_frames - 1) // 4 + 1
-    latents = torch.randn(1, 16, frames, params.generated_height // 8, params.generated_width // 8)
+    latents = torch.randn(1, 16, *MODELS[params.model].family.latent_shape(params))
     checkpoint = Checkpoint(0, latents, conditioning)
     return checkpoint.to_bytes(params, fingerprint(models_dir / MODEL))
 

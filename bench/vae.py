@@ -117,11 +117,13 @@ def _psnr_of_demo() -> float:
     ).frames
     latents = latents[0] / pipeline.vae.config.scaling_factor
     shape = latents.shape[1:]
-    expected = vae.decode_tiles(Decoder(pipeline.vae), latents, Tiling.of(shape, (1, 1, 1)))
+    expected = vae.decode_tiles(
+        Decoder(pipeline.vae), latents, Tiling.of(shape, (1, 1, 1), Decoder.tiles)
+    )
     real, large = _real_decoder(), _latents(*LARGE_CLIP).shape[2:]
     tiles = vae.choose_tiling(real, large, vae.memory_budget(real, large)).counts
     decoder = Decoder(pipeline.vae.to(dtype_here()))
-    pixels = vae.decode_tiles(decoder, latents, Tiling.of(shape, tiles))
+    pixels = vae.decode_tiles(decoder, latents, Tiling.of(shape, tiles, Decoder.tiles))
     error = (pixels.clamp(-1, 1) - expected.clamp(-1, 1)).square().mean()
     return float(10 * torch.log10(4 / error))
 

@@ -2,59 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from hunyuan_runner.params import Preset, PresetName
+from hunyuan_runner.families.configuration import INDEX, UnknownModel, unknown_in
+from hunyuan_runner.families.family import Architecture, Family
+from hunyuan_runner.families.hunyuan import HUNYUAN
 from hunyuan_runner.schedule import StepCache
 
-TRANSFORMER, QUANTIZED_TRANSFORMER = "transformer", "transformer_int8"  # folders of a model
 HUNYUAN_LICENCE = "Tencent Hunyuan Community License"
 
 
+PresetName = Literal["fast", "standard", "high"]
+
+
 @dataclass(frozen=True)
-class Architecture:
-    """The sizes that decide what a clip costs, from the model's configuration files."""
+class Preset:
+    """The settings that a model uses if the request names none."""
 
-    double_blocks: int  # transformer blocks with separate linears for video and text
-    single_blocks: int
     width: int
-    heads: int
-    mlp_ratio: float
-    text_encoder_bytes: float  # both text encoders on disk
-    vae_bytes: float
-    vae_channels: tuple[int, ...]  # of the decoder's levels, starting at the pixels
-    vae_attention: bool  # whether the middle block attends over all positions of a tile
-    decode_flops_per_pixel: float  # per pixel and frame, without tiling
-
-    @property
-    def blocks(self) -> int:
-        return self.double_blocks + self.single_blocks
-
-    @property
-    def block_parameters(self) -> float:
-        """Parameters of query, key, value, output and MLP in all blocks, without modulation.
-
-        Double blocks have each of them twice: for video and for text.
-        """
-        return (2 * self.double_blocks + self.single_blocks) * (
-            (4 + 2 * self.mlp_ratio) * self.width**2
-        )
-
-    @property
-    def modulation_parameters(self) -> float:
-        """Parameters of the linears that give shifts, scales and gates."""
-        return (12 * self.double_blocks + 3 * self.single_blocks) * self.width**2
-
-    @property
-    def step_flops_per_token(self) -> float:
-        """FLOP of query, key, value, output and MLP in all blocks: two per weight and token."""
-        return self.blocks * 2 * (4 + 2 * self.mlp_ratio) * self.width**2
-
-    @property
-    def step_flops_per_token_pair(self) -> float:
-        """FLOP of attention in all blocks: per pair and channel, two for scores, two for values."""
-        return self.blocks * 4 * self.width
+    height: int
+    num_frames: int
+    fps: float
+    num_inference_steps: int
+    guidance_scale: float
+    flow_shift: float
+    step_cache: StepCache
 
 
 @dataclass(frozen=True)
@@ -71,6 +47,7 @@ class Model:
     revision: str | None
     licence: str
     parameters: float
+    family: Family
     architecture: Architecture
     presets: Mapping[PresetName, Preset]
 
@@ -109,6 +86,7 @@ _MODELS = (
         revision=None,
         licence="Apache-2.0",
         parameters=5.3e6,
+        family=HUNYUAN,
         architecture=Architecture(
             double_blocks=2,
             single_blocks=4,
@@ -134,6 +112,7 @@ _MODELS = (
         revision="e8c2aaa66fe3742a32c11a6766aecbf07c56e773",
         licence=HUNYUAN_LICENCE,
         parameters=12.8e9,
+        family=HUNYUAN,
         architecture=_HUNYUAN_13B,
         presets=_hunyuan_presets(6.0, 7.0, "balanced", (25, 30, 35)),
     ),
@@ -144,12 +123,34 @@ _MODELS = (
         revision="7e948fca38562e218ae34485e005956592d36d9b",
         licence=HUNYUAN_LICENCE,
         parameters=12.8e9,
+        family=HUNYUAN,
         architecture=_HUNYUAN_13B,
         presets=_hunyuan_presets(6.0, 17.0, "off", (6, 6, 8)),  # of few steps, none is skipped
     ),
 )
 
 MODELS: Mapping[str, Model] = {model.id: model for model in _MODELS}
+_FAMILIES: Mapping[str, Family] = {model.family.pipeline: model.family for model in _MODELS}
+
+
+def family_in(model_dir: Path) -> Family:
+    """The family of the model in this folder.
+
+    Raises UnknownModel if this version does not know it, OSError or ValueError if its index cannot
+    be read.
+    """
+    index = json.loads((model_dir / INDEX).read_text())
+    pipeline = str(index.get("_class_name")) if isinstance(index, dict) else "nothing"
+    if (family := _FAMILIES.get(pipeline)) is None:
+        known = " or ".join(_FAMILIES)
+        raise UnknownModel({INDEX: f"is of the pipeline {pipeline}, not {known}"})
+    return family
+
+
+def unknown_settings(model_dir: Path) -> dict[str, str]:
+    """What this version does not know of the model in this folder, by file. Raises as family_in."""
+    family = family_in(model_dir)
+    return unknown_in(model_dir, family.components, family.agreements)
 
 
 def download_command(model_id: str) -> str:

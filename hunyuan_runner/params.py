@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, TypedDict, cast, get_args
 
@@ -24,6 +23,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from hunyuan_runner.catalogue import MODELS, Preset, PresetName
+from hunyuan_runner.families.family import Family
 from hunyuan_runner.schedule import StepCache, computed_steps, shifted_sigmas
 
 MAX_SEED = 2**32 - 1
@@ -31,23 +32,12 @@ MIN_SIDE, MAX_SIDE = 64, 1280
 MAX_NUM_FRAMES = 257
 MIN_FPS, MAX_FPS = 1, 60
 MAX_PIXEL_FRAMES = 1280 * 720 * 129
-SIZE_MULTIPLE = 16  # VAE ratio 8 times patch 2: what the pipeline can generate
-FRAME_MULTIPLE = 4  # frames per latent frame, after the first
 DEFAULT_PRIORITY = 0
 MAX_PRIORITY = 10
 MAX_URL_LENGTH = 2048
 NEGATIVE_PROMPT_CFG_SCALE = 3.0
 RANDOM_SEED = -1  # means a random seed in other tools
 ALIASES: Mapping[str, str] = {"steps": "num_inference_steps", "video_length": "num_frames"}
-
-
-def _valid_num_frames(num_frames: int) -> int:
-    """The VAE packs four frames into one latent frame; the first frame has its own."""
-    if num_frames % FRAME_MULTIPLE != 1:
-        below = (num_frames - 1) // FRAME_MULTIPLE * FRAME_MULTIPLE + 1
-        nearest = " or ".join(str(n) for n in (below, below + FRAME_MULTIPLE) if n >= 1)
-        raise ValueError(f"must be 4k+1, such as {nearest}")
-    return num_frames
 
 
 def _valid_size(size: str) -> str:
@@ -83,7 +73,7 @@ def _next_even(pixels: int) -> int:
 
 Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 Pixels = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE), AfterValidator(_next_even)]
-NumFrames = Annotated[int, Field(ge=1, le=MAX_NUM_FRAMES), AfterValidator(_valid_num_frames)]
+NumFrames = Annotated[int, Field(ge=1, le=MAX_NUM_FRAMES)]
 Fps = Annotated[
     float,
     Field(ge=MIN_FPS, le=MAX_FPS, allow_inf_nan=False),
@@ -101,7 +91,6 @@ Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
-PresetName = Literal["fast", "standard", "high"]
 WebhookUrl = Annotated[
     str,
     StringConstraints(max_length=MAX_URL_LENGTH),
@@ -123,20 +112,6 @@ class Stage(StrEnum):
     DENOISING = "denoising"
     DECODING = "decoding"
     PUBLISHING = "publishing"
-
-
-@dataclass(frozen=True)
-class Preset:
-    """The settings that a model uses if the request names none."""
-
-    width: int
-    height: int
-    num_frames: int
-    fps: float
-    num_inference_steps: int
-    guidance_scale: float
-    flow_shift: float
-    step_cache: StepCache
 
 
 class GenerationParams(BaseModel):
@@ -167,22 +142,6 @@ class GenerationParams(BaseModel):
     def computed_steps(self) -> tuple[int, ...]:
         """The steps (from 0) that the transformer computes. The others are predicted."""
         return computed_steps(self.num_inference_steps, self.flow_shift, self.step_cache)
-
-    @property
-    def generated_width(self) -> int:
-        """The width the pipeline renders, before the centre crop to `width`."""
-        return _next_multiple(self.width)
-
-    @property
-    def generated_height(self) -> int:
-        return _next_multiple(self.height)
-
-    @property
-    def tokens(self) -> int:
-        """How many video tokens the transformer computes at each step."""
-        latent_frames = (self.num_frames - 1) // FRAME_MULTIPLE + 1
-        area = self.generated_width * self.generated_height
-        return latent_frames * area // SIZE_MULTIPLE**2
 
 
 class Kept(TypedDict, total=False):
@@ -321,12 +280,15 @@ class GenerationRequest(BaseModel):
 
         Raises pydantic's ValidationError if the result is out of bounds.
         """
+        family = MODELS[model].family
         preset = presets[self.preset or "standard"]
         chosen = self._sides | self.model_dump(
             exclude_none=True, include=set(GenerationParams.model_fields) - {"model"}
         )
+        if self.num_frames is not None:
+            _require_possible(self.num_frames, family)
         if self.seconds is not None:
-            frames = _frames(self.seconds, self.fps or preset.fps)
+            frames = _frames(self.seconds, self.fps or preset.fps, family)
             if chosen.setdefault("num_frames", frames) != frames:
                 raise _refusal("seconds", contradiction("seconds", "num_frames"))
         defaults = {
@@ -399,22 +361,31 @@ def contradiction(one: str, other: str) -> PydanticCustomError:
     return PydanticCustomError("contradiction", message, {"param": one, "other": other})
 
 
-def _frames(seconds: float, fps: float) -> int:
-    """The number of frames, 4k+1, whose duration is nearest to `seconds`.
+def _require_possible(num_frames: int, family: Family) -> None:
+    """Raises ValidationError unless the VAE can make so many frames: it packs some of them into one
+    latent frame, but the first frame has its own."""
+    nearest = family.neighbouring_num_frames(num_frames)
+    if num_frames not in nearest:
+        numbers = {
+            "step": family.frames_per_latent,
+            "nearest": " or ".join(map(str, nearest)),
+        }
+        message = "must be {step}k+1, such as {nearest}"
+        raise _refusal("num_frames", PydanticCustomError("frames", message, numbers))
+
+
+def _frames(seconds: float, fps: float, family: Family) -> int:
+    """The number of frames whose duration is nearest to `seconds`.
 
     Raises ValidationError if it is too large.
     """
     if seconds * fps > MAX_NUM_FRAMES:
         most = {"most": int(MAX_NUM_FRAMES / fps)}
         raise _refusal("seconds", PydanticCustomError("too_long", "must be at most {most}", most))
-    return FRAME_MULTIPLE * max(round((seconds * fps - 1) / FRAME_MULTIPLE), 0) + 1
+    return family.nearest_num_frames(seconds * fps)
 
 
 def _refusal(param: str, error: PydanticCustomError) -> ValidationError:
     """The refusal of a field whose error shows only together with the preset."""
     line = InitErrorDetails(type=error, loc=(param,), input=None)
     return ValidationError.from_exception_data("GenerationRequest", [line])
-
-
-def _next_multiple(pixels: int) -> int:
-    return -(-pixels // SIZE_MULTIPLE) * SIZE_MULTIPLE

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
+from hunyuan_runner.families.configuration import QUANTIZED_TRANSFORMER, TRANSFORMER
 
 DOWNLOAD_NOTE = "manifest.json"  # in a model's folder: its source, and its files' digests
 QUANTIZED_NOTE = "digests.json"  # in the int8 transformer's folder: SHA-256 by file name

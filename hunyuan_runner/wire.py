@@ -32,7 +32,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from hunyuan_runner.params import Fps, GenerationParams, PresetName, Stage
+from hunyuan_runner.catalogue import PresetName
+from hunyuan_runner.params import Fps, GenerationParams, Stage
 from hunyuan_runner.schedule import StepCache
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +14,8 @@ from diffusers import HunyuanVideoPipeline
 from hunyuan_runner.engine.checkpoint import Checkpoint, Conditioning
 from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.denoising import State, denoise
-from hunyuan_runner.engine.encoding import encode
+from hunyuan_runner.engine.hunyuan.encoding import encode
+from hunyuan_runner.engine.hunyuan.guided import GuidedTransformer
 from hunyuan_runner.engine.step_cache import Predictor
 from hunyuan_runner.machine.precision import Cpu, Precision
 from hunyuan_runner.params import GenerationParams
@@ -66,6 +67,13 @@ def beginning(components: Components, clip: GenerationParams) -> Checkpoint:
             conditioning |= {f"negative_{name}": tensor for name, tensor in negative.items()}
     channels = components.decoder.config.latent_channels
     return Checkpoint(0, noise(channels), conditioning)
+
+
+def steps_from(
+    start: Checkpoint, transformer: torch.nn.Module, scheduler: Any, clip: GenerationParams
+) -> Iterator[State]:
+    guided = GuidedTransformer(transformer, start.conditioning, clip)
+    return denoise(guided, scheduler, start, clip)
 
 
 def noise(channels: int) -> torch.Tensor:
@@ -153,7 +161,7 @@ def test_each_step_is_that_of_diffusers_pipeline(
     start = beginning(components, clip)
     transformer = components.transformer(lambda: None)
     assert components.precision is precision
-    states = list(denoise(transformer, components.scheduler, start, clip))
+    states = list(steps_from(start, transformer, components.scheduler, clip))
     assert_equal(states, Reference(transformer, components.scheduler).checkpoints(clip, start))
 
 
@@ -176,7 +184,7 @@ def test_padding_is_masked_as_in_diffusers_pipeline(
 
     conditioning = padded("", 6) | (padded("negative_", 3) if guidance else {})
     start = Checkpoint(0, noise(4), conditioning)
-    states = list(denoise(pipeline.transformer, pipeline.scheduler, start, clip))
+    states = list(steps_from(start, pipeline.transformer, pipeline.scheduler, clip))
     expected = Reference(pipeline.transformer, pipeline.scheduler).checkpoints(clip, start)
     assert_equal(states, expected)
 
@@ -190,10 +198,10 @@ def test_from_any_step_the_rest_is_the_same(
     clip = params(step_cache=step_cache, **NEGATIVE)
     start = beginning(components, clip)
     transformer = components.transformer(lambda: None)
-    whole = list(denoise(transformer, components.scheduler, start, clip))
+    whole = list(steps_from(start, transformer, components.scheduler, clip))
     for state in whole[:-1]:
         here = Checkpoint(state.step, state.latents, start.conditioning, state.velocities)
-        rest = denoise(transformer, components.scheduler, here, clip)
+        rest = steps_from(here, transformer, components.scheduler, clip)
         latents = [later.latents for later in rest]
         assert all(map(torch.equal, latents, [later.latents for later in whole[state.step :]]))
         assert len(latents) == STEPS - state.step
@@ -206,7 +214,7 @@ def test_the_expected_latents_are_those_of_a_straight_line(
     clip = params()
     start = beginning(components, clip)
     transformer = components.transformer(lambda: None)
-    *states, last = denoise(transformer, components.scheduler, start, clip)
+    *states, last = steps_from(start, transformer, components.scheduler, clip)
     assert torch.equal(last.expected, last.latents)
     before = [start.latents, *(state.latents for state in states)]
     for earlier, state in zip(before, states, strict=False):

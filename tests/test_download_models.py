@@ -33,6 +33,17 @@ HUB_CHUNK = 10 * 2**20  # huggingface_hub writes a file in pieces of so many byt
 FIRST, SECOND = (f"transformer/model-{n}-of-2.safetensors" for n in (1, 2))
 
 
+SCHEDULER = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 7.0}
+TRANSFORMER = {
+    "_class_name": "HunyuanVideoTransformer3DModel",
+    "guidance_embeds": True,
+    "in_channels": 16,
+    "num_layers": 20,
+    "num_single_layers": 40,
+    "out_channels": 16,
+}
+
+
 def package() -> dict[str, bytes]:
     """The files of a model."""
     index = {
@@ -46,10 +57,10 @@ def package() -> dict[str, bytes]:
     noise = np.random.default_rng(0).integers(0, 256, 24 * 2**20, np.uint8)
     return {
         "model_index.json": json.dumps(index).encode(),
-        "scheduler/scheduler_config.json": b"{}",
+        "scheduler/scheduler_config.json": json.dumps(SCHEDULER).encode(),
         "tokenizer/tokenizer_config.json": b"{}",
         "tokenizer/tokenizer.json": b"{}",
-        "transformer/config.json": b"{}",
+        "transformer/config.json": json.dumps(TRANSFORMER).encode(),
         "transformer/model.safetensors.index.json": json.dumps({"weight_map": weight_map}).encode(),
         FIRST: save({"a": noise}),
         SECOND: save({"b": np.zeros(4, np.float32)}),

@@ -26,17 +26,17 @@ from hunyuan_runner.engine.checkpoint import (
 )
 from hunyuan_runner.engine.child import describe_failure
 from hunyuan_runner.engine.components import Components
-from hunyuan_runner.engine.encoding import encode, load_encoders
+from hunyuan_runner.engine.hunyuan.encoding import encode, load_encoders
 from hunyuan_runner.engine.messages import Generate, Resumed, StepFinished
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.prompts import PromptCache
 from hunyuan_runner.engine.sealed import seal, unseal
+from hunyuan_runner.families.hunyuan import CLIP, HUNYUAN, LLAMA
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.machine.host import cpu_name, package_versions
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.prompts import tokens
-from hunyuan_runner.prompts.template import CROP_START, TEMPLATE
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from tests import double, tiny
@@ -84,7 +84,7 @@ def test_the_double_shows_what_the_class_in_the_index_does(model_dir: Path) -> N
 
 
 def test_the_template_is_the_one_that_diffusers_crops() -> None:
-    assert (TEMPLATE, CROP_START) == (double.TEMPLATE, double.CROP_START)
+    assert (LLAMA.template, LLAMA.crop_start) == (double.TEMPLATE, double.CROP_START)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
@@ -130,7 +130,7 @@ def test_padding_and_a_cut_that_were_saved_with_a_tokenizer_change_nothing(
     saved = load_encoders(folder, torch.float32)
     for prompt in (PROMPTS[0], "many words " * 30):
         assert read_by_llama(saved, prompt) == read_by_llama(pipeline, prompt)
-    assert "Llama" in tokens.unread(folder, "many words " * 200)
+    assert "Llama" in tokens.unread(folder, HUNYUAN.readers, "many words " * 200)
 
 
 def with_no_first_token(tokenizer: Tokenizer) -> None:
@@ -176,9 +176,10 @@ def test_a_model_whose_prompt_is_cut_in_the_wrong_place_is_refused(
 def test_a_tokenizer_that_joins_words_is_refused() -> None:
     llama, joining = double.llama_tokenizer(), double.llama_tokenizer()
     joining.normalizer = normalizers.Replace(" ", "")
-    tokens.require_usable(llama, llama)
+    for reader in HUNYUAN.readers:
+        tokens.require_usable(reader, llama)
     with pytest.raises(tokens.TokenizerUnusable, match="tokenizer_2 loses the spaces"):
-        tokens.require_usable(llama, joining)
+        tokens.require_usable(CLIP, joining)
 
 
 def test_weights_that_a_text_encoder_lacks_are_not_made_up(tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_prompts_and_checkpoints_are_of_one_way_to_read_prompts(tmp_path: Path, 
     digests = set()
     for middle in (b"a", b"b"):
         (tmp_path / name).write_bytes(bytes(4 * 2**20) + middle + bytes(4 * 2**20))
-        digests.add(tokens.encoding_digest(tmp_path))
+        digests.add(tokens.encoding_digest(tmp_path, HUNYUAN.readers))
     assert len(digests) == 2
 
 

@@ -187,7 +187,7 @@ def test_the_reading_process_is_started_again_if_it_ended(
 def test_a_model_without_tokenizers_has_nothing_to_warn_of(
     check: PromptCheck, tmp_path: Path
 ) -> None:
-    assert warnings(check, tmp_path, "many words " * 100) == []
+    assert warnings(check, tmp_path / "hunyuanvideo", "many words " * 100) == []
 
 
 def test_the_reading_process_ends_with_the_one_that_asks(model_dir: Path) -> None:

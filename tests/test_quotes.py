@@ -132,7 +132,7 @@ def test_what_is_proposed_is_there_in_time(name: str) -> None:
         assert quote == alternative.quote
         assert quote.fits
         assert in_time(quote, deadline)
-        assert params.tokens <= asked.tokens
+        assert model.family.tokens(params) <= model.family.tokens(asked)
         assert params.num_inference_steps <= asked.num_inference_steps
 
 

@@ -83,7 +83,7 @@ def test_the_tiles_of_the_standard_clip_overlap_by_little(real: Decoder) -> None
 
 def test_where_nothing_fits_the_smallest_tiles_are_tried(real: Decoder) -> None:
     smallest = choose_tiling(real, STANDARD, 0)
-    assert all(a >= b for a, b in zip(smallest.size, vae.SHORTEST, strict=True))
+    assert all(a >= b for a, b in zip(smallest.size, real.tiles.shortest, strict=True))
     assert tile_bytes(real, smallest) < 0.5e9
 
 
@@ -134,7 +134,9 @@ def test_nobody_sees_where_tiles_meet(
     latents: torch.Tensor,
     whole: torch.Tensor,
 ) -> None:
-    tiled = vae.decode_tiles(Decoder(demo), latents, Tiling.of(latents.shape[1:], counts))
+    tiled = vae.decode_tiles(
+        Decoder(demo), latents, Tiling.of(latents.shape[1:], counts, Decoder.tiles)
+    )
     assert psnr(tiled, whole) >= 44
     for axis in (1, 2, 3):
         other_axes = [other for other in range(4) if other != axis]
@@ -153,7 +155,7 @@ def test_the_demo_model_loses_nothing_one_sees_in_bf16(
         BUNDLED_MODELS / "demo" / "vae", dtype=torch.bfloat16
     )
     pixels = vae.decode_tiles(
-        Decoder(autoencoder), latents, Tiling.of(latents.shape[1:], (1, 2, 2))
+        Decoder(autoencoder), latents, Tiling.of(latents.shape[1:], (1, 2, 2), Decoder.tiles)
     )
     assert psnr(pixels, whole) >= 40
 

@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 
 from hunyuan_runner.api.errors import NOT_OPEN, ApiError, unavailable
 from hunyuan_runner.api.links import lasting_base
-from hunyuan_runner.catalogue import MODELS, Model, download_command
+from hunyuan_runner.catalogue import MODELS, Model, PresetName, download_command
 from hunyuan_runner.jobs.job import Job, Webhook
 from hunyuan_runner.jobs.standing import NO_WORKER
 from hunyuan_runner.jobs.store import Jobs, Submission
@@ -27,7 +27,6 @@ from hunyuan_runner.params import (
     EstimateRequest,
     GenerationParams,
     GenerationRequest,
-    PresetName,
 )
 from hunyuan_runner.prompts.check import PromptCheck
 from hunyuan_runner.quoting.estimate import Work

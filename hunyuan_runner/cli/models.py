@@ -13,14 +13,13 @@ from rich.progress import Progress
 from hunyuan_runner.catalogue import (
     HUNYUAN_LICENCE,
     MODELS,
-    QUANTIZED_TRANSFORMER,
-    TRANSFORMER,
     Model,
 )
 from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, complain
 from hunyuan_runner.cli.display import err, out, show
 from hunyuan_runner.cli.server import server_settings
 from hunyuan_runner.cli.tables import Listing
+from hunyuan_runner.families.configuration import QUANTIZED_TRANSFORMER, TRANSFORMER
 
 
 def _known(model_id: str | None) -> str | None:

@@ -145,12 +145,17 @@ class Int8Blocks(torch.nn.Module):
         temb: torch.Tensor,
         attention_mask: torch.Tensor | None,
         image_rotary_emb: Rotary,
-        *_: object,
+        token_replace_emb: None = None,
+        first_frame_num_tokens: int | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Video and text ([1, tokens, width]) after the last block.
 
-        `attention_mask` is ignored: the text has no padding, see encoding.py.
+        `attention_mask` is not needed: the text has no padding. Nor is `first_frame_num_tokens`: it
+        belongs to `token_replace_emb`, with which image-to-video models treat the first frame
+        differently. Raises NotImplementedError if that is given.
         """
+        if token_replace_emb is not None:
+            raise NotImplementedError("int8 blocks do not compute token_replace_emb")
         video_rows = hidden_states.shape[1]
         x = torch.cat([hidden_states[0], encoder_hidden_states[0]]).float()
         rotary = (image_rotary_emb[0].float(), image_rotary_emb[1].float())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from hunyuan_runner.catalogue import family_in
 from hunyuan_runner.engine.sealed import Damaged, seal, unseal
 from hunyuan_runner.engine.step_cache import Velocities
 from hunyuan_runner.params import GenerationParams
@@ -29,10 +30,10 @@ class UnusableCheckpoint(Exception):
 class Checkpoint:
     """The state after `step` steps: everything the remaining ones depend on.
 
-    `latents` are NCTHW float32. `conditioning` is the output of the text encoders (prompt_embeds,
-    pooled_prompt_embeds, prompt_attention_mask, negative_...). The step cache predicts from
-    `velocities`, which is empty if it is off. After the step at which a draft is due, `expected`
-    are the latents that the draft shows; otherwise None.
+    `latents` are NCTHW float32. `conditioning` is the output of the text encoders by the names that
+    the family gives its parts, those of the negative prompt with the prefix negative_. The step
+    cache predicts from `velocities`, which is empty if it is off. After the step at which a draft
+    is due, `expected` are the latents that the draft shows; otherwise None.
     """
 
     step: int
@@ -86,7 +87,8 @@ class Checkpoint:
 
 def fingerprint(model_dir: Path) -> str:
     """Identifies what a checkpoint depends on besides its clip: the model and its tokenizers."""
-    return f"{model_fingerprint(model_dir)} {encoding_digest(model_dir)}"
+    reading = encoding_digest(model_dir, family_in(model_dir).readers)
+    return f"{model_fingerprint(model_dir)} {reading}"
 
 
 def model_fingerprint(model_dir: Path, *patterns: str) -> str:

@@ -29,6 +29,7 @@ from hunyuan_runner.engine.messages import (
     Report,
     StageStarted,
 )
+from hunyuan_runner.families.configuration import UnknownModel
 from hunyuan_runner.logs import configure_logging
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.machine.precision import Precision
@@ -133,6 +134,12 @@ def describe_failure(error: Exception, request: Generate) -> Failed:
     from hunyuan_runner.engine.components import ModelIncomplete
     from hunyuan_runner.prompts.tokens import TokenizerUnusable
 
+    if isinstance(error, UnknownModel):
+        return Failed(
+            "model_unavailable",
+            f"This version cannot compute the model {request.params.model}: its {error}. "
+            "Install a model that hunyuan models list names, or a newer version.",
+        )
     if isinstance(error, ModelIncomplete):
         model = request.params.model
         return Failed(

@@ -18,18 +18,17 @@ from pathlib import Path
 import diffusers
 import torch
 import transformers
-from diffusers import (
-    AutoencoderKLHunyuanVideo,
-    FlowMatchEulerDiscreteScheduler,
-    HunyuanVideoPipeline,
-    HunyuanVideoTransformer3DModel,
-)
+from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors import SafetensorError, safe_open
 
-from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
-from hunyuan_runner.engine.decoder import Decoder, dtype_here
-from hunyuan_runner.engine.encoding import load_encoders
-from hunyuan_runner.engine.transformer import load as load_transformer
+from hunyuan_runner.catalogue import family_in, unknown_settings
+from hunyuan_runner.engine.implementation import TextEncoders, Transformer, implementation_of
+from hunyuan_runner.engine.vae import Decoder
+from hunyuan_runner.families.configuration import (
+    QUANTIZED_TRANSFORMER,
+    TRANSFORMER,
+    UnknownModel,
+)
 from hunyuan_runner.machine.host import available_memory_bytes
 from hunyuan_runner.machine.precision import BYTES_PER_PARAMETER, SMALL_PARAMETERS, Precision
 from hunyuan_runner.weights import weight_files
@@ -52,8 +51,8 @@ class Components:
     def __init__(self, model_dir: Path, precision: Precision, threads: int, kernels: Path) -> None:
         """Loads the VAE, and the other components if there is room for them.
 
-        `precision` is the transformer's, see engine/transformer.py. Raises ModelIncomplete or
-        TokenizerUnusable.
+        `precision` is the transformer's. Raises ModelIncomplete, TokenizerUnusable, or UnknownModel
+        if this version would compute something else than the model was trained for.
         """
         _hush_libraries()
         torch.set_num_threads(threads)
@@ -61,15 +60,17 @@ class Components:
         self.model_dir = model_dir
         self._threads = threads
         self._kernels = kernels
-        self._text_encoders: HunyuanVideoPipeline | None = None
-        self._transformer: HunyuanVideoTransformer3DModel | None = None
+        self._text_encoders: TextEncoders | None = None
+        self._transformer: Transformer | None = None
         with reading():
+            self.family = family_in(model_dir)
+            if problems := unknown_settings(model_dir):
+                raise UnknownModel(problems)
             _require_configs(model_dir)
-            vae = AutoencoderKLHunyuanVideo.from_pretrained(
-                model_dir / "vae", local_files_only=True, torch_dtype=dtype_here()
-            )
+            self.implementation = implementation_of(self.family)
+            vae = self.implementation.vae(model_dir)
             del vae.encoder
-            self.decoder = Decoder(vae)
+            self.decoder: Decoder = self.implementation.decoder(vae)
             self.scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(
                 model_dir / "scheduler", local_files_only=True
             )
@@ -78,23 +79,22 @@ class Components:
             self.text_encoders(_say_nothing)
             self.transformer(_say_nothing)
 
-    def text_encoders(self, on_loading: Loading) -> HunyuanVideoPipeline:
-        """diffusers' pipeline with text encoders and tokenizers alone.
-
-        `on_loading` is called before a wait. Raises ModelIncomplete or TokenizerUnusable.
-        """
+    def text_encoders(self, on_loading: Loading) -> TextEncoders:
+        """`on_loading` is called before a wait. Raises ModelIncomplete or TokenizerUnusable."""
         if self._text_encoders is None:
             self._make_room(self._encoders_bytes(), on_loading)
             with reading():
-                self._text_encoders = load_encoders(self.model_dir, self._encoders_dtype())
+                self._text_encoders = self.implementation.text_encoders(
+                    self.model_dir, self._encoders_dtype()
+                )
         return self._text_encoders
 
-    def transformer(self, on_loading: Loading) -> HunyuanVideoTransformer3DModel:
+    def transformer(self, on_loading: Loading) -> Transformer:
         """`on_loading` is called before a wait. Raises ModelIncomplete."""
         if self._transformer is None:
             self._make_room(self._transformer_bytes(), on_loading)
             with reading():
-                self._transformer, self.precision = load_transformer(
+                self._transformer, self.precision = self.implementation.transformer(
                     self.model_dir, self.precision, self._threads, self._kernels
                 )
         return self._transformer

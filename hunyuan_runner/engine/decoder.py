@@ -21,6 +21,7 @@ from diffusers import AutoencoderKLHunyuanVideo
 from torch import nn
 from torch.nn import functional
 
+from hunyuan_runner.families.hunyuan import HUNYUAN
 from hunyuan_runner.machine.host import cpu_flags
 from hunyuan_runner.machine.precision import Precision, vae_precision
 from hunyuan_runner.quoting.memory import PIECE_BYTES
@@ -43,6 +44,8 @@ def dtype_here() -> torch.dtype:
 
 class Decoder:
     """Decodes latents with the weights of `vae`, in its dtype."""
+
+    tiles = HUNYUAN.tiles
 
     def __init__(self, vae: AutoencoderKLHunyuanVideo) -> None:
         self.config = vae.config

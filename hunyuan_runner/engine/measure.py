@@ -19,15 +19,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLHunyuanVideo
 from diffusers.models.transformers.transformer_hunyuan_video import (
     HunyuanVideoSingleTransformerBlock,
 )
 from torch.nn import functional
 
-from hunyuan_runner.catalogue import MODELS, Architecture
+from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation, SingleBlock
-from hunyuan_runner.engine.decoder import Decoder, dtype_here
+from hunyuan_runner.engine.hunyuan.transformer import UnmaskedAttention
+from hunyuan_runner.engine.implementation import implementation_of
 from hunyuan_runner.engine.kernels import (
     BF16_DEPTH,
     Kernels,
@@ -36,8 +36,8 @@ from hunyuan_runner.engine.kernels import (
     PackedLinear,
     load_kernels,
 )
+from hunyuan_runner.engine.loading import DTYPES
 from hunyuan_runner.engine.quantize import pack_linear
-from hunyuan_runner.engine.transformer import DTYPES, UnmaskedAttention
 from hunyuan_runner.machine.host import cpp_compiler
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.machine.precision import Precision
@@ -51,9 +51,10 @@ TEXT_TOKENS = 16  # included in each of these
 BLOCKS_IN_A_ROW = 4
 WEIGHT_DEVIATION = 0.02
 LARGE_CHANNELS = 64
-# Latents (T, H, W) to decode with the VAE of a small and of a large model: a tiny clip, and the
-# first of the others that does not take too long. The feature maps of (3, 12, 12) fit in caches, so
-# it decodes a quarter faster than real clips. CPUs on which that matters are fast enough for more.
+# Latents (T, H, W, of 8x8 pixels) to decode with the VAE of a small and of a large model: a tiny
+# clip, and the first of the others that does not take too long. The feature maps of (3, 12, 12) fit
+# in caches, so it decodes a quarter faster than real clips. CPUs on which that matters are fast
+# enough for more.
 LATENTS = ((3, 12, 16), (9, 16, 24))
 LARGE_LATENTS = ((1, 10, 10), (2, 24, 24), (3, 12, 12))
 TOO_LONG_SECONDS = 15
@@ -66,10 +67,11 @@ class Bench:
     """Times one model, whose configurations are in `folder`, in one precision."""
 
     def __init__(
-        self, architecture: Architecture, folder: Path, kernels: Kernels | None, dtype: torch.dtype
+        self, model: Model, folder: Path, kernels: Kernels | None, dtype: torch.dtype
     ) -> None:
         """With `kernels`, blocks are computed in int8; without, by diffusers in `dtype`."""
-        self._architecture = architecture
+        self._family = model.family
+        self._architecture = model.architecture
         self._folder = folder
         self._kernels = kernels
         self._dtype = dtype
@@ -164,21 +166,24 @@ class Bench:
 
     def _decoding(self) -> tuple[float, float]:
         """Seconds per FLOP, and the fixed seconds of a clip."""
-        config = AutoencoderKLHunyuanVideo.load_config(self._folder / "vae")
+        implementation = implementation_of(self._family)
         with torch.device("meta"):
-            vae = AutoencoderKLHunyuanVideo.from_config(config)
+            vae = implementation.blank_vae(self._folder)
         del vae.encoder
-        decoder = Decoder(_filled(vae.to(dtype_here())))
+        decoder = implementation.decoder(_filled(vae))
+        side = self._family.pixels_per_latent
         large = self._architecture.vae_channels[0] >= LARGE_CHANNELS
         tiny, *clips = LARGE_LATENTS if large else LATENTS
 
         def flops(shape: Shape) -> float:
             frames, height, width = shape
-            pixels = (4 * (frames - 1) + 1) * 8 * height * 8 * width
+            pixels = (self._family.frames_per_latent * (frames - 1) + 1) * 8 * height * 8 * width
             return self._architecture.decode_flops_per_pixel * pixels
 
         def run(shape: Shape) -> Run:
-            latents = torch.randn(config["latent_channels"], *shape)
+            frames, height, width = shape
+            size = (frames, 8 * height // side, 8 * width // side)
+            latents = torch.randn(decoder.config.latent_channels, *size)
             return lambda: decoder(latents)
 
         run(tiny)()
@@ -233,14 +238,14 @@ def _random_linear(inputs: int, outputs: int) -> PackedLinear:
 @torch.no_grad()
 def measure(model: str, precision: Precision, folder: Path, threads: int, kernels: Path) -> Rates:
     """How fast this machine computes a model whose files are in `folder`."""
-    architecture = MODELS[model].architecture
+    subject = MODELS[model]
     if precision is not Precision.INT8:
-        return Bench(architecture, folder, None, DTYPES[precision]).measure()
+        return Bench(subject, folder, None, DTYPES[precision]).measure()
     try:
         loaded = load_kernels(kernels, cpp_compiler() or "c++", threads)
     except KernelsUnavailable:  # the engine uses fp32 then
-        return Bench(architecture, folder, None, torch.float32).measure()
-    return Bench(architecture, folder, loaded, torch.float32).measure()
+        return Bench(subject, folder, None, torch.float32).measure()
+    return Bench(subject, folder, loaded, torch.float32).measure()
 
 
 def main(threads: str, kernels: str, *wanted: str) -> None:

@@ -17,8 +17,8 @@ from hunyuan_runner.engine.checkpoint import (
 )
 from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.denoising import denoise
-from hunyuan_runner.engine.encoding import encode, was_encoded_so_before
 from hunyuan_runner.engine.frames import reserve_frames, write_frames
+from hunyuan_runner.engine.implementation import NEGATIVE
 from hunyuan_runner.engine.messages import (
     Finished,
     Generate,
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class VideoPipeline:
-    """HunyuanVideo, loaded.
+    """A model, loaded.
 
     On one machine, with one number of threads, a request always gives the same frames, whether it
     ran through or was resumed.
@@ -50,7 +50,8 @@ class VideoPipeline:
         self._prompts = PromptCache(prompts, self.model_dir)
         self._fingerprint = fingerprint(self.model_dir)
         self._usable = {self._fingerprint}  # of checkpoints to resume from
-        if was_encoded_so_before(self.model_dir):  # versions that did not note how
+        if components.implementation.was_encoded_so_before(self.model_dir):
+            # Versions that did not note how prompts were encoded wrote this one.
             self._usable.add(model_fingerprint(self.model_dir))
 
     @torch.no_grad()
@@ -96,25 +97,19 @@ class VideoPipeline:
 
     def _noise(self, params: GenerationParams) -> torch.Tensor:
         """Pure noise drawn with the seed: latents (NCTHW float32)."""
-        config = self._components.decoder.config
-        shape = (
-            1,
-            config.latent_channels,
-            (params.num_frames - 1) // config.temporal_compression_ratio + 1,
-            params.generated_height // config.spatial_compression_ratio,
-            params.generated_width // config.spatial_compression_ratio,
-        )
+        channels = self._components.decoder.config.latent_channels
+        shape = (1, channels, *self._components.family.latent_shape(params))
         return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(params.seed))
 
     def _encode(self, params: GenerationParams, on_event: OnEvent) -> Conditioning:
         def load_and_encode(prompt: str) -> Conditioning:
-            pipeline = self._components.text_encoders(lambda: on_event(StageStarted(Stage.LOADING)))
-            return encode(pipeline, prompt)
+            encoders = self._components.text_encoders(lambda: on_event(StageStarted(Stage.LOADING)))
+            return self._components.implementation.encode(encoders, prompt)
 
         conditioning = self._prompts.conditioning(params.prompt, load_and_encode)
-        if params.negative_prompt and params.true_cfg_scale > 1:
-            negative = self._prompts.conditioning(params.negative_prompt, load_and_encode)
-            conditioning |= {f"negative_{name}": tensor for name, tensor in negative.items()}
+        if (negative_prompt := self._components.family.negative_prompt(params)) is not None:
+            negative = self._prompts.conditioning(negative_prompt, load_and_encode)
+            conditioning |= {f"{NEGATIVE}{name}": tensor for name, tensor in negative.items()}
         return conditioning
 
     def _denoise(
@@ -126,7 +121,8 @@ class VideoPipeline:
         on_event(StageStarted(Stage.DENOISING))
         previews = Previews(components.decoder, params.width, params.height)
         checkpoint = start
-        for state in denoise(transformer, components.scheduler, start, params):
+        guided = components.implementation.guided(transformer, start.conditioning, params)
+        for state in denoise(guided, components.scheduler, start, params):
             is_draft = state.step == last_step < params.num_inference_steps
             checkpoint = Checkpoint(
                 state.step,

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from hunyuan_runner.engine import vae
-from hunyuan_runner.engine.decoder import Decoder
 from hunyuan_runner.engine.frames import crop_frames
 
 logger = logging.getLogger(__name__)
@@ -23,7 +22,7 @@ JPEG_QUALITY = 85
 class Previews:
     """Makes a preview if it takes little time compared to the time since the last one."""
 
-    def __init__(self, decoder: Decoder, width: int, height: int) -> None:
+    def __init__(self, decoder: vae.Decoder, width: int, height: int) -> None:
         self._decoder = decoder
         self._width = width
         self._height = height

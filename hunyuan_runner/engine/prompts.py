@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from hunyuan_runner.catalogue import family_in
 from hunyuan_runner.engine.checkpoint import Conditioning, model_fingerprint
 from hunyuan_runner.engine.sealed import Damaged, seal, unseal
 from hunyuan_runner.machine.host import cpu_name, package_versions
@@ -38,7 +39,7 @@ class PromptCache:
         self._folder = folder
         self._max_bytes = max_bytes
         self._encoders = model_fingerprint(model_dir, "text_encoder*/*")
-        self._tokens = encoding_digest(model_dir)
+        self._tokens = encoding_digest(model_dir, family_in(model_dir).readers)
 
     def conditioning(self, prompt: str, encode: Callable[[str], Conditioning]) -> Conditioning:
         """The encoding of `prompt`, by `encode` if it is not in the cache."""

@@ -25,7 +25,6 @@ from diffusers import HunyuanVideoTransformer3DModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.engine.blocks import (
     DoubleBlock,
     Int8Blocks,
@@ -35,6 +34,7 @@ from hunyuan_runner.engine.blocks import (
     WeightAndBias,
 )
 from hunyuan_runner.engine.kernels import INT8_DEPTH, ROWS, Kernels, PackedLinear
+from hunyuan_runner.families.configuration import QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.weights import QUANTIZED_NOTE, file_sha256, weight_files
 
 FORMAT = "hunyuan-runner int8 1"

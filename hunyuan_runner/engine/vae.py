@@ -7,26 +7,35 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Protocol, Self
 
 import torch
 
-from hunyuan_runner.engine.decoder import Decoder
 from hunyuan_runner.engine.exhaustion import is_out_of_memory
+from hunyuan_runner.families.family import Tiles
 from hunyuan_runner.machine.host import memory_bytes
-from hunyuan_runner.quoting.memory import FEATURE_MAPS, PIECE_BYTES, PIECES
+from hunyuan_runner.quoting.memory import PIECE_BYTES, PIECES
 
 logger = logging.getLogger(__name__)
 
 MOST_BYTES = 5e9  # more would save little work
 SPARED_BYTES = 2e9  # of the machine's memory, for the engine, its VAE and other processes
-OVERLAPS = (2, 4, 4)  # of neighbouring tiles along T, H and W, in latents
-SHORTEST = (4, 10, 10)  # tiles along T, H and W, in latents
 PIXEL_BYTES = 3 * 4
 
 
 def _nothing(tile: int, tiles: int) -> None:
     pass
+
+
+class Decoder(Protocol):
+    """The decoder of a VAE with this configuration."""
+
+    config: Any  # of the VAE; its names are diffusers'
+    dtype: torch.dtype
+    tiles: Tiles
+
+    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
+        """The pixels (CTHW, about -1..1) of one clip's latents (CTHW), or of a tile of them."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,9 @@ class Tiling:
     size: tuple[int, int, int]
 
     @classmethod
-    def of(cls, shape: torch.Size, counts: tuple[int, int, int]) -> Self:
+    def of(cls, shape: torch.Size, counts: tuple[int, int, int], tiles: Tiles) -> Self:
         """Latents (THW) cut into `counts` tiles along the axes."""
-        frames, height, width = map(_size, shape, counts, OVERLAPS)
+        frames, height, width = map(_size, shape, counts, tiles.overlaps)
         return cls(counts, (frames, height, width))
 
     @property
@@ -96,10 +105,9 @@ def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
 
     If there is none, the one that takes the least memory.
     """
-    tilings = [
-        Tiling.of(shape, (t, h, w))
-        for t, h, w in itertools.product(*map(_possible_counts, shape, SHORTEST, OVERLAPS))
-    ]
+    tiles = decoder.tiles
+    possible = map(_possible_counts, shape, tiles.shortest, tiles.overlaps)
+    tilings = [Tiling.of(shape, (t, h, w), tiles) for t, h, w in itertools.product(*possible)]
     size = {tiling: tile_bytes(decoder, tiling) for tiling in tilings}
     fitting = [tiling for tiling in tilings if size[tiling] <= budget]
     if not fitting:
@@ -110,7 +118,8 @@ def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
 def tile_bytes(decoder: Decoder, tiling: Tiling) -> float:
     """The memory that decoding a tile takes at its peak, without the weights."""
     pixels = _pixels(decoder, tiling.size)
-    maps: int = FEATURE_MAPS * decoder.config.block_out_channels[0] * decoder.dtype.itemsize
+    channels: int = decoder.config.block_out_channels[0]
+    maps = decoder.tiles.feature_maps * channels * decoder.dtype.itemsize
     return (maps + PIXEL_BYTES) * pixels + min(PIECES * PIECE_BYTES, maps * pixels)
 
 

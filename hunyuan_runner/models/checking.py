@@ -9,15 +9,15 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from hunyuan_runner.catalogue import QUANTIZED_TRANSFORMER, TRANSFORMER
-from hunyuan_runner.models.folder import INDEX, components
-from hunyuan_runner.prompts.tokens import (
-    CLIP,
-    LLAMA,
-    TokenizerUnusable,
-    open_tokenizer,
-    require_usable,
+from hunyuan_runner.catalogue import family_in, unknown_settings
+from hunyuan_runner.families.configuration import (
+    INDEX,
+    QUANTIZED_TRANSFORMER,
+    TRANSFORMER,
+    UnknownModel,
 )
+from hunyuan_runner.models.folder import components
+from hunyuan_runner.prompts.tokens import TokenizerUnusable, open_tokenizer, require_usable
 from hunyuan_runner.weights import (
     DOWNLOAD_NOTE,
     INDEX_SUFFIX,
@@ -27,13 +27,19 @@ from hunyuan_runner.weights import (
     weights_entry,
 )
 
-CONFIGS = {"config.json", "scheduler_config.json", "tokenizer_config.json"}
+CONFIGS = {"config.json", "scheduler_config.json", "tokenizer_config.json", "guider_config.json"}
 CHUNK = 2**24
 SHA1_DIGITS = 40
 
 
 def problems_of(folder: Path) -> dict[str, str]:
     """What is wrong with a model, by file or component; empty if nothing is."""
+    found = damaged(folder)
+    return found if INDEX in found else found | misread(folder)
+
+
+def damaged(folder: Path) -> dict[str, str]:
+    """The files of a model that are missing, broken or altered, and what is wrong with each."""
     try:
         parts = components(folder)
     except ValueError:
@@ -41,16 +47,26 @@ def problems_of(folder: Path) -> dict[str, str]:
     found = dict(_altered(folder))
     for component in parts:
         found |= dict(_incomplete(folder, component))
-    return found | (tokenizer_problems(folder) if {LLAMA, CLIP} <= set(parts) else {})
+    return found
 
 
-def tokenizer_problems(folder: Path) -> dict[str, str]:
-    """The tokenizer that would give its text encoder something other than the prompt, if any."""
+def misread(folder: Path) -> dict[str, str]:
+    """Why this version would not compute what the model was trained for, by file or component:
+    settings that it does not know, and tokenizers that do not give the prompt to their text
+    encoder. The index must not be damaged."""
     try:
-        require_usable(*(open_tokenizer(folder / part) for part in (LLAMA, CLIP)))
-    except TokenizerUnusable as error:
-        return {error.part: error.problem}
-    return {}
+        found = unknown_settings(folder)
+    except UnknownModel as error:
+        return dict(error.problems)
+    readers = family_in(folder).readers
+    if not {reader.folder for reader in readers} <= set(components(folder)):
+        return found
+    for reader in readers:
+        try:
+            require_usable(reader, open_tokenizer(folder / reader.folder))
+        except TokenizerUnusable as error:
+            found[error.part] = error.problem
+    return found
 
 
 def listed(problems: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-INDEX = "model_index.json"
+from hunyuan_runner.families.configuration import INDEX
 
 
 class Busy(OSError):

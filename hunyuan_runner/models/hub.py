@@ -19,9 +19,9 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import http_get
 
-from hunyuan_runner.models.checking import listed, problems_of
+from hunyuan_runner.families.configuration import INDEX
+from hunyuan_runner.models.checking import damaged, listed, misread
 from hunyuan_runner.models.folder import (
-    INDEX,
     Busy,
     NoRoom,
     bytes_in,
@@ -45,6 +45,10 @@ NOT_FOR_US = (401, 403, 404)
 
 Answer = TypeVar("Answer")
 Say = Callable[[str], None]
+
+
+class Misread(OSError):
+    """What was fetched is a model that this version cannot compute."""
 
 
 class DownloadFailed(Exception):
@@ -78,13 +82,16 @@ def fetch(repo: str, revision: str | None, partial: Path, folder: Path, say: Say
 def _finish(partial: Path, folder: Path) -> None:
     """Rename a complete download to the model's folder.
 
-    Raises OSError if it is not complete, after deleting the files that are wrong.
+    Raises OSError if it is not complete, after deleting the files that are wrong, and Misread if
+    this version would render something else than the model was trained for.
     """
-    if problems := problems_of(partial):
+    if problems := damaged(partial):
         for path in problems:
             if (partial / path).is_file():
                 (partial / path).unlink()
         raise OSError(listed(problems))
+    if problems := misread(partial):
+        raise Misread(listed(problems))
     partial.rename(folder)
 
 
@@ -94,6 +101,8 @@ def _remedy(error: Exception) -> str:
             return "Wait for it, or stop it."
         case PermissionError():
             return "Make the folder writable, or name another with --models-dir."
+        case Misread():
+            return "Install a newer version of hunyuan-runner, or name another --revision."
         case NoRoom():
             return "Make room, or name another folder with --models-dir; then run this again."
         case _ if _status(error) in NOT_FOR_US:

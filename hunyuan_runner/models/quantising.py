@@ -7,9 +7,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from hunyuan_runner.catalogue import TRANSFORMER
 from hunyuan_runner.engine.quantize import quantize
-from hunyuan_runner.models.checking import listed, tokenizer_problems
+from hunyuan_runner.families.configuration import TRANSFORMER
+from hunyuan_runner.models.checking import listed, misread
 from hunyuan_runner.models.folder import require_room
 from hunyuan_runner.weights import weight_files
 
@@ -23,7 +23,7 @@ def quantise(folder: Path, progress: Callable[[int, int], None]) -> None:
 
     `progress` gets the number of blocks done and of all blocks. Raises NotQuantised.
     """
-    if problems := tokenizer_problems(folder):
+    if problems := misread(folder):
         raise NotQuantised(listed(problems))
     try:
         require_room(

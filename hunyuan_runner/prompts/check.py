@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.families.family import TextReader, most_tokens
 from hunyuan_runner.params import GenerationParams
 from hunyuan_runner.prompts.reader import Reader
-from hunyuan_runner.prompts.template import CLIP_TOKENS, LLAMA_TOKENS, most_tokens
 from hunyuan_runner.prompts.words import KnownWords
 from hunyuan_runner.wire import ClipWarning
 
@@ -16,11 +17,6 @@ QUOTED_WORDS, QUOTED_LETTERS = (
     30,
 )  # how many unknown words a warning quotes, and how much of each
 QUOTED_BEGINNING, QUOTED_END = 120, 60  # characters of the part that is cut off
-
-READS = {
-    "Llama": f"Llama reads ({LLAMA_TOKENS} tokens)",
-    "CLIP": f"CLIP reads for the overall style ({CLIP_TOKENS} tokens)",
-}
 
 
 class PromptCheck:
@@ -31,18 +27,21 @@ class PromptCheck:
 
     def warnings(self, params: GenerationParams, model_dir: Path) -> list[ClipWarning]:
         """Warnings for the parts of the clip's prompts that the model in this folder leaves out."""
+        family = MODELS[params.model].family
+        readers = {reader.name: reader for reader in family.readers}
+        enough_tokens = min(reader.enough_tokens for reader in family.readers)
         prompts = {"prompt": params.prompt}
-        if params.negative_prompt and params.true_cfg_scale > 1:
-            prompts["negative_prompt"] = params.negative_prompt
+        if negative := family.negative_prompt(params):
+            prompts["negative_prompt"] = negative
         known = KnownWords.of(model_dir)
         found: list[ClipWarning] = []
         for field, prompt in prompts.items():
             if known is not None:
                 found += _unknown(field, prompt, params.model, known)
             tokens = known.tokens(prompt) if known is not None else most_tokens(prompt)
-            if tokens >= CLIP_TOKENS - 1:
+            if tokens >= enough_tokens:
                 unread = self._reader.unread(model_dir, prompt)
-                found += (_cut(field, name, words) for name, words in unread.items())
+                found += (_cut(field, readers[name], words) for name, words in unread.items())
         return found
 
     def close(self) -> None:
@@ -65,7 +64,7 @@ def _unknown(field: str, prompt: str, model: str, known: KnownWords) -> Iterator
         )
 
 
-def _cut(field: str, encoder: str, words: str) -> ClipWarning:
+def _cut(field: str, reader: TextReader, words: str) -> ClipWarning:
     words = " ".join(words.split())
     if len(words) > QUOTED_BEGINNING + QUOTED_END:
         beginning, end = words[:QUOTED_BEGINNING], words[-QUOTED_END:]
@@ -73,7 +72,7 @@ def _cut(field: str, encoder: str, words: str) -> ClipWarning:
         words = " … ".join(whole)
     return ClipWarning(
         code="prompt_cut",
-        message=f"{field} is longer than {READS[encoder]}, so “{words}” is cut off; shorten it.",
+        message=f"{field} is longer than {reader}, so “{words}” is cut off; shorten it.",
     )
 
 

@@ -15,6 +15,9 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from hunyuan_runner.catalogue import family_in
+from hunyuan_runner.families.configuration import UnknownModel
+
 IDLE_SECONDS = 600  # without a prompt, the process ends; the next prompt starts another
 ANSWER_SECONDS = 30  # to wait for an answer
 NICENESS = 5
@@ -81,6 +84,9 @@ def main(descriptor: str) -> None:
     """Answer prompts until the parent closes the pipe, or is silent for IDLE_SECONDS."""
     from hunyuan_runner.prompts.tokens import TokenizerUnusable, unread
 
+    # The engine refuses to render with such a model or tokenizer, and says why.
+    unusable = (TokenizerUnusable, UnknownModel, OSError, ValueError)
+
     os.nice(NICENESS)
     connection = Connection(int(descriptor))
     while connection.poll(IDLE_SECONDS):
@@ -89,11 +95,10 @@ def main(descriptor: str) -> None:
         except EOFError:
             return
         try:
-            connection.send(unread(model_dir, prompt))
-        except (
-            TokenizerUnusable
-        ):  # the engine refuses to render with such a tokenizer, and says why
-            connection.send({})
+            answer = unread(model_dir, family_in(model_dir).readers, prompt)
+        except unusable:
+            answer = {}
+        connection.send(answer)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Encoding, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from hunyuan_runner.prompts.template import (
-    CLIP_TOKENS,
-    CROP_START,
-    LLAMA_TOKENS,
-    TEMPLATE,
-    most_tokens,
-)
+from hunyuan_runner.families.family import TextReader, most_tokens
 
-LLAMA, CLIP = "tokenizer", "tokenizer_2"  # the tokenizers' folders within a model's
 FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json")
 CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
 
@@ -53,25 +47,29 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         raise TokenizerUnusable(folder.name, f"holds no tokenizer: {error}") from error
 
 
-def require_usable(llama: Tokenizer, clip: Tokenizer) -> None:
-    """Raises TokenizerUnusable unless cropping Llama's template leaves exactly the prompt, and both
-    tokenizers distinguish two words from the same words without a space."""
+def require_usable(reader: TextReader, tokenizer: Tokenizer) -> None:
+    """Raises TokenizerUnusable unless cropping the template leaves exactly the prompt, and the
+    tokenizer distinguishes two words from the same words without a space."""
     prompt = "a cat walks"
-    start = TEMPLATE.index("{}")
-    llama, clip = _untruncated(llama), _untruncated(clip)
-    tokens = llama.encode(TEMPLATE.format(prompt))
+    tokenizer = _untruncated(tokenizer)
+    if reader.template is not None:
+        _require_crop(reader, reader.template, tokenizer, prompt)
+    if tokenizer.encode(prompt).ids == tokenizer.encode(prompt.replace(" ", "")).ids:
+        raise TokenizerUnusable(reader.folder, "loses the spaces between words")
+
+
+def _require_crop(reader: TextReader, template: str, tokenizer: Tokenizer, prompt: str) -> None:
+    start = template.index("{}")
+    tokens = tokenizer.encode(template.format(prompt))
     first = next((i for i, (_, end) in enumerate(tokens.offsets) if end > start), len(tokens))
-    if first != CROP_START:
+    if first != reader.crop_start:
         raise TokenizerUnusable(
-            LLAMA,
-            f"makes {first} tokens of the text before the prompt, but {CROP_START} are cropped; "
-            "the model was trained with another tokenizer",
+            reader.folder,
+            f"makes {first} tokens of the text before the prompt, but {reader.crop_start} are "
+            "cropped; the model was trained with another tokenizer",
         )
     if tokens.offsets[first][0] < start:
-        raise TokenizerUnusable(LLAMA, "joins the prompt to the text before it")
-    for name, tokenizer in ((LLAMA, llama), (CLIP, clip)):
-        if tokenizer.encode(prompt).ids == tokenizer.encode(prompt.replace(" ", "")).ids:
-            raise TokenizerUnusable(name, "loses the spaces between words")
+        raise TokenizerUnusable(reader.folder, "joins the prompt to the text before it")
 
 
 def _untruncated(tokenizer: Tokenizer) -> Tokenizer:
@@ -81,33 +79,32 @@ def _untruncated(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def encoding_digest(model_dir: Path) -> str:
-    """A digest of all that decides how prompts become tokens: the files of both tokenizers, the
+def encoding_digest(model_dir: Path, readers: Sequence[TextReader]) -> str:
+    """A digest of all that decides how prompts become tokens: the files of the tokenizers, the
     template, and what is cropped. A cached encoding is valid only with the same digest."""
-    made_of = [TEMPLATE, CROP_START, LLAMA_TOKENS, CLIP_TOKENS]
+    made_of = [setting for reader in readers for setting in reader.settings]
     digest = hashlib.sha256(json.dumps(made_of).encode())
-    for part in (LLAMA, CLIP):
+    for reader in readers:
         for name in (*FILES, *CONFIGS):
-            path = model_dir / part / name
+            path = model_dir / reader.folder / name
             if path.is_file():
-                digest.update(f"{part}/{name}\0{path.stat().st_size}\0".encode())
+                digest.update(f"{reader.folder}/{name}\0{path.stat().st_size}\0".encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def unread(model_dir: Path, prompt: str) -> dict[str, str]:
+def unread(model_dir: Path, readers: Sequence[TextReader], prompt: str) -> dict[str, str]:
     """The end of `prompt` that a text encoder does not read, by the encoder's name.
 
     Encoders that read the whole prompt are left out. Raises TokenizerUnusable.
     """
-    text, start = TEMPLATE.format(prompt), TEMPLATE.index("{}")
     found = {}
-    if most_tokens(prompt) >= LLAMA_TOKENS:
-        llama = _opened(model_dir / LLAMA)
-        end = _unread(llama, text, CROP_START + LLAMA_TOKENS)
-        found["Llama"] = prompt[max(0, end - start) :]
-    if most_tokens(prompt) >= CLIP_TOKENS - 1:
-        found["CLIP"] = prompt[_unread(_opened(model_dir / CLIP), prompt, CLIP_TOKENS) :]
+    for reader in readers:
+        if most_tokens(prompt) >= reader.enough_tokens:
+            template = reader.template or "{}"
+            limit = (reader.crop_start or 0) + reader.tokens
+            end = _unread(_opened(model_dir / reader.folder), template.format(prompt), limit)
+            found[reader.name] = prompt[max(0, end - template.index("{}")) :]
     return {name: words for name, words in found.items() if words}
 
 

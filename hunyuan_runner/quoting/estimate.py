@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Self
 
-from hunyuan_runner.catalogue import Architecture, Model
+from hunyuan_runner.catalogue import Model
+from hunyuan_runner.families.family import Architecture
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
 
@@ -40,15 +41,15 @@ class Work:
 
     @classmethod
     def of(cls, params: GenerationParams, model: Model) -> Self:
-        architecture = model.architecture
-        passes = 2 if params.negative_prompt and params.true_cfg_scale > 1 else 1
-        times = evaluations(params) * passes
-        attention = architecture.step_flops_per_token_pair * params.tokens**2 * times
-        pixels = params.num_frames * params.generated_width * params.generated_height
+        architecture, family = model.architecture, model.family
+        times = evaluations(params) * family.passes(params)
+        tokens = family.tokens(params)
+        attention = architecture.step_flops_per_token_pair * tokens**2 * times
+        pixels = params.num_frames * family.generated_pixels(params)
         return cls(
             clips=1,
             evaluations=times,
-            denoise_flops=architecture.step_flops_per_token * params.tokens * times + attention,
+            denoise_flops=architecture.step_flops_per_token * tokens * times + attention,
             attention_flops=attention,
             decode_flops=architecture.decode_flops_per_pixel * pixels,
             pixels=pixels,

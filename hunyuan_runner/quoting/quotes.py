@@ -12,15 +12,8 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any, get_args
 
-from hunyuan_runner.catalogue import MODELS, Model
-from hunyuan_runner.params import (
-    FRAME_MULTIPLE,
-    MIN_SIDE,
-    SIZE_MULTIPLE,
-    GenerationParams,
-    GenerationRequest,
-    PresetName,
-)
+from hunyuan_runner.catalogue import MODELS, Model, PresetName
+from hunyuan_runner.params import MIN_SIDE, GenerationParams, GenerationRequest
 from hunyuan_runner.quoting.estimate import Expectation, Range
 from hunyuan_runner.quoting.memory import fits, peak_bytes
 from hunyuan_runner.quoting.profile import Profile
@@ -30,7 +23,6 @@ MAX_ALTERNATIVES = 4
 SHAPE = ("width", "height", "num_frames")
 COSTLY = (*SHAPE, "num_inference_steps")
 SHORTHANDS = ("size", "seconds")  # that a request may give in place of its shape
-MIN_NUM_FRAMES = 5  # with fewer, it is a picture
 SHAPE_TOLERANCE = 0.03  # difference in the logarithm of the aspect ratio
 LEVELS = 48  # how many smaller clips are tried, down to SMALLEST
 SMALLEST = 1 / 64  # of the requested clip
@@ -176,10 +168,11 @@ def _less(
         yield asked.model_copy(update=changes), model
 
 
-def _frames(asked: GenerationParams, _: Model, share: float) -> Changes:
-    latent_frames = math.floor((asked.num_frames * share - 1) / FRAME_MULTIPLE)
-    fewest = min(asked.num_frames, MIN_NUM_FRAMES)
-    return {"num_frames": max(fewest, latent_frames * FRAME_MULTIPLE + 1)}
+def _frames(asked: GenerationParams, model: Model, share: float) -> Changes:
+    step = model.family.frames_per_latent
+    fewest = min(asked.num_frames, step + 1)  # with fewer, it is a picture
+    latent_frames = math.floor((asked.num_frames * share - 1) / step)
+    return {"num_frames": max(fewest, latent_frames * step + 1)}
 
 
 def _steps(asked: GenerationParams, model: Model, share: float) -> Changes:
@@ -188,11 +181,12 @@ def _steps(asked: GenerationParams, model: Model, share: float) -> Changes:
     return {"num_inference_steps": max(fewest, math.floor(asked.num_inference_steps * share))}
 
 
-def _picture(asked: GenerationParams, _: Model, share: float) -> Changes | None:
+def _picture(asked: GenerationParams, model: Model, share: float) -> Changes | None:
     """A smaller picture of the same shape that needs no cropping; None if there is none."""
-    largest = math.floor(asked.width * math.sqrt(share) / SIZE_MULTIPLE) * SIZE_MULTIPLE
-    for width in range(largest, MIN_SIDE - 1, -SIZE_MULTIPLE):
-        height = round(asked.height * width / asked.width / SIZE_MULTIPLE) * SIZE_MULTIPLE
+    unit = model.family.pixels_per_token
+    largest = math.floor(asked.width * math.sqrt(share) / unit) * unit
+    for width in range(largest, MIN_SIDE - 1, -unit):
+        height = round(asked.height * width / asked.width / unit) * unit
         if height < MIN_SIDE:
             return None
         if abs(math.log(width / height * asked.height / asked.width)) <= SHAPE_TOLERANCE:
@@ -212,7 +206,8 @@ def _preset(
     changed = request.model_copy(update={"preset": name, "seed": asked.seed})
     params = changed.resolve(model.id, model.presets)
     steps = params.num_inference_steps
-    if params != asked and params.tokens <= asked.tokens and steps <= asked.num_inference_steps:
+    tokens = model.family.tokens
+    if params != asked and tokens(params) <= tokens(asked) and steps <= asked.num_inference_steps:
         yield params, model
 
 

@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from hunyuan_runner.engine.checkpoint import Conditioning
-from hunyuan_runner.prompts.template import CROP_START, LLAMA_TOKENS, TEMPLATE
-from hunyuan_runner.prompts.tokens import CLIP, LLAMA, require_usable
+from hunyuan_runner.families.hunyuan import CLIP, HUNYUAN, LLAMA
+from hunyuan_runner.prompts.tokens import require_usable
 
 Encoder = TypeVar("Encoder", bound=PreTrainedModel)
 
@@ -30,8 +30,9 @@ def load_encoders(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoPipeline:
     transformers 5 does not build as the files say, which garbles every prompt.
     Raises TokenizerUnusable, or OSError or ValueError if other files are missing or broken.
     """
-    tokenizer, tokenizer_2 = (_tokenizer(model_dir / part) for part in (LLAMA, CLIP))
-    require_usable(tokenizer.backend_tokenizer, tokenizer_2.backend_tokenizer)
+    tokenizer, tokenizer_2 = (_tokenizer(model_dir / part.folder) for part in (LLAMA, CLIP))
+    require_usable(LLAMA, tokenizer.backend_tokenizer)
+    require_usable(CLIP, tokenizer_2.backend_tokenizer)
     return HunyuanVideoPipeline(
         text_encoder=_encoder(LlamaModel, model_dir / "text_encoder", dtype),
         tokenizer=tokenizer,
@@ -50,8 +51,8 @@ def encode(pipeline: HunyuanVideoPipeline, prompt: str) -> Conditioning:
     """
     prompt_embeds, pooled_prompt_embeds, mask = pipeline.encode_prompt(
         prompt,
-        prompt_template={"template": TEMPLATE, "crop_start": CROP_START},
-        max_sequence_length=LLAMA_TOKENS,
+        prompt_template={"template": LLAMA.template, "crop_start": LLAMA.crop_start},
+        max_sequence_length=LLAMA.tokens,
     )
     # Cut off the padding: no token attends to it, but every block would compute it.
     length = int(mask.sum())
@@ -67,7 +68,7 @@ def was_encoded_so_before(model_dir: Path) -> bool:
     prompts as `encode` does. That is so if the index names a class that reads tokenizer.json."""
     index = json.loads((model_dir / "model_index.json").read_text())
     by_the_file = ("TokenizersBackend", "PreTrainedTokenizerFast")
-    return all(index[part][1] in by_the_file for part in (LLAMA, CLIP))
+    return all(index[reader.folder][1] in by_the_file for reader in HUNYUAN.readers)
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:

@@ -10,16 +10,15 @@ import torch
 from diffusers import HunyuanVideoTransformer3DModel
 from diffusers.models.transformers.transformer_hunyuan_video import HunyuanVideoAttnProcessor2_0
 
-from hunyuan_runner.catalogue import TRANSFORMER
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
 from hunyuan_runner.engine.kernels import KernelsUnavailable, load_kernels
+from hunyuan_runner.engine.loading import DTYPES, load_whole
 from hunyuan_runner.engine.quantize import load_transformer
+from hunyuan_runner.families.configuration import TRANSFORMER
 from hunyuan_runner.machine.host import cpp_compiler
 from hunyuan_runner.machine.precision import Precision
 
 logger = logging.getLogger(__name__)
-
-DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}
 
 
 class UnmaskedAttention(HunyuanVideoAttnProcessor2_0):  # type: ignore[misc]
@@ -67,9 +66,7 @@ def _load_int8(model_dir: Path, threads: int, kernels: Path) -> HunyuanVideoTran
 
 
 def _load_plain(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoTransformer3DModel:
-    transformer = HunyuanVideoTransformer3DModel.from_pretrained(
-        model_dir / TRANSFORMER, torch_dtype=dtype, local_files_only=True
-    )
+    transformer = load_whole(HunyuanVideoTransformer3DModel, model_dir / TRANSFORMER, dtype)
     for block in (*transformer.transformer_blocks, *transformer.single_transformer_blocks):
         block.attn.set_processor(UnmaskedAttention())
     return transformer

@@ -1,0 +1,52 @@
+"""HunyuanVideo: see families/hunyuan.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoPipeline
+
+from hunyuan_runner.engine.checkpoint import Conditioning
+from hunyuan_runner.engine.decoder import Decoder, dtype_here
+from hunyuan_runner.engine.hunyuan import encoding, transformer
+from hunyuan_runner.engine.hunyuan.guided import GuidedTransformer
+from hunyuan_runner.engine.implementation import Implementation
+from hunyuan_runner.engine.loading import load_whole
+from hunyuan_runner.machine.precision import Precision
+from hunyuan_runner.params import GenerationParams
+
+
+class Hunyuan(Implementation):
+    def text_encoders(self, model_dir: Path, dtype: torch.dtype) -> HunyuanVideoPipeline:
+        return encoding.load_encoders(model_dir, dtype)
+
+    def encode(self, encoders: HunyuanVideoPipeline, prompt: str) -> Conditioning:
+        return encoding.encode(encoders, prompt)
+
+    def transformer(
+        self, model_dir: Path, precision: Precision, threads: int, kernels: Path
+    ) -> tuple[torch.nn.Module, Precision]:
+        return transformer.load(model_dir, precision, threads, kernels)
+
+    def guided(
+        self, transformer: Any, conditioning: Conditioning, params: GenerationParams
+    ) -> GuidedTransformer:
+        return GuidedTransformer(transformer, conditioning, params)
+
+    def vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo:
+        return load_whole(AutoencoderKLHunyuanVideo, model_dir / "vae", dtype_here())
+
+    def blank_vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo:
+        config = AutoencoderKLHunyuanVideo.load_config(model_dir / "vae")
+        return AutoencoderKLHunyuanVideo.from_config(config).to(dtype_here())
+
+    def decoder(self, vae: AutoencoderKLHunyuanVideo) -> Decoder:
+        return Decoder(vae)
+
+    def was_encoded_so_before(self, model_dir: Path) -> bool:
+        return encoding.was_encoded_so_before(model_dir)
+
+
+IMPLEMENTATION = Hunyuan()

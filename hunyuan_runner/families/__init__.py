@@ -1,0 +1,1 @@
+"""What the service knows of each family of models, without torch: see family.py."""
