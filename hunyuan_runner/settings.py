@@ -16,6 +16,7 @@ from hunyuan_runner.api_keys import ApiKey
 
 BUNDLED_MODELS = Path(__file__).parent / "bundled"  # comes with the package: the demo model
 LogFormat = Literal["text", "json"]
+Downloads = Literal["proxy", "redirect"]
 WantedPrecision = Literal["auto", "fp32", "bf16", "int8"]
 SECRET_PREFIX = "whsec_"  # as in Standard Webhooks; base64 follows
 SECRET_BYTES = 24
@@ -116,6 +117,11 @@ class Settings(BaseSettings):
     storage_url: str | None = Field(
         None,
         description="s3://bucket/prefix to share files between machines; default: the data folder.",
+    )
+    downloads: Downloads = Field(
+        "proxy",
+        description="How videos in a bucket reach users: proxy sends them through the front; "
+        "redirect sends users to the bucket, with a URL that is valid for five minutes.",
     )
     local_runner: bool = Field(True, description="Start a runner next to the front.")
     retention_hours: float = Field(

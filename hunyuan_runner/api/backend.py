@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 
 from hunyuan_runner.api.errors import NOT_OPEN, ApiError, unavailable
+from hunyuan_runner.api.files import REDIRECT_LIFETIME
 from hunyuan_runner.api.links import lasting_base
 from hunyuan_runner.catalogue import MODELS, Model, PresetName, download_command
 from hunyuan_runner.jobs.job import Job, Webhook
@@ -42,7 +43,7 @@ from hunyuan_runner.quoting.quotes import (
 )
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.opening import open_storage
-from hunyuan_runner.storage.protocol import Storage
+from hunyuan_runner.storage.protocol import Storage, StorageFailed
 from hunyuan_runner.wire import ClipWarning
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,17 @@ class Backend:
     def installed_models(self) -> list[str]:
         """The ids of the models that this machine has."""
         return [model.id for model in MODELS.values() if self.is_installed(model)]
+
+    @property
+    def media_origin(self) -> str:
+        """From where a browser gets videos if they are redirected to a bucket; empty otherwise."""
+        if self.settings.downloads == "proxy":
+            return ""
+        try:
+            url = urlsplit(self.storage.signed_url("video", REDIRECT_LIFETIME) or "")
+        except StorageFailed:
+            return ""
+        return f"{url.scheme}://{url.netloc}" if url.netloc else ""
 
     def submit(
         self,

@@ -13,8 +13,8 @@ from starlette.routing import compile_path
 
 from hunyuan_runner.api.auth import OPEN_PATHS
 from hunyuan_runner.api.errors import ApiError
-from hunyuan_runner.api.files import ClipFile
 from hunyuan_runner.machine.disk import Room
+from hunyuan_runner.storage.keys import ClipFile
 from hunyuan_runner.wire import AlternativeView, ErrorBody, ErrorDetail, RangeView
 
 Schema = dict[str, Any]
@@ -84,13 +84,20 @@ def refusals(*statuses: int, open_to_all: bool = False) -> Responses:
     }
 
 
-def answers_with(*files: ClipFile) -> Responses:
-    """The responses of a route that serves one of these files."""
+def answers_with(*files: ClipFile, redirects: bool = False) -> Responses:
+    """The responses of a route that serves one of these files.
+
+    With `redirects`, HUNYUAN_DOWNLOADS decides whether it does so itself.
+    """
     content: Schema = {file.media_type: {} for file in files}
+    redirected: Responses = {
+        307: {"description": "The file is at `Location`, in a bucket, for five minutes."}
+    }
     return {
         200: {"content": content, "description": "The file."},
         206: {"content": content, "description": "The requested range of the file."},
         304: {"description": "The file has not changed since the one of `If-None-Match`."},
+        **(redirected if redirects else {}),
     }
 
 

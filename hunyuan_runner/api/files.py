@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from datetime import timedelta
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.jobs.job import Job
-from hunyuan_runner.storage.keys import (
-    animation_key,
-    draft_key,
-    spritesheet_key,
-    thumbnail_key,
-    video_key,
-)
+from hunyuan_runner.settings import Downloads
+from hunyuan_runner.storage.keys import ClipFile
 from hunyuan_runner.storage.protocol import Storage
 
 # By the first part of the media type. A browser that opens a file directly wraps it in a page of
@@ -28,28 +23,21 @@ POLICIES = {
     for kind, source in (("video", "media-src"), ("image", "img-src"))
 }
 
+REDIRECT_LIFETIME = timedelta(minutes=5)  # a download that began goes on after it
+
 ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
-@dataclass(frozen=True)
-class ClipFile:
-    """A kind of file that a job has. Once written, such a file never changes."""
+def file_response(
+    request: Request, storage: Storage, job: Job, file: ClipFile, downloads: Downloads = "proxy"
+) -> Response:
+    """A file of a job, or the requested range of it, or where in the bucket it is.
 
-    key: Callable[[str], str]
-    media_type: str
-    suffix: str  # after the job's id, in the name to save the file under
-
-
-VIDEO = ClipFile(video_key, "video/mp4", ".mp4")
-THUMBNAIL = ClipFile(thumbnail_key, "image/jpeg", ".jpg")
-DRAFT = ClipFile(draft_key, "video/mp4", "-draft.mp4")
-ANIMATION = ClipFile(animation_key, "image/webp", ".webp")
-SPRITESHEET = ClipFile(spritesheet_key, "image/jpeg", "-spritesheet.jpg")
-
-
-def file_response(request: Request, storage: Storage, job: Job, file: ClipFile) -> Response:
-    """A file of a job, or the requested range of it. Raises ObjectNotFound or ApiError (416)."""
-    key, name = file.key(job.id), f"{job.id}{file.suffix}"
+    Raises ObjectNotFound or ApiError (416).
+    """
+    key, name = file.key(job.id), file.name(job.id)
+    if downloads == "redirect" and (url := storage.signed_url(key, REDIRECT_LIFETIME)):
+        return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
     size = storage.size(key)
     headers = {
         "Accept-Ranges": "bytes",

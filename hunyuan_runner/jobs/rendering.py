@@ -32,14 +32,15 @@ from hunyuan_runner.manifest import TAG, Manifest, PublishedManifest
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import (
-    animation_key,
+    ANIMATION,
+    DRAFT,
+    SPRITESHEET,
+    THUMBNAIL,
+    VIDEO,
+    ClipFile,
     checkpoint_key,
-    draft_key,
     manifest_key,
     preview_key,
-    spritesheet_key,
-    thumbnail_key,
-    video_key,
 )
 from hunyuan_runner.storage.protocol import ObjectNotFound, Storage
 
@@ -243,7 +244,7 @@ class Rendering:
         with TemporaryDirectory(dir=frames.parent) as folder:
             shown = FrameFile(frames, self._check_deadline)
             clip = media.publish(shown, params.fps, tags, Path(folder))
-            self._storage.put(draft_key(self._claim.job_id), clip.video)
+            self._put(DRAFT, clip.video)
 
     def _publish(self, finished: Finished) -> None:
         self._enter(Stage.PUBLISHING)
@@ -255,10 +256,14 @@ class Rendering:
             clip = media.publish(frames, params.fps, tags, Path(folder))
             published = PublishedManifest.about(manifest, clip.video)
             self._storage.put(manifest_key(job_id), published.model_dump_json().encode())
-            self._storage.put(thumbnail_key(job_id), clip.thumbnail)
-            self._storage.put(animation_key(job_id), clip.animation)
-            self._storage.put(spritesheet_key(job_id), clip.spritesheet)
-            self._storage.put(video_key(job_id), clip.video)
+            self._put(THUMBNAIL, clip.thumbnail)
+            self._put(ANIMATION, clip.animation)
+            self._put(SPRITESHEET, clip.spritesheet)
+            self._put(VIDEO, clip.video)
+
+    def _put(self, file: ClipFile, path: Path) -> None:
+        job_id = self._claim.job_id
+        self._storage.put(file.key(job_id), path, file.headers(job_id))
 
 
 def file_tags(params: GenerationParams) -> dict[str, str]:

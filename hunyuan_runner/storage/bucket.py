@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Self
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import ObjectStore, from_url
+from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
-from hunyuan_runner.storage.protocol import STREAM_CHUNK_BYTES, ObjectNotFound, StorageFailed
+from hunyuan_runner.storage.protocol import (
+    NO_HEADERS,
+    STREAM_CHUNK_BYTES,
+    ObjectNotFound,
+    StorageFailed,
+)
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
@@ -44,9 +49,9 @@ class Bucket:
         """The bucket at `url`, like `s3://bucket/prefix`, with credentials of the environment."""
         return cls(from_url(url, retry_config=RETRY))
 
-    def put(self, key: str, data: bytes | Path) -> None:
+    def put(self, key: str, data: bytes | Path, headers: Mapping[str, str] = NO_HEADERS) -> None:
         with _failing():
-            obstore.put(self._store, key, data)
+            obstore.put(self._store, key, data, attributes={**headers})
 
     def get(self, key: str) -> bytes:
         with _failing(key):
@@ -62,6 +67,12 @@ class Bucket:
             with _failing(key):
                 chunk = obstore.get_range(self._store, key, start=chunk_start, end=chunk_end)
             yield bytes(chunk)
+
+    def signed_url(self, key: str, lifetime: timedelta) -> str | None:
+        if not isinstance(self._store, (S3Store, GCSStore, AzureStore)):
+            return None
+        with _failing():
+            return obstore.sign(self._store, "GET", key, lifetime)
 
     def delete(self, *keys: str) -> None:
         for key in keys:

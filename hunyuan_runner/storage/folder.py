@@ -10,13 +10,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hunyuan_runner.settings import Settings
-from hunyuan_runner.storage.protocol import NO_ROOM, STREAM_CHUNK_BYTES, ObjectNotFound
+from hunyuan_runner.storage.protocol import NO_HEADERS, NO_ROOM, STREAM_CHUNK_BYTES, ObjectNotFound
 
 PART_BYTES = 4  # random bytes in the name of an unfinished file
 LOCKING_SECONDS = 10  # allowed between creating a file and locking it
@@ -38,7 +38,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def put(self, key: str, data: bytes | Path) -> None:
+    def put(self, key: str, data: bytes | Path, headers: Mapping[str, str] = NO_HEADERS) -> None:
         path = self._root / key
         self._make(path.parent)
         part = path.with_name(f".{path.name}.{secrets.token_hex(PART_BYTES)}")
@@ -76,6 +76,9 @@ class Folder:
             file.seek(start)
             for position in range(start, end, STREAM_CHUNK_BYTES):
                 yield file.read(min(STREAM_CHUNK_BYTES, end - position))
+
+    def signed_url(self, key: str, lifetime: timedelta) -> None:
+        """There are none."""
 
     def delete(self, *keys: str) -> None:
         for key in keys:

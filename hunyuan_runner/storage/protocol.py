@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 STREAM_CHUNK_BYTES = 1 << 20
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class ObjectNotFound(LookupError):
@@ -23,10 +26,11 @@ class StorageFailed(Exception):
 class Storage(Protocol):
     """Objects by key. Every method raises OSError or StorageFailed if the storage fails."""
 
-    def put(self, key: str, data: bytes | Path) -> None:
+    def put(self, key: str, data: bytes | Path, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """Store bytes, or a file's content, and replace what is there.
 
         Readers see all of it or nothing. Once this returns, the object survives a power failure.
+        `headers` are those that come with the object at its signed_url.
         """
         ...
 
@@ -40,6 +44,13 @@ class Storage(Protocol):
 
     def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
         """The bytes from `start` up to, but not including, `end`, in chunks of 1 MiB at most."""
+        ...
+
+    def signed_url(self, key: str, lifetime: timedelta) -> str | None:
+        """A URL at which everybody can read the object for so long. None if there are no such URLs.
+
+        It asks nobody, so it does not say whether the object exists.
+        """
         ...
 
     def delete(self, *keys: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from hunyuan_runner import __version__
 from hunyuan_runner.api.routes.pages import root_of
@@ -35,6 +35,12 @@ _templates = Environment(
     auto_reload=False,
 )
 _templates.filters |= wording.FILTERS
+
+
+def allow_media_from(response: Response, origin: str) -> None:
+    """Let the page play videos that are redirected to this origin."""
+    allowed = POLICY.replace("media-src 'self'", f"media-src 'self' {origin}")
+    response.headers["Content-Security-Policy"] = allowed
 
 
 def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:

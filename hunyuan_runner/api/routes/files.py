@@ -7,17 +7,17 @@ from fastapi import APIRouter, Request, Response
 from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import answers_with, refusals
 from hunyuan_runner.api.errors import ApiError
-from hunyuan_runner.api.files import (
+from hunyuan_runner.api.files import file_response, policy_for
+from hunyuan_runner.api.requests import JobId, completed_job
+from hunyuan_runner.manifest import PublishedManifest
+from hunyuan_runner.storage.keys import (
     ANIMATION,
     DRAFT,
     THUMBNAIL,
     VIDEO,
-    file_response,
-    policy_for,
+    manifest_key,
+    preview_key,
 )
-from hunyuan_runner.api.requests import JobId, completed_job
-from hunyuan_runner.manifest import PublishedManifest
-from hunyuan_runner.storage.keys import manifest_key, preview_key
 from hunyuan_runner.wire import JobState
 
 router = APIRouter(tags=["files"])
@@ -27,11 +27,12 @@ router = APIRouter(tags=["files"])
     "/api/videos/{job_id}.mp4",
     operation_id="get_video",
     response_class=Response,
-    responses=answers_with(VIDEO) | refusals(404, 409, 416, 503),
+    responses=answers_with(VIDEO, redirects=True) | refusals(404, 409, 416, 503),
 )
 def get_video(request: Request, job_id: JobId, backend: FromBackend) -> Response:
     """Get the clip. Supports `Range` and `If-None-Match`."""
-    return file_response(request, backend.storage, completed_job(backend, job_id), VIDEO)
+    job = completed_job(backend, job_id)
+    return file_response(request, backend.storage, job, VIDEO, backend.settings.downloads)
 
 
 @router.get(
@@ -71,7 +72,7 @@ def get_preview(request: Request, job_id: JobId, backend: FromBackend) -> Respon
     "/api/jobs/{job_id}/draft",
     operation_id="get_draft",
     response_class=Response,
-    responses=answers_with(DRAFT) | refusals(404, 416, 503),
+    responses=answers_with(DRAFT, redirects=True) | refusals(404, 416, 503),
 )
 def get_draft(request: Request, job_id: JobId, backend: FromBackend) -> Response:
     """Get the draft of a job with `draft_steps`, as an MP4, until the job is completed."""
@@ -79,7 +80,7 @@ def get_draft(request: Request, job_id: JobId, backend: FromBackend) -> Response
     if job.state is JobState.COMPLETED or not job.has_draft:
         message = f"Job {job.id} is {job.state} and has no draft; submit a job with draft_steps."
         raise ApiError(404, "no_draft", message)
-    return file_response(request, backend.storage, job, DRAFT)
+    return file_response(request, backend.storage, job, DRAFT, backend.settings.downloads)
 
 
 @router.get(

@@ -17,12 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hunyuan_runner.api.backend import Backend, FromBackend
 from hunyuan_runner.api.document import answers_with, example, json_or_form, refusals
 from hunyuan_runner.api.errors import ApiError
-from hunyuan_runner.api.files import (
-    SPRITESHEET,
-    THUMBNAIL,
-    VIDEO,
-    file_response,
-)
+from hunyuan_runner.api.files import file_response
 from hunyuan_runner.api.requests import (
     JOB_ID_PATTERN,
     IdempotencyKey,
@@ -40,6 +35,7 @@ from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.store import WrongState
 from hunyuan_runner.params import ALIASES, GenerationRequest, Prompt
+from hunyuan_runner.storage.keys import SPRITESHEET, THUMBNAIL, VIDEO
 from hunyuan_runner.wire import ClipWarning, JobError, JobState
 
 POLL_MS = 500, 10_000  # shortest and longest pause between two polls
@@ -203,7 +199,7 @@ def retrieve_video(job_id: JobId, backend: FromBackend, response: Response) -> V
     "/{job_id}/content",
     operation_id="download_video",
     response_class=Response,
-    responses=answers_with(*FILES.values()) | refusals(404, 409, 416, 422, 503),
+    responses=answers_with(*FILES.values(), redirects=True) | refusals(404, 409, 416, 422, 503),
 )
 def download_video(
     request: Request,
@@ -212,7 +208,9 @@ def download_video(
     variant: Literal["video", "thumbnail", "spritesheet"] = "video",
 ) -> Response:
     """The finished video, a still image, or a grid of sixteen frames."""
-    return file_response(request, backend.storage, completed_job(backend, job_id), FILES[variant])
+    job, file = completed_job(backend, job_id), FILES[variant]
+    downloads = backend.settings.downloads if file is VIDEO else "proxy"
+    return file_response(request, backend.storage, job, file, downloads)
 
 
 @router.delete("/{job_id}", operation_id="delete_video", responses=refusals(404, 409, 503))

@@ -15,10 +15,11 @@ from pydantic import BaseModel, Field
 from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import CLIP_EXAMPLE, answers_with, example
 from hunyuan_runner.api.errors import TASK_ROUTE, ApiError
-from hunyuan_runner.api.files import VIDEO, file_response
+from hunyuan_runner.api.files import file_response
 from hunyuan_runner.api.requests import JOB_ID_PATTERN, IdempotencyKey, require_json
 from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.params import GenerationRequest, Stage
+from hunyuan_runner.storage.keys import VIDEO
 from hunyuan_runner.wire import ClipWarning, JobState, RangeView, Share, Wire
 
 
@@ -132,6 +133,7 @@ def task_result(request: Request, task_id: TaskId, backend: FromBackend) -> Resp
     if job.state is not JobState.COMPLETED:
         reason = f": {job.error.message}" if job.error else ""
         raise ApiError(400, "wrong_state", f"Task {job.id} is {job.state}, not completed{reason}")
+    # Never redirected: not every BentoML client follows.
     return file_response(request, backend.storage, job, VIDEO)
 
 

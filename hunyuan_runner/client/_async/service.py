@@ -137,7 +137,8 @@ class AsyncService:
     async def _append(self, file: Request, part: Path, patience: Patience) -> None:
         """Write to `part` what it lacks of the file."""
         size = part.stat().st_size if part.exists() else 0
-        async with self._open(file.from_byte(size)) as response:
+        # It may be in a bucket, to which httpx does not send the key.
+        async with self._open(file.from_byte(size), follow_redirects=True) as response:
             with part.open("ab" if response.status_code == 206 else "wb") as written:
                 # httpx raises an error if fewer bytes come than Content-Length says.
                 async for chunk in response.aiter_bytes():

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.errors import NOT_OPEN, ApiError
 from hunyuan_runner.api.routes.pages import route_list
-from hunyuan_runner.studio.rendering import render
+from hunyuan_runner.studio.rendering import allow_media_from, render
 from hunyuan_runner.studio.routes import compose
 from hunyuan_runner.studio.routes.session import renew, signed_in
 
@@ -42,5 +42,7 @@ def _page(request: Request) -> Response:
     response = render(
         request, "page.html", signed_in=signed_in(request), **compose.context(backend)
     )
+    if origin := backend.media_origin:
+        allow_media_from(response, origin)
     renew(request, response)
     return response
