@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.models.checking import problems_of
 from hunyuan_runner.settings import BUNDLED_MODELS
 from tests import double, tiny
+from tests.conftest import ROOT
 
 # What the repository of the 13B model says, written by diffusers 0.32.
 REAL_TRANSFORMER = {
@@ -167,3 +171,70 @@ def test_sizes_and_numbers_of_frames_are_those_of_the_family() -> None:
     assert HUNYUAN.tokens(clip) == 16 * 7 * 23
     assert [HUNYUAN.nearest_num_frames(frames) for frames in (0, 1, 48, 51.5)] == [1, 1, 49, 53]
     assert HUNYUAN.tokens(tiny.params(width=640, height=480, num_frames=61)) == 19_200
+
+
+TOY = """
+_MODELS += (
+    Model(
+        id="toy",
+        title="A toy",
+        repo=None,
+        revision=None,
+        licence="Apache-2.0",
+        parameters=36,
+        family=TOYS,
+        architecture=Architecture(0, 1, 6, 1, 1.0, 6e3, 6e3, (6,), False, 1e3),
+        presets=dict.fromkeys(
+            ("fast", "standard", "high"), Preset(66, 64, 17, 15, 4, 2.0, 3.0, "balanced")
+        ),
+    ),
+)
+
+MODELS: """
+
+
+@pytest.fixture(scope="module")
+def with_toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package with the toys: two files more, and a model in the catalogue."""
+    copy = tmp_path_factory.mktemp("copy")
+    package = copy / "hunyuan_runner"
+    shutil.copytree(
+        ROOT / "hunyuan_runner", package, ignore=shutil.ignore_patterns("bundled", "__pycache__")
+    )
+    (package / "bundled").symlink_to(ROOT / "hunyuan_runner" / "bundled")
+    shutil.copy(ROOT / "tests" / "toy" / "family.py", package / "families" / "toy.py")
+    shutil.copy(ROOT / "tests" / "toy" / "engine.py", package / "engine" / "toy.py")
+    catalogue = (package / "catalogue.py").read_text()
+    imported = "from hunyuan_runner.families.hunyuan import HUNYUAN\n"
+    added = catalogue.replace(
+        imported, f"{imported}from hunyuan_runner.families.toy import TOYS\n"
+    ).replace("\nMODELS: ", TOY)
+    assert added.count("TOYS") == 2
+    (package / "catalogue.py").write_text(added)
+    return copy
+
+
+def test_a_third_family_needs_its_own_files_and_a_line_of_the_catalogue(
+    with_toys: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, str(ROOT / "tests" / "toy" / "scenario.py"), str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(with_toys)}
+    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    seen = json.loads(run.stdout.splitlines()[-1])
+    assert seen["shape"] == [17, 64, 66, 3]
+    assert seen["varies"] > 10
+    assert seen["same"]  # as the clip that ran through
+    assert seen["resumed"] == [2]
+    assert seen["previews"] > 0
+    assert seen["verified"] == {}
+    assert "transformer/config.json has image = true" in seen["refused"]
+    assert "image = true" in seen["problems"]["transformer/config.json"]
+    good, bad = seen["frames"]
+    assert good == "none"
+    assert "must be 8k+1, such as 1 or 9" in bad
+    assert seen["seconds"] == 17
+    assert seen["evaluations"] == 2 * 3  # with the step cache, and two passes each
+    assert seen["peak"] > 1e9
+    assert seen["profile"]
+    assert seen["warnings"] == []

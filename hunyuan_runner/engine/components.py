@@ -68,9 +68,7 @@ class Components:
                 raise UnknownModel(problems)
             _require_configs(model_dir)
             self.implementation = implementation_of(self.family)
-            vae = self.implementation.vae(model_dir)
-            del vae.encoder
-            self.decoder: Decoder = self.implementation.decoder(vae)
+            self.decoder: Decoder = self.implementation.decoder(self.implementation.vae(model_dir))
             self.scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(
                 model_dir / "scheduler", local_files_only=True
             )

@@ -64,15 +64,15 @@ class Implementation(ABC):
 
     @abstractmethod
     def vae(self, model_dir: Path) -> Any:
-        """Load the VAE in the precision that suits this CPU. Its `encoder` is then deleted."""
+        """Load the decoding half of the VAE, in the precision that suits this CPU."""
 
     @abstractmethod
     def blank_vae(self, model_dir: Path) -> Any:
-        """The same VAE with the weights that it is made with, which nobody trained."""
+        """The same with weights that nobody trained, to measure how fast it is."""
 
     @abstractmethod
     def decoder(self, vae: Any) -> Decoder:
-        """What decodes latents with the weights of the VAE, which has no encoder any more."""
+        """What decodes latents with the weights of the VAE."""
 
     def was_encoded_so_before(self, model_dir: Path) -> bool:
         """Whether versions that did not note in checkpoints how prompts become tokens encoded this

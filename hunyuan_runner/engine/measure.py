@@ -169,7 +169,6 @@ class Bench:
         implementation = implementation_of(self._family)
         with torch.device("meta"):
             vae = implementation.blank_vae(self._folder)
-        del vae.encoder
         decoder = implementation.decoder(_filled(vae))
         side = self._family.pixels_per_latent
         large = self._architecture.vae_channels[0] >= LARGE_CHANNELS

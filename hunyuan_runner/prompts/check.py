@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class PromptCheck:
         """Warnings for the parts of the clip's prompts that the model in this folder leaves out."""
         family = MODELS[params.model].family
         readers = {reader.name: reader for reader in family.readers}
-        enough_tokens = min(reader.enough_tokens for reader in family.readers)
+        enough_tokens = min((reader.enough_tokens for reader in family.readers), default=math.inf)
         prompts = {"prompt": params.prompt}
         if negative := family.negative_prompt(params):
             prompts["negative_prompt"] = negative

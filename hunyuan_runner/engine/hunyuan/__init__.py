@@ -36,11 +36,15 @@ class Hunyuan(Implementation):
         return GuidedTransformer(transformer, conditioning, params)
 
     def vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo:
-        return load_whole(AutoencoderKLHunyuanVideo, model_dir / "vae", dtype_here())
+        vae = load_whole(AutoencoderKLHunyuanVideo, model_dir / "vae", dtype_here())
+        del vae.encoder
+        return vae
 
     def blank_vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo:
         config = AutoencoderKLHunyuanVideo.load_config(model_dir / "vae")
-        return AutoencoderKLHunyuanVideo.from_config(config).to(dtype_here())
+        vae = AutoencoderKLHunyuanVideo.from_config(config).to(dtype_here())
+        del vae.encoder
+        return vae
 
     def decoder(self, vae: AutoencoderKLHunyuanVideo) -> Decoder:
         return Decoder(vae)
