@@ -27,10 +27,10 @@ from diffusers.models.transformers.transformer_hunyuan_video import (
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
-from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, PackedHeads, load_kernels
+from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, load_kernels
 from hunyuan_runner.engine.measure import Bench
 from hunyuan_runner.engine.quantize import modulation_names, pack_linear, quantized_blocks
-from hunyuan_runner.machine.host import cpp_compiler, usable_cores
+from hunyuan_runner.machine.host import usable_cores
 
 HEADS, HEAD_WIDTH, MLP_RATIO = 24, 128, 4.0
 WIDTH = HEADS * HEAD_WIDTH
@@ -144,7 +144,7 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
     return Result(
         tokens=tokens,
         threads=threads,
-        instructions="AMX" if kernels.uses_amx else "AVX-512 VNNI",
+        instructions=kernels.instructions.in_words,
         plain_fp32_s=seconds["fp32"],
         plain_bf16_s=seconds["bf16"],
         ours_s=seconds["ours"],
@@ -172,11 +172,7 @@ def describe(result: Result, repeats: int) -> str:
 
 
 def _kernels(threads: int) -> Kernels:
-    compiler = cpp_compiler()
-    if compiler is None:
-        raise SystemExit("no C++ compiler: install g++")
-    folder = Path(tempfile.gettempdir()) / "hunyuan-bench-kernels"
-    return load_kernels(folder, compiler, threads)
+    return load_kernels(Path(tempfile.gettempdir()) / "hunyuan-bench-kernels", threads)
 
 
 def _quantized(plain: PlainBlocks, kernels: Kernels) -> Int8Blocks:
@@ -231,13 +227,12 @@ def _gemms(kernels: Kernels) -> dict[str, float]:
 
 
 def _attention(kernels: Kernels, length: int) -> float:
-    shape = (HEADS, -(-length // 32) * 32, HEAD_WIDTH)
-    heads = PackedHeads(*(torch.zeros(shape, dtype=torch.bfloat16) for _ in range(3)))
+    packed = kernels.packed_heads(length, HEADS, HEAD_WIDTH)
     qkv = torch.randn(length, 3 * WIDTH).bfloat16()
     ones = torch.ones(HEAD_WIDTH)
-    kernels.pack_qkv(qkv, HEADS, ones, ones, None, 0, heads)
+    kernels.pack_qkv(qkv, ones, ones, None, 0, packed)
     out = torch.empty(length, WIDTH, dtype=torch.bfloat16)
-    return _gflops(4 * length**2 * WIDTH, lambda: kernels.attention(heads, length, HEAD_WIDTH, out))
+    return _gflops(4 * length**2 * WIDTH, lambda: kernels.attention(qkv, packed, out))
 
 
 def _gflops(flops: float, work: Callable[[], object]) -> float:

@@ -1,5 +1,5 @@
-"""The int8 kernels and blocks against the same arithmetic in float32, on this CPU with and without
-AMX; skipped where no int8 kernels run."""
+"""The kernels for each instruction set that this CPU has: against the same arithmetic in float32,
+and against the bits of plain C++."""
 
 from __future__ import annotations
 
@@ -14,33 +14,59 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch.nn import functional as F
 
 from hunyuan_runner.engine.blocks import Int8Blocks
-from hunyuan_runner.engine.kernels import (
-    Epilogue,
-    Kernels,
-    KernelsUnavailable,
-    Levels,
-    PackedHeads,
-    load_kernels,
-)
+from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, load_kernels
 from hunyuan_runner.engine.quantize import load_transformer, pack_linear, quantize
-from hunyuan_runner.machine.precision import Cpu, Precision
+from hunyuan_runner.machine.building import INSTRUCTION_FLAGS, KernelsUnavailable, build
+from hunyuan_runner.machine.host import cpu_flags
+from hunyuan_runner.machine.instructions import Attention, Instructions, available
 from hunyuan_runner.settings import BUNDLED_MODELS
 from tests import tiny
 
-OBSTACLE = Cpu.here().obstacle(Precision.INT8)
 TEXT_ROWS = 3
-needs_int8 = pytest.mark.skipif(OBSTACLE is not None, reason=str(OBSTACLE))
+HERE = available(cpu_flags())
+needs_kernels = pytest.mark.skipif(not HERE, reason="this CPU has no AVX2")
+ANY_CPU = ("-DPLAIN_VECTORS",)  # flags: plain C++ only
 
 
-@pytest.fixture(scope="module", params=["amx", "avx512"])
-def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kernels:
-    compiler = Cpu.here().compiler
-    assert compiler is not None
-    folder = tmp_path_factory.mktemp("kernels")
-    kernels = load_kernels(folder, compiler, threads=2, amx=request.param == "amx")
-    if request.param == "amx" and not kernels.uses_amx:
-        pytest.skip("this CPU has no AMX")
-    return kernels
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(scope="module", params=[f"{each}" for each in Instructions])
+def kernels(request: pytest.FixtureRequest, folder: Path) -> Kernels:
+    if (wanted := Instructions(request.param)) not in HERE:
+        pytest.skip(f"this CPU has no {wanted}")
+    return load_kernels(folder, threads=2, wanted=wanted)
+
+
+@pytest.fixture(scope="module", params=["bf16", "int16", "int8"])
+def attending(request: pytest.FixtureRequest, kernels: Kernels, folder: Path) -> Kernels:
+    """Kernels for each instruction set with each form of attention that it has."""
+    form = Attention(request.param)
+    if kernels.instructions.attention(form) is not form:
+        pytest.skip(f"{kernels.instructions} has no attention in {form}")
+    return load_kernels(folder, threads=2, wanted=kernels.instructions, attention=form)
+
+
+@pytest.fixture(scope="module")
+def narrow(folder: Path) -> Kernels:
+    """The kernels for AVX-VNNI, on any CPU with VNNI."""
+    if Instructions.AVX_VNNI in HERE:
+        return load_kernels(folder, threads=2, wanted=Instructions.AVX_VNNI)
+    if Instructions.AVX512 not in HERE:
+        pytest.skip("this CPU has no VNNI")
+    library = folder / "narrow.so"
+    build(library, (*INSTRUCTION_FLAGS[Instructions.AVX512], "-DNARROW_VECTORS"))
+    return Kernels(library, Instructions.AVX_VNNI, Attention.INT16, threads=2)
+
+
+def reference(folder: Path, attention: Attention = Attention.INT16) -> Kernels:
+    """The kernels in plain C++."""
+    library = folder / "plain.so"
+    if not library.exists():
+        build(library, ANY_CPU)
+    return Kernels(library, Instructions.AVX2, attention, threads=1)
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +88,7 @@ def quantized(kernels: Kernels, x: torch.Tensor) -> Levels:
     return levels
 
 
-@needs_int8
+@needs_kernels
 @pytest.mark.parametrize(
     ("rows", "inputs", "outputs"),
     [(1, 16, 16), (50, 32, 48), (333, 192, 576), (500, 4096, 80), (17, 7000, 1000)],
@@ -86,7 +112,7 @@ def test_a_linear_layer_is_off_by_its_rounding_alone(
     assert relative_error(residual - x_before, gate * expected) < 0.015
 
 
-@needs_int8
+@needs_kernels
 def test_a_linear_layer_writes_where_it_should_and_nowhere_else(kernels: Kernels) -> None:
     x, layer = torch.randn(20, 64).bfloat16(), pack_linear(torch.randn(40, 64), None)
     wide = torch.full((24, 64), 7, dtype=torch.bfloat16)
@@ -98,7 +124,7 @@ def test_a_linear_layer_writes_where_it_should_and_nowhere_else(kernels: Kernels
     assert (wide[2:22, 8:48] != 7).any(dim=1).all()
 
 
-@needs_int8
+@needs_kernels
 def test_a_gelu_takes_small_and_large_values(kernels: Kernels) -> None:
     x = torch.linspace(-1, 1, 64).repeat(40, 1) * torch.logspace(-3, 3, 40)[:, None]
     x = x.bfloat16()
@@ -109,7 +135,7 @@ def test_a_gelu_takes_small_and_large_values(kernels: Kernels) -> None:
         assert relative_error(row, expected_row) < 0.015
 
 
-@needs_int8
+@needs_kernels
 def test_norm_and_modulation_are_those_of_diffusers(kernels: Kernels) -> None:
     x, scale, shift = torch.randn(37, 192) * 3 + 1, torch.randn(192), torch.randn(192)
     levels = Levels(torch.empty(48 * 192, dtype=torch.uint8), torch.empty(37), 37)
@@ -129,14 +155,13 @@ def attend(
 ) -> torch.Tensor:
     """Attention of qkv ([rows, 3, heads, width]); the last rows are packed apart, as text."""
     rows, _, heads, width = qkv.shape
-    shape = (heads, -(-rows // 32) * 32, -(-width // 32) * 32)
-    packed = PackedHeads(*(torch.zeros(shape, dtype=torch.bfloat16) for _ in range(3)))
+    packed = kernels.packed_heads(rows, heads, width)
     flat = qkv.flatten(1)
     video_rows = rows - text_rows
-    kernels.pack_qkv(flat[:video_rows], heads, *norms, rotary, 0, packed)
-    kernels.pack_qkv(flat[video_rows:], heads, *norms, None, video_rows, packed)
+    kernels.pack_qkv(flat[:video_rows], *norms, rotary, 0, packed)
+    kernels.pack_qkv(flat[video_rows:], *norms, None, video_rows, packed)
     out = torch.empty(rows, heads * width, dtype=torch.bfloat16)
-    kernels.attention(packed, rows, width, out)
+    kernels.attention(flat, packed, out)
     return out.view(rows, heads, width)
 
 
@@ -159,26 +184,52 @@ def attend_in_float32(
     return mixed.transpose(1, 2)[0]
 
 
-@needs_int8
+def random_angles(rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    angles = torch.rand(rows, width // 2).repeat_interleave(2, dim=1) * 6
+    return angles.cos(), angles.sin()
+
+
+def allowed_error(kernels: Kernels, sharpness: float = 1.0) -> float:
+    match kernels.attention_form:
+        case Attention.INT16:
+            return 0.01
+        case Attention.BF16:
+            return 0.01 if sharpness <= 3 else 0.02
+        case Attention.INT8:
+            return 0.02
+
+
+@needs_kernels
 @pytest.mark.parametrize(
     ("rows", "heads", "width"),
     [(5, 1, 16), (96, 2, 48), (333, 4, 48), (700, 3, 128), (1500, 1, 128)],
 )
-@pytest.mark.parametrize("sharpness", [1.0, 3.0], ids=["diffuse", "sharp"])
+@pytest.mark.parametrize("sharpness", [1.0, 3.0, 10.0])
 def test_attention_is_within_one_percent_of_float32(
-    kernels: Kernels, rows: int, heads: int, width: int, sharpness: float
+    attending: Kernels, rows: int, heads: int, width: int, sharpness: float
 ) -> None:
-    torch.manual_seed(rows)
     qkv = torch.randn(rows, 3, heads, width).bfloat16()
     norms = ((torch.rand(width) + 0.5) * sharpness, torch.rand(width) + 0.5)
-    angles = torch.rand(rows - TEXT_ROWS, width // 2).repeat_interleave(2, dim=1) * 6
-    rotary = (angles.cos(), angles.sin())
+    rotary = random_angles(rows - TEXT_ROWS, width)
     expected = attend_in_float32(qkv, norms, rotary)
-    assert relative_error(attend(kernels, qkv, norms, rotary), expected) < 0.01
+    got = attend(attending, qkv, norms, rotary)
+    assert relative_error(got, expected) < allowed_error(attending, sharpness)
 
 
-@needs_int8
-def test_attention_of_the_trained_model_is_within_one_percent_of_float32(kernels: Kernels) -> None:
+@needs_kernels
+def test_attention_withstands_channels_that_outweigh_the_others(attending: Kernels) -> None:
+    qkv = torch.randn(1100, 3, 2, 128).bfloat16()
+    norms = torch.ones(128), torch.ones(128)
+    norms[1][:4] = 10  # as trained models have them
+    expected = attend_in_float32(qkv, norms, None)
+    got = attend(attending, qkv, norms, None)
+    assert relative_error(got, expected) < allowed_error(attending, sharpness=10)
+
+
+@needs_kernels
+def test_attention_of_the_trained_model_is_within_one_percent_of_float32(
+    attending: Kernels,
+) -> None:
     transformer = HunyuanVideoTransformer3DModel.from_pretrained(
         BUNDLED_MODELS / "demo" / "transformer", torch_dtype=torch.float32
     )
@@ -198,26 +249,28 @@ def test_attention_of_the_trained_model_is_within_one_percent_of_float32(kernels
             norms = (attn.norm_q.weight, attn.norm_k.weight)
             rotary = given["image_rotary_emb"]
             expected = attend_in_float32(qkv, norms, rotary, text.shape[1])
-            got = attend(kernels, qkv, norms, rotary, text.shape[1])
-            assert relative_error(got, expected) < 0.01
+            got = attend(attending, qkv, norms, rotary, text.shape[1])
+            assert relative_error(got, expected) < allowed_error(attending)
     assert len(seen) == 4
 
 
-@needs_int8
-def test_attention_withstands_scores_that_overflow_an_exponential(kernels: Kernels) -> None:
+@needs_kernels
+def test_attention_withstands_scores_that_overflow_an_exponential(attending: Kernels) -> None:
     qkv = torch.randn(600, 3, 1, 32).bfloat16()
     norms = (torch.full((32,), 40.0), torch.full((32,), 40.0))
     expected = attend_in_float32(qkv, norms, None)
     # scores of thousands, where bfloat16 itself decides which key is the nearest
-    got = attend(kernels, qkv, norms, None)
+    got = attend(attending, qkv, norms, None)
     assert got.isfinite().all()
     agreeing = (got.float() - expected).norm(dim=-1) < 0.05 * expected.norm(dim=-1)
     assert agreeing.float().mean() > 0.9
 
 
-@needs_int8
+@needs_kernels
 @pytest.mark.parametrize("width", [48, 128])
-def test_attention_withstands_scores_that_rise_along_the_keys(kernels: Kernels, width: int) -> None:
+def test_attention_withstands_scores_that_rise_along_the_keys(
+    attending: Kernels, width: int
+) -> None:
     torch.manual_seed(width)
     rows = 2200
     # keys from opposite to equal to half of the queries, from equal to opposite to the others
@@ -230,10 +283,11 @@ def test_attention_withstands_scores_that_rise_along_the_keys(kernels: Kernels, 
     key_weight = torch.full((width,), 140 / width).bfloat16().float()
     norms = (query_weight, key_weight)
     expected = attend_in_float32(qkv, norms, None)
-    assert relative_error(attend(kernels, qkv, norms, None), expected) < 0.01
+    got = attend(attending, qkv, norms, None)
+    assert relative_error(got, expected) < allowed_error(attending)
 
 
-@needs_int8
+@needs_kernels
 def test_the_trained_transformer_in_int8_is_close_to_itself_in_float32(kernels: Kernels) -> None:
     folder = BUNDLED_MODELS / "demo"
     plain = HunyuanVideoTransformer3DModel.from_pretrained(
@@ -256,7 +310,7 @@ def test_the_trained_transformer_in_int8_is_close_to_itself_in_float32(kernels: 
     assert relative_error(got, expected) < 0.01
 
 
-@needs_int8
+@needs_kernels
 def test_what_was_quantised_and_saved_is_what_comes_of_the_original(
     kernels: Kernels, tmp_path: Path
 ) -> None:
@@ -272,7 +326,7 @@ def test_what_was_quantised_and_saved_is_what_comes_of_the_original(
         assert torch.equal(load_transformer(tmp_path, kernels)(**inputs)[0], expected)
 
 
-@needs_int8
+@needs_kernels
 def test_modulation_computed_ahead_is_that_of_each_step(kernels: Kernels) -> None:
     transformer = load_transformer(BUNDLED_MODELS / "demo", kernels)
     (blocks,) = transformer.transformer_blocks
@@ -286,11 +340,80 @@ def test_modulation_computed_ahead_is_that_of_each_step(kernels: Kernels) -> Non
             assert torch.allclose(one, other, atol=1e-5)
 
 
-@needs_int8
-def test_a_compiler_that_fails_is_told_of(tmp_path: Path) -> None:
+@needs_kernels
+@pytest.mark.parametrize(
+    ("rows", "inputs", "outputs"), [(1, 16, 16), (50, 32, 40), (333, 192, 584), (500, 4096, 80)]
+)
+def test_linear_layers_have_the_bits_of_plain_cpp(
+    kernels: Kernels, folder: Path, rows: int, inputs: int, outputs: int
+) -> None:
+    x, scale, shift = torch.randn(rows, inputs), torch.randn(inputs), torch.randn(inputs)
+    layer = pack_linear(torch.randn(outputs, inputs) / inputs**0.5, torch.randn(outputs))
+    gate, before = torch.randn(outputs), torch.randn(rows, outputs)
+
+    def results(kernels: Kernels) -> list[torch.Tensor]:
+        found = []
+        levels = quantized(kernels, x.bfloat16())
+        for epilogue in (Epilogue.STORE, Epilogue.GELU):
+            out = torch.empty(rows, outputs, dtype=torch.bfloat16)
+            kernels.linear(levels, layer, out, epilogue)
+            found.append(out)
+        kernels.norm_quantize(x, scale, shift, levels)
+        residual = before.clone()
+        kernels.linear(levels, layer, residual, Epilogue.RESIDUAL, gate)
+        return [*found, residual]
+
+    for got, expected in zip(results(kernels), results(reference(folder)), strict=True):
+        assert torch.equal(got, expected)
+
+
+@needs_kernels
+@pytest.mark.parametrize("form", [Attention.INT16, Attention.INT8])
+@pytest.mark.parametrize(("rows", "heads", "width"), [(5, 1, 16), (333, 2, 48), (700, 1, 128)])
+def test_integer_attention_has_the_bits_of_plain_cpp(
+    kernels: Kernels, folder: Path, form: Attention, rows: int, heads: int, width: int
+) -> None:
+    qkv = torch.randn(rows, 3, heads, width).bfloat16()
+    norms = ((torch.rand(width) + 0.5) * 3, torch.rand(width) + 0.5)
+    given = (qkv, norms, random_angles(rows - TEXT_ROWS, width))
+    ours = load_kernels(folder, threads=3, wanted=kernels.instructions, attention=form)
+    assert torch.equal(attend(ours, *given), attend(reference(folder, form), *given))
+
+
+def test_eight_lanes_have_the_bits_of_plain_cpp_on_any_cpu_with_vnni(
+    narrow: Kernels, folder: Path
+) -> None:
+    qkv = torch.randn(333, 3, 2, 48).bfloat16()
+    given = (qkv, (torch.rand(48) + 0.5, torch.rand(48) + 0.5), random_angles(330, 48))
+    assert torch.equal(attend(narrow, *given), attend(reference(folder), *given))
+    x, layer = qkv.flatten(1), pack_linear(torch.randn(40, 288), None)
+    outs = [torch.empty(333, 40, dtype=torch.bfloat16) for _ in range(2)]
+    for kernels, out in zip((narrow, reference(folder)), outs, strict=True):
+        kernels.linear(quantized(kernels, x), layer, out, Epilogue.GELU)
+    assert torch.equal(*outs)
+
+
+@needs_kernels
+def test_a_compiler_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "false")
     with pytest.raises(KernelsUnavailable, match="false failed"):
-        load_kernels(tmp_path, "false", threads=1)
+        build(tmp_path / "kernels.so", ())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_instruction_set_is_the_fastest_that_the_cpu_has() -> None:
+    cascade_lake = Instructions.AVX512.flags
+    alder_lake = Instructions.AVX_VNNI.flags
+    assert available(frozenset()) == []
+    assert available(frozenset({"avx2", "fma", "sse"})) == [Instructions.AVX2]
+    assert available(alder_lake) == [Instructions.AVX_VNNI, Instructions.AVX2]
+    assert available(cascade_lake) == [Instructions.AVX512, Instructions.AVX2]
+    assert available(Instructions.AMX.flags) == [
+        Instructions.AMX,
+        Instructions.AVX512_BF16,
+        Instructions.AVX512,
+        Instructions.AVX2,
+    ]
 
 
 def transformer_inputs(transformer: HunyuanVideoTransformer3DModel) -> dict[str, object]:

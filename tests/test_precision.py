@@ -12,32 +12,37 @@ import pytest
 from hunyuan_runner.engine.messages import Event, StepFinished
 from hunyuan_runner.engine.process import EngineProcess
 from hunyuan_runner.engine.quantize import quantize
-from hunyuan_runner.machine.precision import BF16_FLAGS, INT8_FLAGS, Cpu, Precision, choose
+from hunyuan_runner.machine.instructions import Instructions
+from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.settings import Settings, WantedPrecision
 from tests import tiny
 
 BIG = 12.8e9
 GB = 2**30
-ZEN4 = Cpu(INT8_FLAGS | BF16_FLAGS, 32 * GB, "/usr/bin/g++")
-CASCADE_LAKE = Cpu(INT8_FLAGS, 32 * GB, "/usr/bin/g++")
-ZEN3 = Cpu(frozenset({"avx2"}), 64 * GB, "/usr/bin/g++")
-SMALL_ZEN3 = Cpu(frozenset({"avx2"}), 32 * GB, "/usr/bin/g++")
-NO_COMPILER = Cpu(ZEN4.flags, 32 * GB, None)
+ZEN4 = Cpu(Instructions.AVX512_BF16.flags, 32 * GB, has_kernels=True)
+CASCADE_LAKE = Cpu(Instructions.AVX512.flags, 32 * GB, has_kernels=True)
+ALDER_LAKE = Cpu(Instructions.AVX_VNNI.flags, 32 * GB, has_kernels=True)
+ZEN3 = Cpu(Instructions.AVX2.flags, 32 * GB, has_kernels=True)
+ARM = Cpu(frozenset({"asimd"}), 64 * GB, has_kernels=False)
+SMALL_ARM = Cpu(frozenset({"asimd"}), 32 * GB, has_kernels=False)
+NO_COMPILER = Cpu(ZEN4.flags, 32 * GB, has_kernels=False)
 
 
 @pytest.mark.parametrize(
     ("wanted", "parameters", "cpu", "precision", "reason"),
     [
         ("auto", BIG, ZEN4, "int8", "VNNI"),
-        ("auto", BIG, CASCADE_LAKE, "int8", "VNNI"),
+        ("auto", BIG, CASCADE_LAKE, "int8", "AVX-512 VNNI"),
+        ("auto", BIG, ALDER_LAKE, "int8", "AVX-VNNI"),
+        ("auto", BIG, ZEN3, "int8", "AVX2"),
         ("auto", BIG, NO_COMPILER, "bf16", "install g\\+\\+"),
-        ("auto", BIG, ZEN3, "fp32", "no AVX-512 VNNI.*no AVX-512 BF16"),
-        ("auto", BIG, SMALL_ZEN3, "bf16", "would not fit"),
+        ("auto", BIG, ARM, "fp32", "no AVX2.*no AVX-512 BF16"),
+        ("auto", BIG, SMALL_ARM, "bf16", "would not fit"),
         ("auto", 5e6, ZEN4, "fp32", "small"),
         ("fp32", BIG, ZEN4, "fp32", "HUNYUAN_PRECISION"),
         ("bf16", BIG, ZEN3, "bf16", "HUNYUAN_PRECISION"),
         ("int8", 5e6, ZEN4, "int8", "HUNYUAN_PRECISION"),
-        ("int8", BIG, ZEN3, "fp32", "int8 does not work: this CPU has no AVX-512 VNNI"),
+        ("int8", BIG, ARM, "fp32", "int8 does not work: this CPU has no AVX2"),
         ("int8", BIG, NO_COMPILER, "bf16", "int8 does not work: there is no C\\+\\+ compiler"),
     ],
 )

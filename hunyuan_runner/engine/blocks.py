@@ -5,8 +5,8 @@ arguments. Here it calls one block that does the work of all. So video and text 
 and nothing is concatenated or split between blocks.
 
 Products with weights are W8A8 (int8 weights by output, activations by token), accumulated exactly;
-attention is bfloat16 with float32 sums; the residual stream, norms, modulation, gates and softmax
-are float32.
+attention is bfloat16 with float32 sums, or int16 with exact ones; the residual stream, norms,
+modulation, gates and softmax are float32.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ import torch
 from torch.nn import functional as F
 
 from hunyuan_runner.engine.kernels import (
-    BF16_DEPTH,
     INT8_DEPTH,
     ROWS,
     Epilogue,
     Kernels,
     Levels,
-    PackedHeads,
     PackedLinear,
 )
 
@@ -103,7 +101,9 @@ class Workspace:
     They are reused from block to block: new memory costs as much as some of the arithmetic.
     """
 
-    def __init__(self, rows: int, heads: int, head_width: int, mlp_width: int) -> None:
+    def __init__(
+        self, kernels: Kernels, rows: int, heads: int, head_width: int, mlp_width: int
+    ) -> None:
         width = heads * head_width
         self.rows = rows
         self._levels = torch.empty(_up(rows, ROWS) * _up(mlp_width, INT8_DEPTH), dtype=torch.uint8)
@@ -111,8 +111,7 @@ class Workspace:
         self.qkv = torch.empty(rows, 3 * width, dtype=torch.bfloat16)
         self.mixed = torch.empty(rows, width, dtype=torch.bfloat16)
         self.hidden = torch.empty(rows, mlp_width, dtype=torch.bfloat16)
-        tiles = (heads, _up(rows, BF16_DEPTH), _up(head_width, BF16_DEPTH))
-        self.heads = PackedHeads(*(torch.zeros(tiles, dtype=torch.bfloat16) for _ in range(3)))
+        self.heads = kernels.packed_heads(rows, heads, head_width)
 
     def levels(self, rows: int) -> Levels:
         return Levels(self._levels, self._level_scale, rows)
@@ -171,7 +170,9 @@ class Int8Blocks(torch.nn.Module):
     def _workspace(self, x: torch.Tensor) -> Workspace:
         rows, width = x.shape
         block = self._double[0].video if self._double else self._single[0]
-        return Workspace(rows, self._heads, width // self._heads, block.mlp_in.outputs)
+        return Workspace(
+            self._kernels, rows, self._heads, width // self._heads, block.mlp_in.outputs
+        )
 
     def _run_double(
         self,
@@ -231,11 +232,10 @@ class Int8Blocks(torch.nn.Module):
         work: Workspace,
     ) -> None:
         norms = (weights.norm_q, weights.norm_k)
-        self._kernels.pack_qkv(qkv, self._heads, *norms, rotary, offset, work.heads)
+        self._kernels.pack_qkv(qkv, *norms, rotary, offset, work.heads)
 
     def _attend(self, work: Workspace) -> None:
-        head_width = work.mixed.shape[1] // self._heads
-        self._kernels.attention(work.heads, work.rows, head_width, work.mixed)
+        self._kernels.attention(work.qkv, work.heads, work.mixed)
 
     def _add(
         self,

@@ -1,43 +1,26 @@
-"""The C++ kernels of kernels.cpp, called with torch tensors.
-
-They are built once for this CPU by this machine's compiler, which takes seconds. The name of the
-library depends on the source, the compiler and the CPU, so another machine builds its own.
-"""
+"""The C++ kernels of cpp/, called with torch tensors."""
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
-import os
-import subprocess
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 import torch
 
-from hunyuan_runner.machine.host import cpu_flags, cpu_name
+from hunyuan_runner.machine.building import KernelsUnavailable, library_of
+from hunyuan_runner.machine.host import cpu_flags
+from hunyuan_runner.machine.instructions import Attention, Instructions, available
 
 logger = logging.getLogger(__name__)
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
-COMPILER_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared")
-WITHOUT_AMX = ("-mno-amx-tile", "-mno-amx-int8", "-mno-amx-bf16")
-BUILD_SECONDS = 300
-
 ROWS = 16  # of a tile
 INT8_DEPTH = 64  # inputs per tile
-BF16_DEPTH = 32
+LINE_BYTES = 64  # of a cache
 EPSILON = 1e-6  # of every norm in HunyuanVideo's blocks
-
-
-class KernelsUnavailable(Exception):
-    """The kernels could not be built, or do not run on this CPU."""
-
-
-class AmxRefused(KernelsUnavailable):
-    """The CPU has AMX, but this process may not use it. Kernels without AMX work."""
+FORMS = {Attention.BF16: 0, Attention.INT16: 1, Attention.INT8: 2}  # in kernels.cpp
 
 
 class Epilogue(IntEnum):
@@ -73,19 +56,33 @@ class Levels:
     rows: int
 
 
+@dataclass(frozen=True)
+class PackedHeads:
+    """Room for the queries, keys and values of `rows` tokens, as attention reads them."""
+
+    memory: torch.Tensor
+    rows: int
+    heads: int
+    width: int
+
+
 class Kernels:
     """Each method writes its results into tensors that the caller provides."""
 
-    def __init__(self, library: Path, threads: int) -> None:
+    def __init__(
+        self, library: Path, instructions: Instructions, attention: Attention, threads: int
+    ) -> None:
+        """Raises KernelsUnavailable if the library cannot be loaded, or AMX is not granted."""
         try:
             self._library = ctypes.CDLL(str(library))  # shares the OpenMP that torch has loaded
         except OSError as error:
             raise KernelsUnavailable(str(error)) from error
+        self._library.hy_packed_bytes.restype = ctypes.c_int64
         self._threads = threads
-        amx: int = self._library.hy_enable_amx()
-        if amx < 0:
-            raise AmxRefused("the operating system does not grant AMX")
-        self.uses_amx = amx > 0
+        self.instructions = instructions
+        self.attention_form = attention
+        if self._library.hy_enable_amx() < 0:
+            raise KernelsUnavailable("the operating system does not grant AMX")
 
     def norm_quantize(
         self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, levels: Levels
@@ -130,115 +127,92 @@ class Kernels:
             out.stride(0),
         )
 
+    def packed_heads(self, rows: int, heads: int, width: int) -> PackedHeads:
+        """`width` is that of a head, a multiple of 16."""
+        sizes = map(_as_c, (self._form, rows, heads, width))
+        size = self._library.hy_packed_bytes(*sizes)
+        # Zeros, because attention reads rows and columns that fill up a tile.
+        memory = torch.zeros(size + LINE_BYTES, dtype=torch.uint8)
+        return PackedHeads(memory[-memory.data_ptr() % LINE_BYTES :], rows, heads, width)
+
     def pack_qkv(
         self,
         qkv: torch.Tensor,
-        heads: int,
         q_weight: torch.Tensor,
         k_weight: torch.Tensor,
         rotary: tuple[torch.Tensor, torch.Tensor] | None,
         offset: int,
         packed: PackedHeads,
     ) -> None:
-        """Write the values, and the normalised and rotated queries and keys, of `qkv` ([rows, 3 *
-        heads * width] bfloat16) into `packed`, from row `offset` on."""
-        rows = qkv.shape[0]
-        width = qkv.shape[1] // (3 * heads)
+        """Write the normalised and rotated queries and keys of `qkv` ([rows, 3 * heads * width]
+        bfloat16), and its values, into `packed`, from row `offset` on."""
         cosine, sine = rotary or (None, None)
         self._call(
             "hy_pack_qkv",
+            self._form,
             qkv,
-            rows,
-            heads,
-            width,
+            qkv.shape[0],
+            packed.heads,
+            packed.width,
             q_weight,
             k_weight,
             EPSILON,
             cosine,
             sine,
             offset,
-            packed.length,
-            packed.queries,
-            packed.keys,
-            packed.values,
+            packed.rows,
+            packed.memory,
         )
 
-    def attention(self, packed: PackedHeads, rows: int, width: int, out: torch.Tensor) -> None:
-        """out ([rows, heads * width] bfloat16) = softmax(queries @ keys) @ values."""
-        heads = packed.queries.shape[0]
+    def attention(self, qkv: torch.Tensor, packed: PackedHeads, out: torch.Tensor) -> None:
+        """out ([rows, heads * width] bfloat16) = softmax(queries @ keys) @ values.
+
+        `qkv` holds all rows that were packed.
+        """
         self._call(
             "hy_attention",
-            packed.queries,
-            packed.keys,
-            packed.values,
-            rows,
-            heads,
-            width,
-            packed.length,
+            self._form,
+            qkv,
+            packed.rows,
+            packed.heads,
+            packed.width,
+            packed.memory,
             out,
             out.stride(0),
         )
+
+    @property
+    def _form(self) -> int:
+        return FORMS[self.attention_form]
 
     def _call(self, name: str, *arguments: torch.Tensor | float | int | None) -> None:
         getattr(self._library, name)(*map(_as_c, arguments), ctypes.c_int64(self._threads))
 
 
-@dataclass(frozen=True)
-class PackedHeads:
-    """Queries, keys and values of all heads in tiles: [heads, length, width rounded up to 32]
-    bfloat16 each, `length` a multiple of 32. Fill with zeros first: all values must be finite.
+def load_kernels(
+    folder: Path,
+    threads: int,
+    wanted: Instructions | None = None,
+    attention: Attention | None = None,
+) -> Kernels:
+    """The kernels for the instruction set `wanted`, or for the fastest one that works here.
+
+    `attention` is the form of attention, by default the best one that is as exact as bfloat16.
+    Libraries that are not there are built in `folder`. Raises KernelsUnavailable.
     """
-
-    queries: torch.Tensor
-    keys: torch.Tensor
-    values: torch.Tensor
-
-    @property
-    def length(self) -> int:
-        return self.queries.shape[1]
-
-
-def load_kernels(folder: Path, compiler: str, threads: int, amx: bool = True) -> Kernels:
-    """Load the kernels for this CPU, after building them in `folder` if they are not there.
-
-    Raises KernelsUnavailable.
-    """
-    flags = COMPILER_FLAGS if amx else COMPILER_FLAGS + WITHOUT_AMX
-    library = folder / f"kernels-{_fingerprint(compiler, flags)}.so"
-    if not library.exists():
-        _build(library, compiler, flags)
-    try:
-        return Kernels(library, threads)
-    except AmxRefused:
-        return load_kernels(folder, compiler, threads, amx=False)
-
-
-def _fingerprint(compiler: str, flags: tuple[str, ...]) -> str:
-    digest = hashlib.sha256(SOURCE.read_bytes())
-    for part in (compiler, *flags, cpu_name(), *sorted(cpu_flags())):
-        digest.update(f"{part}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def _build(library: Path, compiler: str, flags: tuple[str, ...]) -> None:
-    logger.info("building the int8 kernels with %s", compiler)
-    library.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = library.with_suffix(f".{os.getpid()}.so")
-    try:
-        subprocess.run(
-            [compiler, *flags, str(SOURCE), "-o", str(unfinished)],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=BUILD_SECONDS,
-        )
-        unfinished.replace(library)
-    except subprocess.CalledProcessError as error:
-        raise KernelsUnavailable(f"{compiler} failed: {error.stderr.strip()[-500:]}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise KernelsUnavailable(f"{compiler} failed: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    candidates = available(cpu_flags()) if wanted is None else [wanted]
+    reasons = ["this CPU has no AVX2"] if not candidates else []
+    for instructions in candidates:
+        form = instructions.attention(attention)
+        try:
+            library = library_of(instructions, folder)
+            kernels = Kernels(library, instructions, form, threads)
+        except KernelsUnavailable as reason:
+            logger.warning("no kernels for %s: %s", instructions, reason)
+            reasons.append(f"{instructions}: {reason}")
+        else:
+            return kernels
+    raise KernelsUnavailable("; ".join(reasons))
 
 
 def _as_c(

@@ -28,17 +28,10 @@ from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation, SingleBlock
 from hunyuan_runner.engine.hunyuan.transformer import UnmaskedAttention
 from hunyuan_runner.engine.implementation import implementation_of
-from hunyuan_runner.engine.kernels import (
-    BF16_DEPTH,
-    Kernels,
-    KernelsUnavailable,
-    PackedHeads,
-    PackedLinear,
-    load_kernels,
-)
+from hunyuan_runner.engine.kernels import Kernels, PackedLinear, load_kernels
 from hunyuan_runner.engine.loading import DTYPES
 from hunyuan_runner.engine.quantize import pack_linear
-from hunyuan_runner.machine.host import cpp_compiler
+from hunyuan_runner.machine.building import KernelsUnavailable
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.quoting.estimate import MEASURED_SPREAD, Rates
@@ -131,12 +124,11 @@ class Bench:
             shape = (3, 1, tokens, heads, width)
             query, key, value = torch.randn(shape, dtype=self._dtype).transpose(2, 3)
             return lambda: functional.scaled_dot_product_attention(query, key, value)
-        padded = -(-width // BF16_DEPTH) * BF16_DEPTH
-        packed = PackedHeads(
-            *(torch.randn(heads, tokens, padded).bfloat16() for _ in range(3)),
-        )
+        qkv = torch.randn(tokens, 3 * heads * width).bfloat16()
+        packed, ones = kernels.packed_heads(tokens, heads, width), torch.ones(width)
+        kernels.pack_qkv(qkv, ones, ones, None, 0, packed)
         out = torch.empty(tokens, heads * width, dtype=torch.bfloat16)
-        return lambda: kernels.attention(packed, tokens, width, out)
+        return lambda: kernels.attention(qkv, packed, out)
 
     def _plain_block(self) -> torch.nn.Module:
         heads, width = self._architecture.heads, self._architecture.width
@@ -241,7 +233,7 @@ def measure(model: str, precision: Precision, folder: Path, threads: int, kernel
     if precision is not Precision.INT8:
         return Bench(subject, folder, None, DTYPES[precision]).measure()
     try:
-        loaded = load_kernels(kernels, cpp_compiler() or "c++", threads)
+        loaded = load_kernels(kernels, threads)
     except KernelsUnavailable:  # the engine uses fp32 then
         return Bench(subject, folder, None, torch.float32).measure()
     return Bench(subject, folder, loaded, torch.float32).measure()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from hunyuan_runner.machine.host import cpp_compiler, cpu_flags, memory_bytes
+from hunyuan_runner.machine.building import can_have
+from hunyuan_runner.machine.host import cpu_flags, memory_bytes
+from hunyuan_runner.machine.instructions import available
 from hunyuan_runner.settings import WantedPrecision
 
-# The int8 kernels need these; they use AMX as well if the CPU has it.
-INT8_FLAGS = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"})
 BF16_FLAGS = frozenset({"avx512_bf16"})
 SMALL_PARAMETERS = 100e6  # smaller models are fast enough in fp32
 
@@ -28,21 +28,25 @@ BYTES_PER_PARAMETER = {Precision.FP32: 4, Precision.BF16: 2, Precision.INT8: 1}
 
 @dataclass(frozen=True)
 class Cpu:
-    """What the choice of a precision depends on. `compiler` is the path of the C++ compiler."""
+    """What the choice of a precision depends on.
+
+    `has_kernels`: they are built for it, or can be.
+    """
 
     flags: frozenset[str]
     memory_bytes: int
-    compiler: str | None
+    has_kernels: bool
 
     @classmethod
     def here(cls) -> Self:
-        return cls(cpu_flags(), memory_bytes(), cpp_compiler())
+        flags = cpu_flags()
+        return cls(flags, memory_bytes(), any(map(can_have, available(flags))))
 
     def obstacle(self, precision: Precision) -> str | None:
         """Why this CPU cannot compute in `precision`, or None if it can."""
-        if precision is Precision.INT8 and not self.flags >= INT8_FLAGS:
-            return "this CPU has no AVX-512 VNNI"
-        if precision is Precision.INT8 and self.compiler is None:
+        if precision is Precision.INT8 and not available(self.flags):
+            return "this CPU has no AVX2"
+        if precision is Precision.INT8 and not self.has_kernels:
             return "there is no C++ compiler to build the int8 kernels with (install g++)"
         if precision is Precision.BF16 and not self.flags >= BF16_FLAGS:
             return "this CPU has no AVX-512 BF16"
@@ -75,7 +79,8 @@ def best(parameters: float, cpu: Cpu) -> Choice:
         return Choice(Precision.FP32, "the model is small")
     no_int8, no_bf16 = cpu.obstacle(Precision.INT8), cpu.obstacle(Precision.BF16)
     if no_int8 is None:
-        return Choice(Precision.INT8, "it is the fastest, and this CPU has AVX-512 VNNI")
+        fastest = available(cpu.flags)[0]
+        return Choice(Precision.INT8, f"it is the fastest, and this CPU has {fastest.in_words}")
     if no_bf16 is None:
         return Choice(Precision.BF16, f"no int8: {no_int8}; this CPU has AVX-512 BF16")
     if parameters * BYTES_PER_PARAMETER[Precision.FP32] < cpu.memory_bytes:

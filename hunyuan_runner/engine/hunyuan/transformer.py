@@ -11,11 +11,11 @@ from diffusers import HunyuanVideoTransformer3DModel
 from diffusers.models.transformers.transformer_hunyuan_video import HunyuanVideoAttnProcessor2_0
 
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
-from hunyuan_runner.engine.kernels import KernelsUnavailable, load_kernels
+from hunyuan_runner.engine.kernels import load_kernels
 from hunyuan_runner.engine.loading import DTYPES, load_whole
 from hunyuan_runner.engine.quantize import load_transformer
 from hunyuan_runner.families.configuration import TRANSFORMER
-from hunyuan_runner.machine.host import cpp_compiler
+from hunyuan_runner.machine.building import KernelsUnavailable
 from hunyuan_runner.machine.precision import Precision
 
 logger = logging.getLogger(__name__)
@@ -59,10 +59,7 @@ def modulation_of(transformer: HunyuanVideoTransformer3DModel) -> Modulation | N
 
 
 def _load_int8(model_dir: Path, threads: int, kernels: Path) -> HunyuanVideoTransformer3DModel:
-    compiler = cpp_compiler()
-    if compiler is None:
-        raise KernelsUnavailable("there is no C++ compiler (install g++)")
-    return load_transformer(model_dir, load_kernels(kernels, compiler, threads))
+    return load_transformer(model_dir, load_kernels(kernels, threads))
 
 
 def _load_plain(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoTransformer3DModel:

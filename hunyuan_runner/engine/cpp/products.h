@@ -1,0 +1,223 @@
+// Products of matrices that are laid out in tiles of 16 rows by 64 bytes, as AMX takes them. Without
+// AMX the same tiles are multiplied with vectors, so that packed weights fit every CPU.
+//
+//   left  tile: element (m, k) of 16 x KT at [m][k]
+//   right tile: element (k, n) of KT x 16 at [k / V][n][k % V]
+//
+// where KT is 64 and V 4 for int8, and KT is 32 and V 2 for bfloat16. Tiles are 1 KiB each.
+
+#pragma once
+
+#include <type_traits>
+
+#include "vectors.h"
+
+#if defined(WIDE_VECTORS) && defined(__AVX512BF16__)
+#define HAS_BF16 1
+#endif
+#if defined(WIDE_VECTORS) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
+#define USE_AMX 1
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+constexpr int64_t ROWS = 16;        // of a tile, and columns of a right tile and of a product
+constexpr int64_t TILE_BYTES = 1024;
+constexpr int64_t TILE_SUMS = ROWS * ROWS;  // of a tile of products, 4 bytes each
+constexpr int64_t I8_DEPTH = 64;    // KT
+constexpr int64_t BF16_DEPTH = 32;
+
+// A product is computed by pairs of rows of tiles, and by panels: as many columns of tiles as the
+// registers hold results for.
+constexpr int64_t PAIR = 2;
+constexpr int64_t PAIR_ROWS = PAIR * ROWS;
+#if defined(USE_AMX)
+constexpr int64_t PANEL = 2;
+#else
+constexpr int64_t PANEL = LANES == 16 ? 3 : 1;
+#endif
+
+// Where the tiles of an operand lie: base + outer * outer_stride + depth * depth_stride, in bytes.
+// `outer` counts rows of tiles on the left, columns of tiles on the right.
+struct Tiles {
+    const char* base;
+    int64_t outer_stride;
+    int64_t depth_stride;
+    const char* at(int64_t outer, int64_t depth) const {
+        return base + outer * outer_stride + depth * depth_stride;
+    }
+};
+
+struct Int8 {
+    using Sum = std::int32_t;
+};
+struct Bf16 {
+    using Sum = float;
+};
+
+// The operand whose tiles are soon needed again. Those of the other must not evict them from the first
+// cache.
+enum class Again { LEFT, RIGHT };
+
+#ifdef USE_AMX
+
+struct TileConfig {
+    std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    std::uint16_t column_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// Tiles are this thread's while one of these lives.
+struct TileRegisters {
+    TileRegisters() {
+        const TileConfig config;
+        // GCC takes only the first bytes for read, and would leave the others unwritten
+        asm volatile("" : : "r"(&config) : "memory");
+        _tile_loadconfig(&config);
+    }
+    ~TileRegisters() { _tile_release(); }
+};
+
+template <class Kind, Again AGAIN, int M, int N, class Meanwhile>
+inline void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind::Sum* sums,
+                           int64_t stride, bool accumulate, Meanwhile meanwhile) {
+    auto* second = sums + stride;
+    if (accumulate) {
+        _tile_loadd(0, sums, 64);
+        if constexpr (N == 2) _tile_loadd(1, sums + TILE_SUMS, 64);
+        if constexpr (M == 2) _tile_loadd(2, second, 64);
+        if constexpr (M == 2 && N == 2) _tile_loadd(3, second + TILE_SUMS, 64);
+    } else {
+        _tile_zero(0);
+        if constexpr (N == 2) _tile_zero(1);
+        if constexpr (M == 2) _tile_zero(2);
+        if constexpr (M == 2 && N == 2) _tile_zero(3);
+    }
+    for (int64_t k = 0; k < depth; k++) {
+        if constexpr (AGAIN == Again::LEFT) {
+            _tile_loadd(4, left.at(0, k), 64);
+            if constexpr (M == 2) _tile_loadd(5, left.at(1, k), 64);
+            _tile_stream_loadd(6, right.at(0, k), 64);
+            if constexpr (N == 2) _tile_stream_loadd(7, right.at(1, k), 64);
+        } else {
+            _tile_stream_loadd(4, left.at(0, k), 64);
+            if constexpr (M == 2) _tile_stream_loadd(5, left.at(1, k), 64);
+            _tile_loadd(6, right.at(0, k), 64);
+            if constexpr (N == 2) _tile_loadd(7, right.at(1, k), 64);
+        }
+        if constexpr (std::is_same_v<Kind, Int8>) {
+            _tile_dpbusd(0, 4, 6);
+            if constexpr (N == 2) _tile_dpbusd(1, 4, 7);
+            if constexpr (M == 2) _tile_dpbusd(2, 5, 6);
+            if constexpr (M == 2 && N == 2) _tile_dpbusd(3, 5, 7);
+        } else {
+            _tile_dpbf16ps(0, 4, 6);
+            if constexpr (N == 2) _tile_dpbf16ps(1, 4, 7);
+            if constexpr (M == 2) _tile_dpbf16ps(2, 5, 6);
+            if constexpr (M == 2 && N == 2) _tile_dpbf16ps(3, 5, 7);
+        }
+        meanwhile();
+        asm volatile("" : : : "memory");  // GCC does not know that loading a tile reads memory
+    }
+    _tile_stored(0, sums, 64);
+    if constexpr (N == 2) _tile_stored(1, sums + TILE_SUMS, 64);
+    if constexpr (M == 2) _tile_stored(2, second, 64);
+    if constexpr (M == 2 && N == 2) _tile_stored(3, second + TILE_SUMS, 64);
+}
+
+#else
+
+struct TileRegisters {};
+
+inline Ints dot(Ints sum, Ints left, Ints right, Int8) { return dot_bytes(sum, left, right); }
+#ifdef HAS_BF16
+inline Ints dot(Ints sum, Ints left, Ints right, Bf16) {
+    return as_ints(_mm512_dpbf16_ps(as_floats(sum), (__m512bh)left, (__m512bh)right));
+}
+#endif
+
+// R rows of N tiles of the product, from the row at `left` on.
+template <class Kind, int R, int N>
+__attribute__((noinline)) void multiply_rows(const char* left, int64_t left_stride, Tiles right,
+                                             int64_t depth, typename Kind::Sum* sums,
+                                             bool accumulate) {
+    constexpr int VECTORS = N * SIXTEEN;
+    const auto place = [&](int i, int j) {
+        return reinterpret_cast<std::int32_t*>(sums) + j / SIXTEEN * TILE_SUMS + i * ROWS +
+               j % SIXTEEN * LANES;
+    };
+    Ints total[R][VECTORS];
+#pragma GCC unroll 8
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < VECTORS; j++) total[i][j] = accumulate ? load(place(i, j)) : Ints{};
+    for (int64_t k = 0; k < depth; k++) {
+        const auto* a = reinterpret_cast<const std::int32_t*>(left + k * left_stride);
+        const char* b[N];
+        for (int n = 0; n < N; n++) b[n] = right.at(n, k);
+        for (int64_t group = 0; group < 16; group++) {
+            Ints columns[VECTORS];
+#pragma GCC unroll 3
+            for (int j = 0; j < VECTORS; j++)
+                columns[j] = read<Ints>(b[j / SIXTEEN] + group * 64 + j % SIXTEEN * 4 * LANES);
+#pragma GCC unroll 8
+            for (int i = 0; i < R; i++) {
+                const Ints row = splat(a[i * 16 + group]);
+#pragma GCC unroll 3
+                for (int j = 0; j < VECTORS; j++)
+                    total[i][j] = dot(total[i][j], row, columns[j], Kind{});
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < VECTORS; j++) store(place(i, j), total[i][j]);
+}
+
+template <class Kind, Again, int M, int N, class Meanwhile>
+void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind::Sum* sums,
+                    int64_t stride, bool accumulate, Meanwhile meanwhile) {
+    for (int64_t m = 0; m < M; m++) {
+        const auto rows = [&](int64_t first, auto count) {
+            multiply_rows<Kind, count(), N>(left.at(m, 0) + first * 64, left.depth_stride, right,
+                                            depth, sums + m * stride + first * ROWS, accumulate);
+        };
+        if constexpr (LANES == 16) {  // of 32 registers
+            rows(0, std::integral_constant<int, 8>{});
+            rows(8, std::integral_constant<int, 8>{});
+        } else {  // of 16
+            rows(0, std::integral_constant<int, 6>{});
+            rows(6, std::integral_constant<int, 5>{});
+            rows(11, std::integral_constant<int, 5>{});
+        }
+    }
+    // One unit does both, so nothing is won by doing it in between.
+    for (int64_t k = 0; k < depth; k++) meanwhile();
+}
+
+#endif
+
+// sums (tiles, the `rows` of them `stride` elements apart) = or += left * right: up to a pair of
+// rows by a panel of columns, `depth` tiles deep. `meanwhile` is called as often as the depth says,
+// to do what the vector unit can while the matrix unit works.
+template <class Kind, Again AGAIN, class Meanwhile>
+inline void multiply(Tiles left, Tiles right, int64_t rows, int64_t columns, int64_t depth,
+                     typename Kind::Sum* sums, int64_t stride, bool accumulate,
+                     Meanwhile meanwhile) {
+    const auto with = [&](auto m, auto n) {
+        multiply_tiles<Kind, AGAIN, m(), n()>(left, right, depth, sums, stride, accumulate,
+                                            meanwhile);
+    };
+    const auto with_columns = [&](auto m) {
+        if constexpr (PANEL >= 3)
+            if (columns == 3) return with(m, std::integral_constant<int, 3>{});
+        if constexpr (PANEL >= 2)
+            if (columns == 2) return with(m, std::integral_constant<int, 2>{});
+        with(m, std::integral_constant<int, 1>{});
+    };
+    if (rows == 1)
+        with_columns(std::integral_constant<int, 1>{});
+    else
+        with_columns(std::integral_constant<int, 2>{});
+}
