@@ -10,7 +10,7 @@ PYTEST := -n 3 --dist loadfile --no-loadscope-reorder
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet --upgrade
 
-.PHONY: help run test quick coverage check fuzz soak bench docs client wheel bento demo-model lock clean
+.PHONY: help run test quick coverage check fuzz soak bench docs client wheel kernels bento demo-model lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,8 +50,11 @@ bench: .venv/dev  ## measure, and write docs/performance.md
 wheel: .venv/dev  ## build the package into dist/
 	$(BIN)/uv build --no-build-isolation --python $(BIN)/python --quiet
 
-bento: .venv/dev build/requirements.txt  ## package the service as a bento, ready for a container
+bento: .venv/dev kernels build/requirements.txt  ## package the service as a bento, ready for a container
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/bentoml build
+
+kernels: .venv/dev  ## build the kernels for every instruction set, which the bento takes with it
+	$(BIN)/python -m hunyuan_runner.machine.building
 
 docs: .venv/dev  ## rewrite the generated tables of the docs
 	$(BIN)/python -m docs.tables

@@ -22,13 +22,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hunyuan_runner import __version__
+from hunyuan_runner.machine.building import PREBUILT, library_name
+from hunyuan_runner.machine.instructions import Instructions
 from hunyuan_runner.machine.precision import Cpu, Precision
 from tests.conftest import ROOT, SHORT, Service, free_port
 
 pytestmark = pytest.mark.slow
 INT8_OBSTACLE = Cpu.here().obstacle(Precision.INT8)
 UV = Path(sys.executable).with_name("uv")
-WHEEL_FILES = ("pyproject.toml", "README.md", "LICENSE")
+WHEEL_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,10 @@ def test_it_holds_every_file_of_the_package_and_the_licence(wheel: Path) -> None
     expected = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "hunyuan_runner").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
     }
     assert {
-        "hunyuan_runner/engine/kernels.cpp",
+        "hunyuan_runner/engine/cpp/kernels.cpp",
         "hunyuan_runner/api/docs.html",
         "hunyuan_runner/bundled/demo/model_index.json",
         "hunyuan_runner/py.typed",
@@ -146,7 +148,8 @@ def test_it_holds_every_file_of_the_package_and_the_licence(wheel: Path) -> None
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
     metadata = f"hunyuan_runner-{__version__}.dist-info"
-    assert {name for name in names if not name.startswith(metadata)} == expected
+    kernels = {str((PREBUILT / library_name(each)).relative_to(ROOT)) for each in Instructions}
+    assert {name for name in names if not name.startswith(metadata)} == expected | kernels
     assert f"{metadata}/licenses/LICENSE" in names
 
 
@@ -196,8 +199,7 @@ def test_it_serves_from_an_empty_folder_and_renders_a_clip(
     # It loads every page with its files, and renders, fetches and examines a clip.
     checked = server.run("hunyuan", "check", "--wait", served.url, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + served.log_tail()
-    if INT8_OBSTACLE is None:
-        assert list(served.data_dir.glob("kernels/*.so"))
+    assert not list(served.data_dir.glob("kernels/*.so"))  # the wheel brought them
     listed = server.run("hunyuan", "models", "list", cwd=tmp_path)
     assert "demo" in listed.stdout, listed.stderr
     verified = server.run("hunyuan", "models", "verify", "demo", cwd=tmp_path)
