@@ -21,8 +21,10 @@ from hunyuan_runner.studio.app import create_app
 
 API = Path(__file__).with_name("api.md")
 SETTINGS = Path(__file__).with_name("settings.md")
-ARCHITECTURE = Path(__file__).parents[1] / "ARCHITECTURE.md"
-PAGES = (API, SETTINGS, ARCHITECTURE)
+ROOT = Path(__file__).parents[1]
+ARCHITECTURE = ROOT / "ARCHITECTURE.md"
+PROXIES = Path(__file__).with_name("proxies.md")
+PAGES = (API, SETTINGS, ARCHITECTURE, PROXIES)
 TABLE = re.compile(r"(<!-- begin (\w+) -->\n)(.*?)(<!-- end \w+ -->)", re.DOTALL)
 
 MAX_NAMES = 3  # an object with more fields than this is shown as "object"
@@ -163,10 +165,25 @@ def transitions(_: Schema) -> str:
     return _table(("event", "from", "to"), rows)
 
 
+def nginx(_: Schema) -> str:
+    return _file("deploy/nginx/hunyuan.conf", "nginx")
+
+
+def caddy(_: Schema) -> str:
+    return _file("deploy/caddy/Caddyfile", "")
+
+
 TABLES: Mapping[str, Callable[[Schema], str]] = {
     table.__name__: table
-    for table in (routes, fields, estimate, job, errors, kinds, limits, settings, transitions)
+    for table in (
+        *(routes, fields, estimate, job, errors, kinds, limits),
+        *(settings, transitions, nginx, caddy),
+    )
 }
+
+
+def _file(path: str, language: str) -> str:
+    return f"```{language}\n{(ROOT / path).read_text()}```\n"
 
 
 def _codes(words: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,10 +32,19 @@ PUBLIC_URL = re.compile(
 )
 
 
-def _split(text: object) -> object:
-    if not isinstance(text, str):
-        return text
+def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _names(text: object) -> object:
+    return _split(text) if isinstance(text, str) else text
+
+
+def _networks(text: object) -> object:
+    try:
+        return tuple(map(ip_network, _split(text))) if isinstance(text, str) else text
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 127.0.0.1,10.0.0.0/8") from None
 
 
 def _parse_keys(text: object) -> object:
@@ -90,6 +100,7 @@ def _valid_public_url(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
+Network = IPv4Network | IPv6Network
 Origin = Annotated[str, AfterValidator(_valid_origin)]
 
 
@@ -200,7 +211,7 @@ class Settings(BaseSettings):
         False, description="Allow requests from other machines without a key."
     )
     public_metrics: bool = Field(False, description="Allow reading /metrics without a key.")
-    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split)] = Field(
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_names)] = Field(
         (), description="https://…,… whose pages may use the service; * allows all."
     )
     rate_limit: Annotated[str | None, AfterValidator(_valid_rate_limit)] = Field(
@@ -213,6 +224,11 @@ class Settings(BaseSettings):
         None,
         description="URL under which users reach the service, with its path; default: links are "
         "paths.",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        (),
+        description="Addresses or networks (127.0.0.1,10.0.0.0/8) of the proxies whose "
+        "X-Forwarded-For names the client. Without them, a proxy counts as the client.",
     )
     max_connections: int | None = Field(
         None,

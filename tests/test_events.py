@@ -159,7 +159,7 @@ def test_a_stream_may_be_asked_about_by_head(client: httpx.Client, clip: dict[st
         head = client.head(path)
         assert head.status_code == 200
         assert head.headers["Content-Type"].startswith("text/event-stream")
-        assert head.headers["Cache-Control"] == "no-store"
+        assert head.headers["Cache-Control"] == "no-store, no-transform"
         assert head.headers["X-Accel-Buffering"] == "no"
         assert head.headers["X-Request-Id"]
 

@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import math
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 
 from starlette.datastructures import Headers
@@ -17,7 +18,8 @@ from hunyuan_runner.api.errors import ApiError
 from hunyuan_runner.api.sessions import COOKIE, Sessions
 from hunyuan_runner.api_keys import ApiKey
 from hunyuan_runner.jobs.job import Caller
-from hunyuan_runner.settings import Settings
+from hunyuan_runner.network import literal_address
+from hunyuan_runner.settings import Network, Settings
 
 ANONYMOUS = Caller("")
 # What a browser loads before it can send a key, health checks, and what clients read first.
@@ -164,6 +166,25 @@ def _unauthorized(message: str) -> ApiError:
 def comes_from_here(scope: Scope, headers: Headers) -> bool:
     """Whether the request is from this machine, and addressed to it by one of its local names."""
     return _is_loopback(_client_address(scope)) and _is_local_name(headers.get("Host", ""))
+
+
+def client_address(scope: Scope, trusted: Sequence[Network]) -> str:
+    """The address of the client, as `trusted` proxies name it; empty if it is not known.
+
+    Each proxy adds the address of its own client at the end of X-Forwarded-For. What stands before
+    the first one that is not trusted may be made up.
+    """
+    address = _client_address(scope)
+    named = ",".join(Headers(scope=scope).getlist("X-Forwarded-For")).split(",")
+    hops = [hop.strip() for hop in named if hop.strip()]
+    while hops and _is_in(address, trusted):
+        address = hops.pop()
+    return address
+
+
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
+    literal = literal_address(address)
+    return literal is not None and any(literal in network for network in networks)
 
 
 def _client_address(scope: Scope) -> str:

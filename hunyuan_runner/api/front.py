@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hunyuan_runner import logs
-from hunyuan_runner.api.auth import Guard
+from hunyuan_runner.api.auth import Guard, client_address
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.bodies import MAX_VALUES, overfull, with_body_read
 from hunyuan_runner.api.document import DocumentedApp
@@ -182,6 +182,8 @@ class Front:
                 exchange.answer(message)
             await send(message)
 
+        if trusted := self._settings.trusted_proxies:
+            scope["client"] = client_address(scope, trusted), 0
         try:
             scope["caller"] = self._guard.admit(scope)
             scope["base"] = base_of(scope, self._settings)

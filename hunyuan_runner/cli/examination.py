@@ -38,7 +38,7 @@ CLIP: dict[str, Any] = {"width": MIN_SIDE, "height": MIN_SIDE, "num_frames": 5} 
 TO_CANCEL = {"draft_steps": 1}  # it pauses there, so that it does not finish before it is canceled
 MARK = "hunyuan-check"  # the metadata key of jobs submitted here
 PAGE = 100  # newest jobs that are searched for ours
-ASSET = re.compile(r'(?:src|href)="(static/[^"]+)"')
+ASSET = re.compile(r'(?:src|href)="(?:[^"]*/)?(static/[^"]+)"')  # also below the path of a proxy
 ROUTES = ("/api/generate", "/api/status/{job_id}", "/api/jobs", "/api/videos/{job_id}.mp4")
 
 ViewT = TypeVar("ViewT", bound=Wire)

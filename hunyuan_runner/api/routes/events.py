@@ -33,7 +33,7 @@ MAX_STREAMS = 200  # open at once, per caller and process
 RETRY_AFTER_SECONDS = 10
 RECONNECT_MS = 1000
 HEADERS = {
-    "Cache-Control": "no-store",
+    "Cache-Control": "no-store, no-transform",  # a proxy that compresses would hold events back
     "X-Accel-Buffering": "no",  # otherwise nginx would hold back small events
 }
 
