@@ -116,9 +116,11 @@ _running: list[Service] = []
 def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartService]:
     """Start a service: `start_service("service:HunyuanRunner", HUNYUAN_DATA_DIR=…)`."""
 
-    def start(entry: str = "service:HunyuanVideo", **environment: str) -> Service:
+    def start(
+        entry: str = "service:HunyuanVideo", *, port: int | None = None, **environment: str
+    ) -> Service:
         folder = tmp_path_factory.mktemp("service")
-        service = serve(folder, entry, environment)
+        service = serve(folder, entry, environment, port)
         _running.append(service)
         service.wait_until_ready()
         return service
@@ -249,8 +251,10 @@ def free_port() -> int:
             return int(probe.getsockname()[1])
 
 
-def serve(folder: Path, entry: str, environment: dict[str, str]) -> Service:
-    port = free_port()
+def serve(
+    folder: Path, entry: str, environment: dict[str, str], port: int | None = None
+) -> Service:
+    port = port or free_port()
     data_dir = Path(environment.get("HUNYUAN_DATA_DIR", folder / "data"))
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HUNYUAN_", "BENTOML_"))}
     ours = {

@@ -41,6 +41,7 @@ class Job(JobRecord):
 
     model_config = ConfigDict(val_temporal_unit="milliseconds")  # as the columns count them
 
+    owner: str  # the name of the API key that submitted it; empty without one
     seconds: Maybe[float]  # asked for in place of a number of frames
     webhook: Maybe[Webhook]
     has_preview: Flag

@@ -23,6 +23,7 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs import tallies
 from hunyuan_runner.jobs.capacity import Capacity
 from hunyuan_runner.jobs.database import (
+    events,
     jobs,
     now_ms,
     queue,
@@ -317,6 +318,16 @@ class Jobs:
             shown = [row for rows in found for row in rows[:limit]]
             views = self._standing.views(connection, shown)
         return Page(views, has_more=any(len(rows) > limit for rows in found))
+
+    def newest_previews(self, job_ids: Collection[str]) -> dict[str, int]:
+        """The number of the newest preview event of each of these jobs that has one."""
+        found = (
+            sa.select(events.c.job_id, sa.func.max(events.c.number))
+            .where(events.c.job_id.in_(job_ids), events.c.change == Change.PREVIEW)
+            .group_by(events.c.job_id)
+        )
+        with self.database.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(found)}
 
     def latest_event(self, job_id: str) -> JobEvent:
         """The job as it is now, as an event. Raises JobNotFound."""

@@ -20,6 +20,7 @@ from hunyuan_runner.prompts.words import KnownWords
 from hunyuan_runner.quoting.quotes import Estimate, in_time
 from hunyuan_runner.studio.forms import form_of
 from hunyuan_runner.studio.rendering import render
+from hunyuan_runner.studio.variations import count_of, submit
 
 VARIATIONS = (1, 2, 4, 6, 9)
 DEADLINES = (60, 5 * 60, 15 * 60, 3600, 3 * 3600, 12 * 3600)  # seconds
@@ -115,7 +116,7 @@ def _generate(request: Request, backend: Backend, form: dict[str, str]) -> HTMLR
 
 def _submit(backend: Backend, form: dict[str, str]) -> list[Job]:
     wanted = GenerationRequest.model_validate(_asked(form, without=ESTIMATED_ONLY))
-    return [backend.submit(wanted)]
+    return submit(backend, wanted, count_of(form.get(OF_THE_PAGE, "")))
 
 
 def _quote(request: Request, backend: Backend, form: dict[str, str]) -> HTMLResponse:

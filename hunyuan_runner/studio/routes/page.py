@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.errors import NOT_OPEN, ApiError
 from hunyuan_runner.api.routes.pages import route_list
+from hunyuan_runner.studio import queue
 from hunyuan_runner.studio.rendering import allow_media_from, render
 from hunyuan_runner.studio.routes import compose
 from hunyuan_runner.studio.routes.session import renew, signed_in
@@ -40,7 +41,11 @@ def _page(request: Request) -> Response:
         return render(request, "closed.html", status=refusal.status, message=refusal.message)
     backend = replace(backend, jobs=backend.jobs.seen_by(caller))
     response = render(
-        request, "page.html", signed_in=signed_in(request), **compose.context(backend)
+        request,
+        "page.html",
+        signed_in=signed_in(request),
+        **compose.context(backend),
+        **queue.context(backend.jobs),
     )
     if origin := backend.media_origin:
         allow_media_from(response, origin)
