@@ -138,7 +138,7 @@ def test_a_newer_postgres_ends_the_start(tmp_path: Path) -> None:
 def make_newer(settings: Settings) -> None:
     jobs = Jobs(settings)
     with jobs.database.begin() as connection:
-        connection.execute(sa.text("UPDATE hunyuan_schema SET version = 1000"))
+        connection.execute(sa.text("UPDATE hunyuan_schema SET version = 1000, release = '9.7.5'"))
     jobs.close()
 
 
@@ -146,7 +146,7 @@ def is_refused(service: Service) -> None:
     assert service.process.wait(60) == 1
     log = service.log.read_text()
     assert "the job database has schema version 1000" in log
-    assert "Start that one or a later one" in log
+    assert "Install hunyuan-runner 9.7.5 or later" in log
     assert "Traceback" not in log
 
 

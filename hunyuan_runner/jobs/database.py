@@ -221,11 +221,12 @@ passage = sa.Table(
     sa.Column("doubted", sa.BigInteger, nullable=False),
 )
 
-# One row: which version of these tables this is; see steps/.
+# One row: which version of these tables this is, and the release that made it so; see steps/.
 schema = sa.Table(
     "hunyuan_schema",
     metadata,
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("release", sa.Text),  # null if it was a version that wrote none
 )
 
 # The factors by which predicted times were wrong; see estimate.Correction.

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from hunyuan_runner.jobs.schema_version import StoreUnusable, refuse_newer
+from hunyuan_runner.jobs.schema_version import SELECT_VERSION, StoreUnusable, refuse_newer
 from hunyuan_runner.jobs.unavailable import JobsUnavailable, reason_of
 from hunyuan_runner.settings import Settings
 
@@ -83,7 +83,8 @@ def _problem_of(path: Path) -> str | None:
                 return str(found)
             named = "SELECT 1 FROM sqlite_master WHERE name = 'hunyuan_schema'"
             if connection.execute(named).fetchone():
-                refuse_newer(connection.execute("SELECT version FROM hunyuan_schema").fetchone()[0])
+                connection.row_factory = sqlite3.Row
+                refuse_newer(dict(connection.execute(SELECT_VERSION).fetchone()))
             return None
     except sqlite3.OperationalError:  # it is locked, or its disk is full: that may pass
         return None

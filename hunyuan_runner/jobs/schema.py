@@ -13,9 +13,10 @@ from importlib import import_module
 
 import sqlalchemy as sa
 
+from hunyuan_runner import __version__
 from hunyuan_runner.jobs import queue_sums
 from hunyuan_runner.jobs.database import database_of, jobs, metadata, schema
-from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION, refuse_newer
+from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION, SELECT_VERSION, refuse_newer
 from hunyuan_runner.settings import Settings
 
 UNNUMBERED = 1  # all versions up to 2026-11 wrote no number down
@@ -53,9 +54,9 @@ def known_version(connection: sa.Connection) -> int | None:
     """The version of this database; None if it is empty. Raises StoreUnusable if it is newer."""
     inspector = sa.inspect(connection)
     if inspector.has_table(schema.name):
-        version = int(connection.execute(sa.select(schema.c.version)).scalar_one())
-        refuse_newer(version)
-        return version
+        row = connection.execute(sa.text(SELECT_VERSION)).one()._asdict()
+        refuse_newer(row)
+        return int(row["version"])
     return UNNUMBERED if inspector.has_table(jobs.name) else None
 
 
@@ -82,4 +83,4 @@ def _bring_up_to_date(connection: sa.Connection) -> None:
             STEPS[number](connection)
     queue_sums.install(connection)
     connection.execute(sa.delete(schema))
-    connection.execute(sa.insert(schema).values(version=SCHEMA_VERSION))
+    connection.execute(sa.insert(schema).values(version=SCHEMA_VERSION, release=__version__))

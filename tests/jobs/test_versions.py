@@ -169,15 +169,25 @@ def test_a_new_database_has_the_version_that_the_steps_lead_to(settings: Setting
     jobs.close()
 
 
-def test_a_newer_database_is_refused_and_not_written_to(settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("release", "needed"),
+    [("9.7.5", "hunyuan-runner 9.7.5 or later"), (None, "a newer hunyuan-runner")],
+)
+def test_a_newer_database_is_refused_and_not_written_to(
+    settings: Settings, release: str | None, needed: str
+) -> None:
     jobs = Jobs(settings)
     with jobs.database.begin() as connection:
-        connection.execute(sa.update(schema_table).values(version=SCHEMA_VERSION + 1))
+        newer = {"version": SCHEMA_VERSION + 1, "release": release}
+        connection.execute(sa.update(schema_table).values(newer))
+        connection.execute(sa.text("ALTER TABLE hunyuan_schema ADD COLUMN later TEXT"))
         connection.execute(sa.text("DROP TABLE hunyuan_passage"))  # it may have other tables
     jobs.close()
     before = contents(settings)
     for refused in (Jobs, require_usable):
-        with pytest.raises(StoreUnusable, match=f"schema version {SCHEMA_VERSION + 1}.*newer"):
+        with pytest.raises(
+            StoreUnusable, match=f"schema version {SCHEMA_VERSION + 1}.*Install {needed};"
+        ):
             refused(settings)
     assert contents(settings) == before
 
