@@ -328,6 +328,16 @@ class QueueView(Wire):
     paused: Count
 
 
+class DownloadView(Wire):
+    """A model whose download is not complete: it is under way, or was interrupted."""
+
+    model: str
+    bytes: Count = Field(description="Fetched so far.")
+    total_bytes: Annotated[int | None, _Otherwise(None)] = Field(
+        description="Of the whole model; null until they are known."
+    )
+
+
 class Health(Wire):
     """Whether jobs are accepted and rendered."""
 
@@ -337,6 +347,9 @@ class Health(Wire):
     )
     workers: int = Field(description="Workers that reported lately.")
     queue: QueueView
+    downloads: Many[DownloadView] = Field(
+        description="Models that are being fetched to this machine."
+    )
 
 
 class ModelCapacity(Wire):

@@ -22,6 +22,8 @@ import pytest
 from safetensors.numpy import save
 
 from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.downloads import unfinished_downloads
+from hunyuan_runner.settings import Settings
 from tests import tiny
 from tests.stub_server import reply, serving
 
@@ -241,6 +243,10 @@ def test_an_interrupted_download_does_not_look_installed_and_resumes_where_it_st
     assert process.returncode == 130
     assert [path.name for path in models.iterdir()] == ["hunyuanvideo.partial"]
     assert "hunyuanvideo  not installed" in download_models("--list").stdout
+    (download,) = unfinished_downloads(Settings())
+    assert download.model_id == "hunyuanvideo"
+    assert 2 * HUB_CHUNK <= download.bytes < sum(map(len, package().values()))
+    assert download.total_bytes == sum(map(len, package().values()))
 
     hub.stall_at = None
     hub.asked.clear()

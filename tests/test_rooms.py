@@ -24,12 +24,13 @@ ROOMS = {
     "__main__": "cli",
     "service": "studio api jobs engine machine storage logs settings params",
     "studio": "api jobs prompts quoting machine settings catalogue wire params",
-    "api": "jobs prompts quoting manifest machine storage logs settings api_keys catalogue"
-    " wire params network",
-    "cli": "client models manifest machine storage settings api_keys catalogue wire params media"
-    " families",
+    "api": "jobs downloads prompts quoting manifest machine storage logs settings api_keys"
+    " catalogue wire params network",
+    "cli": "client models jobs downloads manifest machine storage settings api_keys catalogue"
+    " wire params media families",
     "client": "manifest wire params network",
     "models": "engine prompts weights catalogue families",
+    "downloads": "settings weights catalogue",
     "jobs": "engine quoting manifest machine storage settings catalogue wire params media"
     " frame_file network",
     "engine": "prompts quoting machine logs settings weights catalogue params families",

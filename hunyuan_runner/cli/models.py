@@ -154,6 +154,7 @@ def _folder_of(model: Model, models_dir: Path | None) -> Path:
 
 
 def _install(model: Model, folder: Path, accept_licence: bool) -> None:
+    from hunyuan_runner.downloads import partial_folder
     from hunyuan_runner.models.folder import is_installed, obstacle
     from hunyuan_runner.models.hub import DownloadFailed, fetch
     from hunyuan_runner.models.licence import TERMS
@@ -169,7 +170,7 @@ def _install(model: Model, folder: Path, accept_licence: bool) -> None:
     if problem := obstacle(folder):
         _refuse(f"{model.id} cannot be put into {folder}: {problem}")
     folder = folder.resolve()  # a link leads to where there is room
-    partial = folder.with_name(f"{folder.name}.partial")  # no model has this name
+    partial = partial_folder(folder)
     try:
         fetch(model.repo, model.revision, partial, folder, say=err.print)
     except DownloadFailed as error:

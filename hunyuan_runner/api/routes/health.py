@@ -8,7 +8,8 @@ from fastapi import APIRouter
 
 from hunyuan_runner.api.backend import FromBackend
 from hunyuan_runner.api.document import refusals
-from hunyuan_runner.wire import Health, JobState, QueueView, Ready
+from hunyuan_runner.downloads import unfinished_downloads
+from hunyuan_runner.wire import DownloadView, Health, JobState, QueueView, Ready
 
 router = APIRouter(tags=["operations"])
 
@@ -28,6 +29,12 @@ def get_health(backend: FromBackend) -> Health:
             pending=counts[JobState.PENDING],
             in_progress=counts[JobState.IN_PROGRESS],
             paused=counts[JobState.PAUSED],
+        ),
+        downloads=tuple(
+            DownloadView(
+                model=download.model_id, bytes=download.bytes, total_bytes=download.total_bytes
+            )
+            for download in unfinished_downloads(backend.settings)
         ),
     )
 
