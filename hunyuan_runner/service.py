@@ -22,6 +22,7 @@ if problem := unsupported_system():  # before imports that fail on other systems
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -169,9 +170,13 @@ def _start_worker() -> Worker:
     from hunyuan_runner.engine.process import EngineProcess
     from hunyuan_runner.jobs.worker import Worker
 
-    worker = Worker(settings, EngineProcess(settings, settings.scratch_dir))
+    worker = Worker(settings, EngineProcess(settings, settings.scratch_dir), _end_server)
     worker.start()
     return worker
+
+
+def _end_server() -> None:
+    os.kill(int(server or os.getpid()), signal.SIGTERM)
 
 
 if "uvicorn" in sys.modules:  # it is not in the parent process, which only starts the others

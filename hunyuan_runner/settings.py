@@ -174,6 +174,12 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("max_failed_starts", "max_attempts"),
         description="A job fails after this many starts in a row without a new step.",
     )
+    exit_after: float = Field(
+        0,
+        ge=0,
+        description="Seconds without a job after which a runner ends its service, for platforms "
+        "that start runners by the queue; 0: never. A front in the same service ends too.",
+    )
     cancel_grace_seconds: float = Field(
         5, ge=0, description="How long a canceled render may take to stop before it is killed."
     )

@@ -39,9 +39,15 @@ logger = logging.getLogger(__name__)
 class Worker:
     """Renders the queue's jobs, one at a time, from start() to stop(). One per process."""
 
-    def __init__(self, settings: Settings, renderer: Renderer) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        renderer: Renderer,
+        when_out_of_work: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._renderer = renderer
+        self._when_out_of_work = when_out_of_work
         self._jobs = Jobs(settings)
         self._database = self._jobs.database
         self._storage = open_storage(settings)
@@ -86,7 +92,7 @@ class Worker:
     def _work(self) -> None:
         """Until stopping: render one job after another.
 
-        While none waits: measure once, and unload the model after a while.
+        While none waits: measure once, unload the model after a while, and end after a longer one.
         """
         measured = not self._settings.calibrate
         idle_since = time.monotonic()
@@ -104,6 +110,10 @@ class Worker:
                     continue
                 if 0 < self._settings.unload_after < time.monotonic() - idle_since:
                     self._renderer.unload()
+                if 0 < self._settings.exit_after < time.monotonic() - idle_since:
+                    logger.info("no job came for %.0f s: ending", self._settings.exit_after)
+                    self._when_out_of_work()
+                    return
             except JobsUnavailable as error:
                 logger.warning("could not take a job, retrying: %s", error.reason)
                 self._stopping.wait(RETRY_SECONDS)
