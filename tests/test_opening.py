@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -17,11 +20,11 @@ import sqlalchemy as sa
 from pydantic import SecretStr, ValidationError
 
 from hunyuan_runner.jobs.opening import require_usable, when_it_opens
-from hunyuan_runner.jobs.schema_version import StoreUnusable
+from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION, StoreUnusable
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.settings import Settings
-from tests.conftest import Service, finish, serve, skip_without, submit
+from tests.conftest import ROOT, Service, finish, serve, skip_without, submit
 from tests.jobs.databases import postgres_binaries, running_postgres, stopped_postgres
 from tests.receiver import receiving, wait_until
 
@@ -133,6 +136,24 @@ def test_a_newer_postgres_ends_the_start(tmp_path: Path) -> None:
         url = server.render_as_string(hide_password=False)
         make_newer(Settings(data_dir=tmp_path, database_url=SecretStr(url)))
         is_refused(serve(tmp_path, "service:HunyuanVideo", {"HUNYUAN_DATABASE_URL": url}))
+
+
+@pytest.mark.slow
+def test_a_database_can_be_upgraded_before_services_start(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    done = upgrade(settings)
+    assert done.stdout == f"the job database has version {SCHEMA_VERSION}\n"
+    assert settings.sqlite_path.exists()
+    make_newer(settings)
+    refused = upgrade(settings)
+    assert refused.returncode == 1
+    assert "the job database has schema version 1000" in refused.stderr
+
+
+def upgrade(settings: Settings) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hunyuan_runner", "upgrade"]
+    environment = os.environ | {"HUNYUAN_DATA_DIR": str(settings.data_dir)}
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
 
 
 def make_newer(settings: Settings) -> None:

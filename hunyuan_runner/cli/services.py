@@ -19,6 +19,7 @@ from hunyuan_runner import api_keys
 from hunyuan_runner.cli.connection import (
     EXIT_INTERRUPTED,
     EXIT_REFUSED,
+    EXIT_UNAVAILABLE,
     complain,
     complain_of_no_service,
     connected,
@@ -160,6 +161,26 @@ def serve(
     command += ["--working-dir", str(Path(__file__).parent.parent.parent), "--host", address]
     command += ["--port", str(port), "--timeout-graceful-shutdown", str(STOP_SECONDS)]
     os.execve(sys.executable, command, defaults | os.environ | folders)
+
+
+def upgrade() -> None:
+    """Bring the job database to this version. Services do so when they start."""
+    settings = server_settings()
+    from hunyuan_runner.jobs.schema import open_database
+    from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION, StoreUnusable
+    from hunyuan_runner.jobs.unavailable import JobsUnavailable
+    from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folder
+
+    try:
+        prepare_data_folder(settings)
+        open_database(settings).dispose()
+    except JobsUnavailable as error:
+        complain(error)
+        raise typer.Exit(EXIT_UNAVAILABLE) from error
+    except (DataFolderUnusable, StoreUnusable) as error:
+        complain(error)
+        raise typer.Exit(EXIT_REFUSED) from error
+    out.print(f"the job database has version {SCHEMA_VERSION}")
 
 
 def new_key(
