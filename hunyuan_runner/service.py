@@ -73,7 +73,7 @@ NO_TRACES = {"excluded_urls": ".*"}
 NO_ACCESS_LOG = {"access": {"enabled": False}}
 
 # Without API keys, and unless anybody may use it, the service listens on this machine only.
-GUARDED = bool(settings.api_keys) or settings.allow_anonymous
+GUARDED = bool(settings.accepted_keys) or settings.allow_anonymous
 ADDRESS = {} if GUARDED else {"host": "127.0.0.1"}
 
 

@@ -21,6 +21,7 @@ Downloads = Literal["proxy", "redirect"]
 WantedPrecision = Literal["auto", "fp32", "bf16", "int8"]
 SECRET_PREFIX = "whsec_"  # as in Standard Webhooks; base64 follows
 SECRET_BYTES = 24
+MIN_KEY_CHARACTERS = 32  # of a key that is not made by `hunyuan keys new`
 MIN_CONNECTIONS, MAX_CONNECTIONS = 16, 2000  # bounds of the default
 SPARE_FILES = 64  # file descriptors that the front needs for other things
 
@@ -70,6 +71,12 @@ def _valid_rate_limit(limit: str | None) -> str | None:
                 "must be a rate such as 120/minute, or several, separated by semicolons"
             ) from None
     return limit
+
+
+def _valid_admin_key(key: SecretStr | None) -> SecretStr | None:
+    if key is not None and len(key.get_secret_value().strip()) < MIN_KEY_CHARACTERS:
+        raise ValueError(f"must have {MIN_KEY_CHARACTERS} characters or more")
+    return key
 
 
 def _valid_webhook_secret(secret: SecretStr | None) -> SecretStr | None:
@@ -167,18 +174,18 @@ class Settings(BaseSettings):
         description="Seconds without a job after which a runner gives back the memory of its "
         "model; 0: never. The next job loads it again.",
     )
+    exit_after: float = Field(
+        0,
+        ge=0,
+        description="Seconds without a job after which a runner ends its service, for platforms "
+        "that start runners by the queue; 0: never. A front in the same service ends too.",
+    )
     max_failed_starts: int = Field(
         3,
         ge=1,
         # The second is the name it had in version 0.1.
         validation_alias=AliasChoices("max_failed_starts", "max_attempts"),
         description="A job fails after this many starts in a row without a new step.",
-    )
-    exit_after: float = Field(
-        0,
-        ge=0,
-        description="Seconds without a job after which a runner ends its service, for platforms "
-        "that start runners by the queue; 0: never. A front in the same service ends too.",
     )
     cancel_grace_seconds: float = Field(
         5, ge=0, description="How long a canceled render may take to stop before it is killed."
@@ -212,6 +219,11 @@ class Settings(BaseSettings):
     )
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_parse_keys)] = Field(
         (), description="name:sha256,… of the accepted keys. `hunyuan keys new` makes one."
+    )
+    admin_key: Annotated[SecretStr | None, AfterValidator(_valid_admin_key)] = Field(
+        None,
+        description="The key, not its hash, of a user `admin` who may control every job. For "
+        "platforms that generate secrets.",
     )
     allow_anonymous: bool = Field(
         False, description="Allow requests from other machines without a key."
@@ -288,6 +300,13 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = Field("text", description="text, or json for one object per line.")
     log_prompts: bool = Field(False, description="Allow prompts in logs.")
+
+    @property
+    def accepted_keys(self) -> tuple[ApiKey, ...]:
+        """`api_keys`, and the admin's."""
+        if self.admin_key is None:
+            return self.api_keys
+        return (*self.api_keys, ApiKey.of("admin", self.admin_key.get_secret_value(), admin=True))
 
     @property
     def connection_limit(self) -> int:

@@ -391,6 +391,21 @@ def test_metrics_need_a_key_unless_they_are_public() -> None:
     Guard(settings(api_keys=API_KEYS, public_metrics=True)).admit(asked)
 
 
+def test_a_key_that_the_platform_generated_is_an_admin_s() -> None:
+    generated = "k3y/+" * 8 + "=\n"
+    guard = Guard(settings(api_keys=API_KEYS, admin_key=generated))
+    sent = scope("/api/jobs", "203.0.113.5", "x.example", x_api_key=generated.strip())
+    assert guard.admit(sent) == Caller("admin", sees_all=True)
+    known = scope("/api/jobs", "203.0.113.5", "x.example", x_api_key=KEYS["ana"])
+    assert guard.admit(known) == Caller("ana")
+
+
+def test_a_short_admin_key_is_refused_without_showing_it() -> None:
+    with pytest.raises(ValueError, match="must have 32 characters or more") as refusal:
+        settings(admin_key="hunter2")
+    assert "hunter2" not in str(refusal.value)
+
+
 def test_each_key_has_a_rate_of_its_own() -> None:
     guard = Guard(settings(api_keys=API_KEYS, rate_limit="2/hour"))
 

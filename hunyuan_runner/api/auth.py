@@ -47,7 +47,7 @@ class Guard:
     """Admits or refuses a request, before anything else looks at it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._keys = settings.api_keys
+        self._keys = settings.accepted_keys
         self._settings = settings
         self.sessions: Sessions | None = None  # until the job store, which has its secret, is open
         self._limiter = _Limiter(settings.rate_limit) if settings.rate_limit else None

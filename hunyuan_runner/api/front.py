@@ -157,9 +157,9 @@ class Front:
         backend = await when_it_opens(lambda: Backend.open(self._settings))
         self._at_the_end.callback(backend.jobs.close)
         self._at_the_end.callback(backend.prompts.close)
-        if self._settings.api_keys:
+        if self._settings.accepted_keys:
             secret = await asyncio.to_thread(backend.jobs.session_secret)
-            self._guard.sessions = Sessions(secret, self._settings.api_keys)
+            self._guard.sessions = Sessions(secret, self._settings.accepted_keys)
         pulse = backend.jobs.pulse()
         self._at_the_end.callback(pulse.close)
         tail = Tail(backend.jobs, encode)

@@ -131,7 +131,7 @@ def serve(
     except (DataFolderUnusable, CannotListen) as error:
         complain(error)
         raise typer.Exit(EXIT_REFUSED) from error
-    if not (settings.api_keys or settings.allow_anonymous or ip_address(address).is_loopback):
+    if not (settings.accepted_keys or settings.allow_anonymous or ip_address(address).is_loopback):
         complain(
             f"on {host}, everyone who reaches this machine could use the service. "
             "Set HUNYUAN_API_KEYS (`hunyuan keys new NAME` makes a key), or allow this with "
@@ -143,7 +143,7 @@ def serve(
     url = http_url(address, port)
     err.print(f"Starting on {url}. To try it, in another terminal:", soft_wrap=True)
     route = shlex.quote(f"{url}/api/generate")
-    key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
+    key = " -H 'Authorization: Bearer KEY'" if settings.accepted_keys else ""
     err.print(
         f"  curl -s {route}{key} -H 'Content-Type: application/json' -d '{prompt}'", soft_wrap=True
     )
