@@ -86,7 +86,15 @@ def _grouped(jobs: Sequence[Job]) -> list[list[Job]]:
     for job in jobs:
         groups.setdefault(group_of(job) or job.id, []).append(job)
     # As they were submitted, so that no draft changes its place in the grid.
-    return [sorted(group, key=lambda job: job.id) for group in groups.values()]
+    found = [sorted(group, key=lambda job: job.id) for group in groups.values()]
+    return sorted(found, key=_urgency)
+
+
+def _urgency(group: Sequence[Job]) -> int:
+    """What is rendered comes first, then what waits for a decision about its draft."""
+    if any(job.state is JobState.IN_PROGRESS for job in group):
+        return 0
+    return 1 if any(job.has_draft for job in group) else 2
 
 
 def _ended(jobs: Jobs) -> list[Job]:

@@ -51,7 +51,9 @@ def test_a_job_is_followed_from_its_start_to_its_end(page: Page, api: httpx.Clie
     preview = shown.get_by_role("img", name="Preview")
     expect(preview).to_be_visible()
     first = preview.get_attribute("src")
+    shown.evaluate("card => (card.marked = true)")
     expect(preview).not_to_have_attribute("src", first or "")  # it grows
+    assert shown.evaluate("card => card.marked")  # the same element, so it keeps the focus
     assert preview.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     assert "%" in page.title()
     assert (page.locator("#favicon").get_attribute("href") or "").startswith("data:image/svg+xml")

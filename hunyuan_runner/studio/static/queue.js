@@ -34,7 +34,7 @@ function connect() {
   source.addEventListener("ping", heard);
   source.addEventListener("queue", ({ data }) => {
     heard();
-    htmx.swap(jobs, data, { swapStyle: "morph:innerHTML" });
+    htmx.swap(jobs, data, { swapStyle: "morph:innerHTML" }, { contextElement: jobs });
   });
   source.addEventListener("news", ({ data }) => {
     heard();
@@ -48,7 +48,7 @@ function heard() {
 }
 
 function refresh() {
-  htmx.ajax("GET", `${root}studio/queue`, { source: jobs, target: jobs, swap: "morph:innerHTML" });
+  return htmx.ajax("GET", `${root}studio/queue`, { source: jobs, target: jobs, swap: "morph:innerHTML" });
 }
 
 setInterval(() => {
@@ -60,8 +60,14 @@ setInterval(() => {
   connect();
 }, CHECK_MS);
 
-// A form of the page has queued a job, which is shown at once also without a stream.
-document.addEventListener("jobs-changed", refresh);
+// A form of the page has queued jobs. They are shown at once also without a stream, and on a phone
+// they are further down.
+document.addEventListener("jobs-changed", async ({ detail }) => {
+  await refresh();
+  const queued = detail?.ids?.map((id) => document.getElementById(`job-${id}`)).find(Boolean);
+  const behavior = stillness.matches ? "auto" : "smooth";
+  queued?.scrollIntoView({ block: "nearest", behavior });
+});
 
 // What is said
 
@@ -74,6 +80,7 @@ const WORDS = {
 };
 
 function onNews(news) {
+  document.body.dispatchEvent(new CustomEvent("queue-changed"));
   const what = news.state === "paused" && news.draft ? "Draft ready" : WORDS[news.state];
   if (!what) return;
   const text = `${what}: ${news.prompt.slice(0, 120)}`;
@@ -105,6 +112,7 @@ notify.addEventListener("click", async () => {
 // The content after each change
 
 let quarter = 0;
+const started = new WeakSet(); // the drafts that play by themselves, until somebody stops them
 
 function onChange() {
   const { percent, prompt, long } = document.getElementById("queue-now").dataset;
@@ -116,8 +124,9 @@ function onChange() {
   if (long !== undefined && reached > quarter) announcer.textContent = `${reached * 25} %: ${prompt}`;
   quarter = reached;
   if (!stillness.matches) {
-    for (const video of jobs.querySelectorAll("video:not([data-seen])")) {
-      video.dataset.seen = "";
+    for (const video of jobs.querySelectorAll("video")) {
+      if (started.has(video)) continue;
+      started.add(video);
       video.play().catch(() => {}); // its controls can start it
     }
   }
