@@ -110,7 +110,8 @@ def _generate(request: Request, backend: Backend, form: dict[str, str]) -> HTMLR
     except KNOWN_ERRORS as error:
         return _answer(request, backend, form, None, _refusals(error))
     response = _quote(request, backend, form)
-    response.headers["HX-Trigger"] = json.dumps({"jobs-changed": {"ids": [job.id for job in jobs]}})
+    events = {"jobs-changed": {"ids": [job.id for job in jobs]}, "say": "It is in the queue."}
+    response.headers["HX-Trigger"] = json.dumps(events)
     return response
 
 
@@ -150,7 +151,7 @@ def _answer(
         estimate=estimate,
         problems=problems,
         labels=LABELS,
-        others=[one for one in refusals if not one.param],
+        others=[_labelled(one.message) for one in refusals if not one.param],
         alternatives=estimate.alternatives if estimate else refused,
         workers=backend.jobs.live_workers(),
         **_lateness(estimate, form.get(ESTIMATED_ONLY, "")),
@@ -180,8 +181,16 @@ def _refusals(error: Exception) -> list[ApiError]:
 
 def _beside_its_field(refusal: ApiError) -> str:
     """The message without the name of its field, which stands there as a label."""
-    text = refusal.message.removeprefix(f"{refusal.param} ")
+    text = _labelled(refusal.message.removeprefix(f"{refusal.param} "))
     return text[:1].upper() + text[1:]
+
+
+def _labelled(message: str) -> str:
+    """The message with the labels of the form in place of the API's names."""
+    for name, label in LABELS.items():
+        if "_" in name:
+            message = message.replace(name, f"“{label}”")
+    return message
 
 
 def _model(backend: Backend, model_id: str) -> Model:

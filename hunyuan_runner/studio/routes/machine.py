@@ -68,6 +68,7 @@ def machine(request: Request, backend: FromBackend) -> HTMLResponse:
         "entries": _entries(backend, forecast.largest),
     }
     response = render(request, "machine/facts.html", **context)
+    response.headers["HX-Trigger"] = "machine-seen"  # for what depends on it, such as the quote
     renew(request, response)
     return response
 

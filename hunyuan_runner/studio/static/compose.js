@@ -4,6 +4,7 @@ const form = document.getElementById("compose-form");
 const prompt = document.getElementById("prompt");
 const marks = document.getElementById("prompt-marks");
 const words = document.getElementById("prompt-words");
+const said = document.getElementById("quote-said");
 const field = (name) => form.elements.namedItem(name);
 
 // Fields that show the preset's value as long as they are empty
@@ -37,6 +38,8 @@ document.addEventListener("htmx:afterSwap", ({ target }) => {
   const facts = target.id === "quote" && document.getElementById("quote-facts")?.dataset.facts;
   if (!facts) return;
   const found = JSON.parse(facts);
+  const summary = target.innerText.replace(/\s+/g, " ").trim();
+  if (said.textContent !== summary) said.textContent = summary; // is read out, but once only
   showProblems(found.problems);
   unread = found.unread;
   mark();

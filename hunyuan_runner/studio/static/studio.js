@@ -5,6 +5,7 @@ const messages = document.getElementById("messages");
 
 /** Show a short message for some seconds. `kind` is "note" or "error". */
 export function say(text, kind = "note") {
+  if (messages.lastElementChild?.textContent === text) return;
   const message = document.createElement("div");
   message.className = `message ${kind}`;
   message.textContent = text;
