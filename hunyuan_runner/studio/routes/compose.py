@@ -108,7 +108,12 @@ def _generate(request: Request, backend: Backend, form: dict[str, str]) -> HTMLR
     try:
         jobs = _submit(backend, form)
     except KNOWN_ERRORS as error:
-        return _answer(request, backend, form, None, _refusals(error))
+        refusals = _refusals(error)
+        response = _answer(request, backend, form, None, refusals)
+        # Also as a message: the next quote replaces this one, and may know no reason to refuse.
+        message = _labelled(refusals[0].message)
+        response.headers["HX-Trigger"] = json.dumps({"refused": message})
+        return response
     response = _quote(request, backend, form)
     events = {"jobs-changed": {"ids": [job.id for job in jobs]}, "say": "It is in the queue."}
     response.headers["HX-Trigger"] = json.dumps(events)

@@ -12,7 +12,8 @@ const BY_PRESET = ["width", "height", "num_frames", "fps", "num_inference_steps"
 const MULTIPLE = 16, SMALLEST = 64, LARGEST = 1280; // of a side, in pixels; see params.py
 
 let unread = { unknown: [], foreign: [], scene: "" };
-let clip = null; // the clip in full, as the service would queue it
+let problems = {}; // by field
+let submitted = false; // without a prompt, which a quote does not need
 
 /** Fill the form from a clip's parameters or from some of its fields. null empties a field. */
 export function fill(values) {
@@ -40,20 +41,21 @@ document.addEventListener("htmx:afterSwap", ({ target }) => {
   const found = JSON.parse(facts);
   const summary = target.innerText.replace(/\s+/g, " ").trim();
   if (said.textContent !== summary) said.textContent = summary; // is read out, but once only
-  showProblems(found.problems);
+  problems = found.problems;
+  showProblems();
   unread = found.unread;
   mark();
   if (found.params) {
-    clip = found.params;
-    for (const name of BY_PRESET) field(name).placeholder = clip[name];
+    for (const name of BY_PRESET) field(name).placeholder = found.params[name];
     showLength();
   }
 });
 
-function showProblems(problems) {
+function showProblems() {
+  const missing = submitted && !prompt.value.trim() && { prompt: "Write what the clip should show" };
   for (const place of form.querySelectorAll(".problem")) {
     const name = place.id.replace("problem-", "");
-    const problem = problems[name] ?? "";
+    const problem = { ...problems, ...missing }[name] ?? "";
     if (place.textContent !== problem) place.textContent = problem;
     const input = field(name);
     if (!(input instanceof Element)) continue;
@@ -91,7 +93,18 @@ function explain() {
   return parts.join(" ");
 }
 
-prompt.addEventListener("input", mark);
+form.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.target !== form || prompt.value.trim()) return;
+  event.preventDefault();
+  submitted = true;
+  showProblems();
+  prompt.focus();
+});
+
+prompt.addEventListener("input", () => {
+  submitted = false;
+  mark();
+});
 prompt.addEventListener("scroll", () => (marks.scrollTop = prompt.scrollTop));
 prompt.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();

@@ -28,8 +28,9 @@ document.addEventListener("htmx:sendError", () => {
   say("The service cannot be reached. This page tries again when it can.", "error");
 });
 
-// A fragment can say something with the header HX-Trigger: {"say": "…"}.
+// A fragment can say something with the header HX-Trigger: {"say": "…"}, or {"refused": "…"}.
 document.addEventListener("say", ({ detail }) => say(detail.value));
+document.addEventListener("refused", ({ detail }) => say(detail.value, "error"));
 
 document.getElementById("theme").addEventListener("click", () => {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
