@@ -12,7 +12,7 @@ from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.studio.variations import group_of
 from hunyuan_runner.wire import JobState
 
-SHOWN = 12  # of the jobs in each state
+SHOWN = 30  # of the jobs in each state
 ENDED_SHOWN = 5
 CANCELED_SHOWN_FOR = timedelta(hours=1)
 LONG_SECONDS = 60  # a job that takes longer is worth a notification

@@ -193,7 +193,7 @@ def test_a_prompt_is_shown_as_text(page: Page, api: httpx.Client, running: dict[
 def test_the_queue_is_asked_for_when_its_stream_is_silent(
     open_page: OpenPage, api: httpx.Client, watch: Watch
 ) -> None:
-    watch.allowed += ["studio/events"]
+    watch.allowed += ["studio/events", "studio/queue"]
     page = open_page("/static/studio/icon.svg")
     page.clock.install()
     page.route("**/studio/events", lambda route: route.abort())
@@ -206,6 +206,10 @@ def test_the_queue_is_asked_for_when_its_stream_is_silent(
     running = submit(api, **LONG)
     page.clock.run_for(31_000)
     expect(card(page, running)).to_be_visible()
+    page.route("**/studio/queue", lambda route: route.abort())
+    page.clock.run_for(31_000)
+    assert page.locator("#messages").inner_text() == ""  # said once, in the panel
+    page.unroute("**/studio/queue")
     page.unroute("**/studio/events")
     page.clock.run_for(70_000)
     expect(page.get_by_text("Not connected")).to_be_hidden()

@@ -34,7 +34,7 @@ function connect() {
   source.addEventListener("ping", heard);
   source.addEventListener("queue", ({ data }) => {
     heard();
-    htmx.swap(jobs, data, { swapStyle: "morph:innerHTML" }, { contextElement: jobs });
+    show(data);
   });
   source.addEventListener("news", ({ data }) => {
     heard();
@@ -47,8 +47,18 @@ function heard() {
   connection.hidden = true;
 }
 
-function refresh() {
-  return htmx.ajax("GET", `${root}studio/queue`, { source: jobs, target: jobs, swap: "morph:innerHTML" });
+function show(content) {
+  htmx.swap(jobs, content, { swapStyle: "morph:innerHTML" }, { contextElement: jobs });
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch(`${root}studio/queue`);
+    if (answer.ok) show(await answer.text());
+    else if (answer.status === 401) location.reload(); // the session has ended: sign in again
+  } catch {
+    // The panel says that it is not connected, and tries again.
+  }
 }
 
 setInterval(() => {
