@@ -276,14 +276,3 @@ def test_the_theme_can_be_chosen_and_is_kept(open_page: OpenPage) -> None:
 def test_every_field_has_a_label_for_its_errors(page: Page) -> None:
     for name in LABELS:
         expect(page.locator(f"#problem-{name}")).to_have_count(1)
-
-
-def test_the_page_is_small_and_soon_interactive(open_page: OpenPage, watch: Watch) -> None:
-    page = open_page("/static/studio/icon.svg")
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    received: list[int] = []
-    session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
-    page.goto(watch.origin)
-    expect(quote(page)).to_contain_text("to make")
-    assert 20_000 < sum(received) < 150_000

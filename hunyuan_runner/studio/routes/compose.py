@@ -156,6 +156,7 @@ def _answer(
         estimate=estimate,
         problems=problems,
         labels=LABELS,
+        count=_count(form),
         others=[_labelled(one.message) for one in refusals if not one.param],
         alternatives=estimate.alternatives if estimate else refused,
         workers=backend.jobs.live_workers(),
@@ -176,6 +177,14 @@ def _lateness(estimate: Estimate | None, deadline: str) -> dict[str, Any]:
 
 def _asked(form: Mapping[str, str], without: str = "") -> dict[str, str]:
     return {name: value for name, value in form.items() if name not in (OF_THE_PAGE, without)}
+
+
+def _count(form: Mapping[str, str]) -> int:
+    """The variations that the form asks for; one if it asks for no valid number."""
+    try:
+        return count_of(form.get(OF_THE_PAGE, ""))
+    except ApiError:
+        return 1
 
 
 def _refusals(error: Exception) -> list[ApiError]:

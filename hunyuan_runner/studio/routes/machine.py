@@ -10,8 +10,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
 from hunyuan_runner.api.backend import Backend, FromBackend
-from hunyuan_runner.catalogue import MODELS, Model, download_command
+from hunyuan_runner.catalogue import HUNYUAN_LICENCE, MODELS, Model, download_command
 from hunyuan_runner.machine.host import available_memory_bytes, cpu_flags, cpu_name
+from hunyuan_runner.models.licence import LICENCE_URL
 from hunyuan_runner.quoting.profile import Ability, Profile
 from hunyuan_runner.quoting.quotes import Quote
 from hunyuan_runner.studio.rendering import render
@@ -44,6 +45,11 @@ class _Entry:
     command: str  # that installs it
 
     @property
+    def restricted(self) -> bool:
+        """Whether the licence excludes countries, and has to be accepted first."""
+        return self.model.licence == HUNYUAN_LICENCE
+
+    @property
     def download_bytes(self) -> float:
         """About what the weights take on the hub: 16 bits each, but for the VAE's 32."""
         architecture = self.model.architecture
@@ -65,6 +71,7 @@ def machine(request: Request, backend: FromBackend) -> HTMLResponse:
         "renders_here": not runners or any(runner.cpu == here for runner in runners),
         "memory_free": available_memory_bytes(),
         "disk": shutil.disk_usage(backend.settings.data_dir),
+        "licence_url": LICENCE_URL,
         "entries": _entries(backend, forecast.largest),
     }
     response = render(request, "machine/facts.html", **context)
