@@ -30,7 +30,7 @@ CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 60_000  # for what happens within a second on an idle machine
+PATIENCE_MS = 180_000  # for what happens within a second on an idle machine
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 # What axe-core calls serious or worse, of the rules for WCAG 2.2 AA and of good practice.

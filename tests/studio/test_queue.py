@@ -222,7 +222,7 @@ def test_a_long_job_offers_a_notification_and_asks_on_a_click_only(
     page.evaluate("() => { Notification.requestPermission = async () => (window.asked = true) }")
     offer = page.get_by_role("button", name="Notify me")
     expect(offer).to_be_hidden()
-    submit(api, **LONG | {"num_frames": 129})
+    submit(api, **LONG | {"width": 640, "height": 480})
     expect(offer).to_be_visible()
     assert page.evaluate("window.asked") is None
     offer.click()
