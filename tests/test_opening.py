@@ -71,6 +71,8 @@ def is_closed(client: httpx.Client) -> None:
     foreign = {"Origin": "https://elsewhere.example"}
     assert client.post("/v1/videos", data={"prompt": "a cat"}).status_code == 503
     assert client.post("/v1/videos", data={"prompt": "a"}, headers=foreign).status_code == 403
+    page = client.get("/", headers={"Accept": "text/html"})
+    assert (page.status_code, "Starting" in page.text) == (503, True)
     for path in ("/livez", "/openapi.json", "/docs", "/"):
         assert client.get(path).status_code == 200, path
 

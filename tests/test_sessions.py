@@ -69,6 +69,26 @@ def test_a_wrong_key_opens_no_session(guarded: Service) -> None:
     assert "does not know this key" in again.text
 
 
+def test_anybody_may_sign_in_where_no_key_is_needed(start_service: StartService) -> None:
+    service = start_service(
+        HUNYUAN_API_KEYS=API_KEYS, HUNYUAN_ALLOW_ANONYMOUS="true", HUNYUAN_LOCAL_RUNNER="false"
+    )
+    page = httpx.get(service.url, headers=BROWSER, timeout=30)
+    assert 'id="prompt"' in page.text
+    assert 'href="?sign-in"' in page.text
+    for query in ("?sign-in", "?refused"):
+        assert 'name="key"' in httpx.get(f"{service.url}/{query}", headers=BROWSER).text
+    with browser_of(service, "ana") as ana:
+        assert "Sign out ana" in ana.get("/?refused", headers=BROWSER).text
+
+
+def test_without_keys_the_page_is_closed_to_other_machines(service: Service) -> None:
+    asked = httpx.get(service.url, headers=BROWSER | {"Host": "video.example.com"}, timeout=30)
+    assert asked.status_code == 403
+    assert "HUNYUAN_API_KEYS" in asked.text
+    assert 'id="prompt"' not in asked.text
+
+
 def test_the_cookie_is_for_this_service_and_this_browser_session_only(guarded: Service) -> None:
     session = cookie(sign_in(guarded.url, "ana"))
     assert (session["path"], session["httponly"], session["samesite"]) == ("/", True, "strict")

@@ -13,7 +13,9 @@ from hunyuan_runner.api.routes.pages import route_list
 from hunyuan_runner.studio import queue
 from hunyuan_runner.studio.rendering import allow_media_from, render
 from hunyuan_runner.studio.routes import compose
-from hunyuan_runner.studio.routes.session import renew, signed_in
+from hunyuan_runner.studio.routes.session import REFUSED, renew, signed_in
+
+SIGN_IN = "sign-in"  # in the query of the page
 
 router = APIRouter()
 
@@ -29,6 +31,10 @@ def index(request: Request) -> Response:
     return response
 
 
+def _sign_in(request: Request) -> Response:
+    return render(request, "login.html", refused=REFUSED in request.query_params)
+
+
 def _page(request: Request) -> Response:
     backend: Backend | None = request.app.state.backend
     if backend is None:
@@ -37,13 +43,18 @@ def _page(request: Request) -> Response:
         caller = request.scope["caller"] = request.app.state.guard.identify(request.scope)
     except ApiError as refusal:
         if refusal.status == 401:
-            return render(request, "login.html", refused="refused" in request.query_params)
+            return _sign_in(request)
         return render(request, "closed.html", status=refusal.status, message=refusal.message)
+    # Of a service that anybody may use, but where a key reaches one's own jobs
+    may_sign_in = bool(backend.settings.accepted_keys) and not caller.name
+    if may_sign_in and request.query_params.keys() & {SIGN_IN, REFUSED}:
+        return _sign_in(request)
     backend = replace(backend, jobs=backend.jobs.seen_by(caller))
     response = render(
         request,
         "page.html",
         signed_in=signed_in(request),
+        may_sign_in=may_sign_in,
         **compose.context(backend),
         **queue.context(backend.jobs),
     )

@@ -12,6 +12,8 @@ from hunyuan_runner.api.links import forwarded_prefix
 from hunyuan_runner.api.sessions import COOKIE, is_old
 from hunyuan_runner.studio.forms import form_of
 
+REFUSED = "refused"  # in the query of the page, after a key that is unknown
+
 router = APIRouter()
 
 
@@ -23,7 +25,7 @@ async def login(request: Request, _: FromBackend) -> Response:
     try:
         key = guard.key_named(form.get("key", "").strip())
     except ApiError:
-        return RedirectResponse("../?refused", 303)
+        return RedirectResponse(f"../?{REFUSED}", 303)
     response = RedirectResponse("../", 303)
     if guard.sessions is not None:
         _set_cookie(request, response, guard.sessions.open(key))
