@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hunyuan_runner import __version__
+from hunyuan_runner.machine import cgroup
 
 if TYPE_CHECKING:
     from hunyuan_runner.settings import Settings  # which the client does not have
 
+CPUS = Path("/sys/devices/system/cpu")
 PACKAGES = ("bentoml", "torch", "diffusers", "transformers")
 
 
@@ -49,13 +51,21 @@ def _cpu_fact(name: str) -> str:
 
 
 def usable_cores() -> int:
-    """The cores this process may use, given its affinity and its container's quota."""
-    allowed = len(os.sched_getaffinity(0))
+    """The cores this process may use, given its affinity and its container's quota.
+
+    Two threads of one core count once: they share the units that the engine keeps busy.
+    """
+    cores = {_siblings(cpu) for cpu in os.sched_getaffinity(0)}
+    quota = cgroup.cpu_quota()
+    return len(cores) if quota is None else max(1, min(len(cores), int(quota)))
+
+
+def _siblings(cpu: int) -> str:
+    """The CPUs of the core that `cpu` is a thread of, as the kernel lists them."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except OSError:
-        return allowed
-    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+        return (CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
+    except OSError:  # some sandboxes hide it
+        return str(cpu)
 
 
 def engine_threads(settings: Settings) -> int:
@@ -66,11 +76,7 @@ def engine_threads(settings: Settings) -> int:
 def memory_bytes() -> int:
     """The memory of this machine, or the limit of its container."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        return physical
-    return physical if limit == "max" else min(physical, int(limit))
+    return min(physical, cgroup.memory_limit() or physical)
 
 
 def available_memory_bytes() -> int:
@@ -80,18 +86,9 @@ def available_memory_bytes() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
         facts = {name: value for name, _, value in (line.partition(":") for line in lines)}
         found.append(int(facts["MemAvailable"].removesuffix("kB")) * 1024)
-    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        found.append(limit - _unreclaimable_bytes())
+    if (left := cgroup.available_memory()) is not None:
+        found.append(left)
     return max(0, min(found))
-
-
-def _unreclaimable_bytes() -> int:
-    """The memory that this container uses, without cached files."""
-    lines = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
-    facts = {name: int(value) for name, value in (line.split() for line in lines)}
-    used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    return used - facts["active_file"] - facts["inactive_file"]
 
 
 def cpp_compiler() -> str | None:
