@@ -211,10 +211,16 @@ def test_this_machine_and_its_models_are_described(page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def idle(start_service: StartService) -> Service:
-    """A service that wants a key, and without a worker."""
+def idle(start_service: StartService, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """A service that wants a key, has a large model, a price and no worker."""
+    models = tmp_path_factory.mktemp("models")
+    (models / "hunyuanvideo").mkdir()
+    (models / "hunyuanvideo" / "model_index.json").write_text("{}")  # enough for a quote
     return start_service(
-        HUNYUAN_API_KEYS=API_KEYS, HUNYUAN_LOCAL_RUNNER="false", HUNYUAN_COST_PER_HOUR="3.6"
+        HUNYUAN_API_KEYS=API_KEYS,
+        HUNYUAN_MODELS_DIR=str(models),
+        HUNYUAN_COST_PER_HOUR="3.6",
+        HUNYUAN_LOCAL_RUNNER="false",
     )
 
 
@@ -234,8 +240,30 @@ def test_a_key_is_asked_for_once_and_kept_from_scripts(
     assert KEYS["ana"] not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
     for place in ("#quote", "#preset-note", "#machine-state"):
         expect(page.locator(place)).to_contain_text("No worker")
+    expect(quote(page)).to_contain_text("Waits for a worker")
     page.get_by_role("button", name="Sign out ana").click()
     expect(page.get_by_label("API key")).to_be_visible()
+
+
+def test_another_model_has_its_own_presets_and_limits(
+    open_page: OpenPage, watch: Watch, idle: Service
+) -> None:
+    watch.origin = idle.url
+    page = open_page()
+    page.get_by_label("API key").fill(KEYS["bo"])
+    page.keyboard.press("Enter")
+    demo_only = page.get_by_text("draws only soft cartoons")
+    expect(demo_only).to_be_visible()
+    page.get_by_label("Model").select_option("hunyuanvideo")
+    expect(demo_only).to_be_hidden()
+    expect(page.locator(".preset").first).to_contain_text("480×360")
+    expect(field(page, "num_frames")).to_have_attribute("placeholder", "61")
+    page.get_by_role("button", name="A red fox").click()
+    open_advanced(page)
+    for name, value in (("width", "1280"), ("height", "720"), ("num_frames", "500")):
+        field(page, name).fill(value)
+    expect(page.locator("#problem-num_frames")).to_contain_text("Must be")
+    expect(page.get_by_role("option", name="FastHunyuan")).to_be_disabled()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
