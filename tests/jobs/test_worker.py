@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -313,12 +314,12 @@ def test_storage_that_fails_for_a_while_loses_neither_clip_nor_checkpoint(
 ) -> None:
     put, failures = Folder.put, ["video.mp4", "manifest.json", "checkpoint.safetensors"]
 
-    def refuse(self: Folder, key: str, data: bytes | Path) -> None:
+    def refuse(self: Folder, key: str, data: bytes | Path, *headers: Any) -> None:
         name = key.rpartition("/")[2]
         if name in failures:
             failures.remove(name)
             raise StorageFailed("The bucket failed: no answer")
-        put(self, key, data)
+        put(self, key, data, *headers)
 
     monkeypatch.setattr(Folder, "put", refuse)
     monkeypatch.setenv("HUNYUAN_DATA_DIR", str(settings.data_dir))
@@ -335,11 +336,11 @@ def test_a_worker_stuck_on_a_dead_disk_lets_others_take_over(
 ) -> None:
     put, reached, answer = Folder.put, threading.Event(), threading.Event()
 
-    def hang(self: Folder, key: str, data: bytes | Path) -> None:
+    def hang(self: Folder, key: str, data: bytes | Path, *headers: Any) -> None:
         if key.endswith("video.mp4"):
             reached.set()
             answer.wait()
-        put(self, key, data)
+        put(self, key, data, *headers)
 
     monkeypatch.setattr(Folder, "put", hang)
     monkeypatch.setattr(patience, "SLOW_DISK_BYTES_PER_SECOND", 1e9)
