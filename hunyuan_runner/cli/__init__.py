@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from hunyuan_runner import __version__
+from hunyuan_runner.cli.autoscale import autoscale
 from hunyuan_runner.cli.clips import download, estimate, generate, reproduce
 from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNAVAILABLE, complain
 from hunyuan_runner.cli.display import EXIT_PIPE_CLOSED
@@ -36,7 +37,7 @@ commands.add_typer(models, name="models")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(generate, estimate, download, reproduce),
     *(jobs, status, cancel, retry, pause, resume, delete),
-    *(info, check, serve, upgrade),
+    *(info, check, serve, upgrade, autoscale),
 )
 for command in COMMANDS:
     commands.command()(command)
