@@ -65,10 +65,11 @@ class Backend:
         return cls(settings, Jobs(settings), open_storage(settings))
 
     def is_installed(self, model: Model) -> bool:
-        return self.settings.has_model(model.id)
+        """Whether this machine has the model, or a live runner."""
+        return self.settings.has_model(model.id) or self.jobs.is_rendered_now(model.id)
 
     def installed_models(self) -> list[str]:
-        """The ids of the models that this machine has."""
+        """The ids of the models that this machine or a live runner has."""
         return [model.id for model in MODELS.values() if self.is_installed(model)]
 
     @property

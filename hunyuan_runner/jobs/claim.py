@@ -18,6 +18,7 @@ from hunyuan_runner.engine.stop import Stop
 from hunyuan_runner.jobs import tallies
 from hunyuan_runner.jobs.database import jobs, now_ms
 from hunyuan_runner.jobs.journal import Change, record, writing
+from hunyuan_runner.jobs.skills import Skills
 from hunyuan_runner.jobs.standing import work_of
 from hunyuan_runner.jobs.states import (
     CLAIM,
@@ -28,7 +29,7 @@ from hunyuan_runner.jobs.states import (
     STOP_TO_PAUSE,
     Transition,
 )
-from hunyuan_runner.jobs.turns import FIRST, RUNNING, SAME_TURN
+from hunyuan_runner.jobs.turns import FIRST, RUNNING, SAME_TURN, first_for
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting.estimate import Work
@@ -58,18 +59,27 @@ class Claim:
     work: Work
     failed_starts: int  # in a row, this one included until it finishes a step
     draft_after: int | None  # the step after which to make a draft; None if it has one
+    path: str | None = None  # on which the worker computes it: skills.path_of
 
     @classmethod
-    def next(cls, database: sa.Engine, executor_id: str, *, begin: bool = True) -> Self | None:
-        """Claim the next job of the queue for an idle worker; None if there is no job.
+    def next(
+        cls,
+        database: sa.Engine,
+        executor_id: str,
+        skills: Skills | None = None,
+        *,
+        begin: bool = True,
+    ) -> Self | None:
+        """Claim the next job of the queue that an idle worker may render; None if there is none.
 
         A job that is already this worker's goes first: it could not write down how that job ended.
-        Without `begin`, it is the only one that the worker takes.
+        Without `begin`, it is the only one that the worker takes. With `skills`, it takes others
+        only while it has a lease: if it lost that, others would take the job from it at once.
         """
-        if not cls.is_due(database, executor_id, begin=begin):  # idle workers ask often: no lock
-            return None
+        if not cls.is_due(database, executor_id, skills, begin=begin):
+            return None  # idle workers ask often: no lock
         with writing(database) as connection:
-            due = _due(connection, executor_id, begin)
+            due = _due(connection, executor_id, skills, begin)
             if due is None:
                 return None
             now = now_ms()
@@ -92,13 +102,16 @@ class Claim:
             work=work_of(row),
             failed_starts=row.failed_starts,
             draft_after=None if row.has_draft else row.draft_steps,
+            path=None if skills is None else skills.path(row.model),
         )
 
     @staticmethod
-    def is_due(database: sa.Engine, executor_id: str, *, begin: bool = True) -> bool:
+    def is_due(
+        database: sa.Engine, executor_id: str, skills: Skills | None = None, *, begin: bool = True
+    ) -> bool:
         """Whether there is a job that this worker could claim."""
         with database.connect() as connection:
-            return _due(connection, executor_id, begin) is not None
+            return _due(connection, executor_id, skills, begin) is not None
 
     def enter(self, stage: Stage) -> None:
         self._advance(stage=stage, part=0, parts=1)
@@ -107,7 +120,7 @@ class Claim:
         self._report([tallies.RESUMES.of(self.model)], step=step, resumed_from_step=step)
 
     def start_over(self) -> None:
-        self._report(step=0)
+        self._report(step=0, path=None)
 
     def finish_step(
         self, step: int, seconds: float | None = None, expected_seconds: float = 0.0
@@ -117,7 +130,7 @@ class Claim:
         if seconds is not None:
             quoted = tallies.STEP_QUOTED.of(self.model, amount=expected_seconds)
             timed = (tallies.STEP.of(self.model, seconds), quoted)
-        self._advance(timed, step=step, failed_starts=0)
+        self._advance(timed, step=step, failed_starts=0, path=self.path)
 
     def finish_tile(self, tile: int, tiles: int) -> None:
         self._advance(part=tile, parts=tiles)
@@ -219,11 +232,17 @@ def _rendered_by(now: int) -> sa.ColumnElement[int]:
     return jobs.c.rendered_ms + since
 
 
-def _due(connection: sa.Connection, executor_id: str, begin: bool) -> sa.Row[Any, Any] | None:
+_OWN = sa.select(jobs.c.id, jobs.c.turn.label("first")).where(
+    RUNNING, jobs.c.executor_id == sa.bindparam("executor_id")
+)
+
+
+def _due(
+    connection: sa.Connection, executor_id: str, skills: Skills | None, begin: bool
+) -> sa.Row[Any, Any] | None:
     """The id and the turn of the job that this worker is to render next."""
-    own = sa.select(jobs.c.id, jobs.c.turn.label("first"))
-    own = own.where(RUNNING, jobs.c.executor_id == executor_id)
-    for query in (own, FIRST) if begin else (own,):
-        if (row := connection.execute(query).first()) is not None:
+    first = FIRST if skills is None else first_for(skills)
+    for query in (_OWN, first) if begin else (_OWN,):
+        if (row := connection.execute(query, {"executor_id": executor_id}).first()) is not None:
             return row
     return None

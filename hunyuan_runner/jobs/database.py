@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 10  # the longest wait for a lock, or for a connection of the pool
 # Connections beyond the pool's 5. There are fewer writers, so some are left while all writers wait.
 MAX_OVERFLOW = 20
-CONNECT_SECONDS = 5  # for Postgres to answer a new connection
+SILENT_SECONDS = 10  # after which a connection to a Postgres that is out of reach is given up
+NETWORK_LIMITS = {
+    "connect_timeout": 5,  # seconds
+    "tcp_user_timeout": SILENT_SECONDS * 1000,
+    "keepalives_idle": SILENT_SECONDS // 2,
+    "keepalives_interval": 1,
+    "keepalives_count": SILENT_SECONDS // 2,
+}
 SILENCE_SECONDS = 60  # after which Postgres ends an idle transaction of a reader
 WRITERS_SILENCE = "hunyuan.writers_silence"  # a variable of each connection: milliseconds
 
@@ -73,6 +80,8 @@ jobs = sa.Table(
     sa.Column("parts", sa.Integer, nullable=False, server_default="1"),
     sa.Column("progressed_at", sa.BigInteger),
     sa.Column("rendered_ms", sa.BigInteger, nullable=False, server_default="0"),  # of all attempts
+    # What decides the clip's bits, as of its last step: skills.path_of. Null before the first.
+    sa.Column("path", sa.Text),
     sa.Column("has_preview", sa.Boolean, nullable=False, default=False),
     sa.Column("draft_steps", sa.Integer),  # it pauses after this step, with a draft
     sa.Column("has_draft", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -88,6 +97,7 @@ jobs = sa.Table(
     sa.Column("attention_flops", sa.Float, nullable=False, server_default="0"),
     sa.Column("decode_flops", sa.Float, nullable=False),
     sa.Column("pixels", sa.Float, nullable=False),
+    sa.Column("peak_bytes", sa.JSON(none_as_null=True)),  # by precision; null: it fits everywhere
     sa.Index("hunyuan_jobs_in_lane", "state", "owner", "priority", "turn", "id"),
     sa.Index("hunyuan_jobs_state", "state", "id"),
     sa.Index("hunyuan_jobs_of_owner", "owner", "id"),
@@ -193,6 +203,7 @@ workers = sa.Table(
     sa.Column("executor_id", sa.Text, primary_key=True),
     sa.Column("beat_at", sa.BigInteger, nullable=False),
     sa.Column("profile", sa.JSON(none_as_null=True)),  # profile.Profile of its machine
+    sa.Column("skills", sa.JSON(none_as_null=True)),  # skills.Skills that it has
     sa.Column("version", sa.Text),  # of hunyuan-runner
     # Of the disk of its data folder.
     sa.Column("disk_size_bytes", sa.BigInteger),
@@ -254,15 +265,15 @@ def database_of(settings: Settings) -> sa.Engine:
             url, poolclass=_Pool, max_overflow=MAX_OVERFLOW, pool_timeout=BUSY_SECONDS
         )
     else:
-        # A time-out in the URL itself goes first: its author knows the network.
-        limit = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+        # What the URL itself says goes first: its author knows the network.
+        limits = {name: limit for name, limit in NETWORK_LIMITS.items() if name not in url.query}
         database = sa.create_engine(
             url,
             poolclass=_Pool,
             pool_pre_ping=True,
             max_overflow=MAX_OVERFLOW,
             pool_timeout=BUSY_SECONDS,
-            connect_args=limit,
+            connect_args=limits,
         )
     if database.dialect.name == "sqlite":
         sa.event.listen(database, "connect", _configure_sqlite)

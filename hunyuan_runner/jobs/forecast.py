@@ -63,6 +63,10 @@ class Forecast:
             return self.otherwise()
         return max(self.machines.values(), key=lambda machine: machine.memory_bytes)
 
+    def has(self, model_id: str) -> bool:
+        """Whether one of the machines has this model."""
+        return any(machine.models[model_id].installed for machine in self.machines.values())
+
     def expect(self, work: Work, model_id: str, executor_id: str | None = None) -> Expectation:
         """How long the work takes on that worker's machine, or on the largest one."""
         machine = self.machines.get(executor_id or "", self.largest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from hunyuan_runner import __version__
 from hunyuan_runner.jobs import tallies
 from hunyuan_runner.jobs.database import clock, jobs, workers
 from hunyuan_runner.jobs.journal import Change, record, writing
+from hunyuan_runner.jobs.skills import Skills, skills_of_json
 from hunyuan_runner.jobs.states import TAKE_OVER
 from hunyuan_runner.jobs.turns import SAME_TURN
 from hunyuan_runner.machine.disk import Room
@@ -57,6 +58,7 @@ class Lease:
         row = {
             "beat_at": clock(self._database),
             "profile": profile.as_json(),
+            "skills": Skills.of(profile).as_json(),
             "version": __version__,
             "disk_size_bytes": disk and disk.size,
             "disk_free_bytes": disk and disk.free,
@@ -64,6 +66,13 @@ class Lease:
         with self._database.begin() as connection:
             if connection.execute(renewed.values(row)).rowcount == 0:
                 connection.execute(sa.insert(workers).values(executor_id=self.executor_id, **row))
+
+    def skills(self, profile: Profile) -> Skills:
+        """What this worker can render, and what the others can."""
+        others = sa.select(workers.c.skills).where(workers.c.executor_id != self.executor_id)
+        with self._database.connect() as connection:
+            found = map(skills_of_json, connection.execute(others).scalars())
+            return replace(Skills.of(profile), others=frozenset().union(*found))
 
     def release(self) -> None:
         """Let the other workers take over at once what this one had started."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hunyuan_runner.catalogue import download_command
 from hunyuan_runner.jobs.capacity import Load
 from hunyuan_runner.jobs.database import clock, jobs, now_ms, workers
 from hunyuan_runner.jobs.forecast import Forecast
@@ -29,6 +30,16 @@ NO_WORKER = ClipWarning(
     "If none does within a minute, look at the service's log, or start one with "
     "`bentoml serve service:HunyuanRunner`.",
 )
+
+
+def no_runner_for(model_id: str) -> ClipWarning:
+    return ClipWarning(
+        code="no_worker",
+        message=f"No runner that is running has the model {model_id}, so this job waits until one "
+        f"starts that has it. On its machine: {download_command(model_id)}",
+    )
+
+
 BEFORE_WORK = (Stage.PAUSED, Stage.QUEUED, Stage.LOADING)
 
 _RENDERED = sa.select(jobs).where(RUNNING)
@@ -71,7 +82,8 @@ class Standing:
             if (place := of_row.get(id(row))) is None:
                 views.append(_view(row, forecast))
             else:
-                views.append(_view(row, forecast, *ahead[place], warnings))
+                lacking = () if forecast.has(row.model) else (no_runner_for(row.model),)
+                views.append(_view(row, forecast, *ahead[place], warnings or lacking))
         return views
 
     def view(self, connection: sa.Connection, row: sa.Row[Any]) -> Job:

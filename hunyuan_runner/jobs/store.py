@@ -51,6 +51,7 @@ from hunyuan_runner.jobs.retention import Passage, expiry
 from hunyuan_runner.jobs.schema import open_database
 from hunyuan_runner.jobs.search import mentions, searchable
 from hunyuan_runner.jobs.signing import secret_of, session_secret
+from hunyuan_runner.jobs.skills import peaks_of
 from hunyuan_runner.jobs.standing import Standing
 from hunyuan_runner.jobs.states import (
     ASK_TO_PAUSE,
@@ -211,6 +212,7 @@ class Jobs:
             "created_at": now_ms(),
             **SUBMIT.values,
             **asdict(Work.of(params, MODELS[params.model])),
+            "peak_bytes": peaks_of(params),
             **_DEFAULTS,
             **kept,
         }
@@ -491,6 +493,10 @@ class Jobs:
             forecast = self._standing.forecast(connection)
             _, seconds = self._standing.ahead_of(connection, forecast, [place])[place]
         return seconds
+
+    def is_rendered_now(self, model_id: str) -> bool:
+        """Whether a live runner has this model."""
+        return self.forecast().has(model_id)
 
     def capacity(self) -> Capacity:
         """The work of all users, and the live runners."""

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from hunyuan_runner.jobs.database import jobs, lanes, queue, upsert
+from hunyuan_runner.jobs.database import jobs, lanes, queue, upsert, workers
+from hunyuan_runner.jobs.queue_sums import TURNS
+from hunyuan_runner.jobs.skills import Skills
 from hunyuan_runner.jobs.states import IN_PROGRESS, PENDING, is_in
 
 
@@ -77,6 +80,50 @@ FIRST = (
     .order_by(_lane.c.first, jobs.c.id)
     .limit(1)
 )
+_LEASED = sa.exists().where(workers.c.executor_id == sa.bindparam("executor_id"))
+
+
+@lru_cache
+def first_for(skills: Skills) -> sa.Select[Any]:
+    """As FIRST, of the jobs that a worker with these skills may render, if it has a lease.
+
+    Its lease is a row of `hunyuan_workers` for the parameter `executor_id`. The sums of the queue
+    say in which stretch of a lane its models begin, so that the jobs of others before it need not
+    be read.
+    """
+    lane = (
+        sa.select(queue.c.owner, queue.c.priority, sa.func.min(queue.c.stretch).label("stretch"))
+        .where(queue.c.model.in_(skills.models))
+        .group_by(queue.c.owner, queue.c.priority)
+        .subquery()
+    )
+    delay = delay_of(lane)
+    in_lane = (
+        *(WAITING, jobs.c.owner == lane.c.owner, jobs.c.priority == lane.c.priority),
+        skills.suffice,
+    )
+    first = (
+        sa.select(sa.func.min(jobs.c.turn))
+        .where(*in_lane, jobs.c.turn >= lane.c.stretch * TURNS)
+        .scalar_subquery()
+    )
+    lanes_first = sa.select(lane, delay.label("delay"), (first + delay).label("first")).subquery()
+    return (
+        sa.select(jobs.c.id, lanes_first.c.first)
+        .join(
+            lanes_first,
+            sa.and_(
+                jobs.c.owner == lanes_first.c.owner,
+                jobs.c.priority == lanes_first.c.priority,
+                jobs.c.turn == lanes_first.c.first - lanes_first.c.delay,
+            ),
+        )
+        .where(WAITING, skills.suffice, _LEASED)
+        .order_by(lanes_first.c.first, jobs.c.id)
+        .limit(1)
+    )
+
+
 _OF_OWNER = jobs.c.owner == sa.bindparam("owner")
 _RUNNING_TURNS = sa.select(
     sa.func.max(jobs.c.turn), sa.func.max(sa.case((_OF_OWNER, jobs.c.turn)))

@@ -17,6 +17,7 @@ from hunyuan_runner.jobs.measuring import Interrupted, measure_machine
 from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.rendering import Renderer, Rendering
 from hunyuan_runner.jobs.retention import expiry
+from hunyuan_runner.jobs.skills import Skills
 from hunyuan_runner.jobs.standing import no_room
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
@@ -54,6 +55,7 @@ class Worker:
         self._lease = Lease(self._database, settings.lease_seconds)
         self._profile = Profile.of_this_machine(settings)
         self._disk = Room.of(settings)  # as it was when last looked at
+        self._skills = Skills.of(self._profile)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
         self._work_thread = threading.Thread(target=self._work, name="work", daemon=True)
@@ -66,6 +68,7 @@ class Worker:
     def start(self) -> None:
         """Begin to take jobs, and to return the jobs of dead workers to the queue."""
         self._lease.renew(self._profile)
+        self._skills = self._lease.skills(self._profile)
         self._lease_thread.start()
         self._sweep_thread.start()
         self._work_thread.start()
@@ -100,7 +103,8 @@ class Worker:
             self._allow_silence(self._settings.stall_seconds)
             try:
                 begin = self._has_room()
-                claim = Claim.next(self._database, self._lease.executor_id, begin=begin)
+                worker = self._lease.executor_id
+                claim = Claim.next(self._database, worker, self._skills, begin=begin)
                 if claim is not None:
                     self._render(claim)
                     idle_since = time.monotonic()
@@ -142,7 +146,9 @@ class Worker:
     def _is_wanted(self) -> bool:
         self._allow_silence(self._settings.stall_seconds)
         worker, begin = self._lease.executor_id, self._has_room()
-        return self._stopping.is_set() or Claim.is_due(self._database, worker, begin=begin)
+        return self._stopping.is_set() or Claim.is_due(
+            self._database, worker, self._skills, begin=begin
+        )
 
     def _has_room(self) -> bool:
         """Whether the disk has room for another job. Logs when that changes."""
@@ -259,8 +265,11 @@ class Worker:
                         "another worker may take over its job"
                     )
                 was_stuck = stuck
+                # A model may have been downloaded since.
+                self._profile = Profile.of_this_machine(self._settings)
                 if not stuck:
                     self._lease.renew(self._profile, self._disk)
+                self._skills = self._lease.skills(self._profile)
                 self._lease.take_over()
             except JobsUnavailable as error:
                 logger.warning("could not renew the lease: %s", error.reason)

@@ -43,9 +43,17 @@ def transformer_bytes(model: Model, precision: Precision) -> float:
 
 
 def fits(model: Model, needed_bytes: int, memory_bytes: int) -> bool:
-    """Whether a machine can hold the clip. A small model always fits: it leaves enough room."""
-    small = model.parameters < SMALL_PARAMETERS
-    return small or needed_bytes <= available_bytes(memory_bytes)
+    """Whether a machine can hold the clip."""
+    limit = limit_bytes(model, memory_bytes)
+    return limit is None or needed_bytes <= limit
+
+
+def limit_bytes(model: Model, memory_bytes: int) -> int | None:
+    """What a clip of the model may take on a machine with so much memory.
+
+    None for a small model, which always fits: it leaves enough room.
+    """
+    return None if model.parameters < SMALL_PARAMETERS else available_bytes(memory_bytes)
 
 
 def available_bytes(memory_bytes: int) -> int:
