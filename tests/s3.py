@@ -186,7 +186,7 @@ class Proxy:
         self.failures = 0  # answer 503 to so many requests more
         self.refused = ""  # answer 503 to requests whose path contains this
         self.pause = 0.0  # seconds before each answer
-        self.requests: list[tuple[str, str]] = []  # method and path
+        self.requests: list[tuple[str, str]] = []  # those forwarded: method and path
         self._lock = threading.Lock()
         handler = type("Handler", (_Forward,), {"proxy": self, "target": urlsplit(endpoint).netloc})
         self._server = ThreadingHTTPServer((host, 0), handler)
@@ -203,13 +203,15 @@ class Proxy:
         self._server.server_close()
 
     def admits(self, method: str, path: str) -> bool:
-        """Notes a request. Whether it is to be forwarded."""
+        """Whether a request is to be forwarded; if so, it is noted."""
         with self._lock:
-            self.requests.append((method, path))
             if self.failures > 0:
                 self.failures -= 1
                 return False
-        return not self.failing and not (self.refused and self.refused in path)
+            if self.failing or (self.refused and self.refused in path):
+                return False
+            self.requests.append((method, path))
+            return True
 
 
 class _Forward(BaseHTTPRequestHandler):
