@@ -68,6 +68,13 @@ def test_a_prefix_is_deleted_with_all_below_it_and_nothing_beside_it(storage: St
     assert storage.get("jobs/10/a") == b""
 
 
+def test_all_keys_below_a_prefix_are_listed(storage: Storage) -> None:
+    for key in ("jobs/1/a", "jobs/1/b", "jobs/2/a", "other/1"):
+        storage.put(key, b"")
+    assert sorted(storage.keys("jobs")) == ["jobs/1/a", "jobs/1/b", "jobs/2/a"]
+    assert list(storage.keys("none")) == []
+
+
 def test_a_folder_that_is_still_written_to_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

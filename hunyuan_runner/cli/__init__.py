@@ -12,6 +12,7 @@ import typer
 
 from hunyuan_runner import __version__
 from hunyuan_runner.cli.autoscale import autoscale
+from hunyuan_runner.cli.backups import backup, restore
 from hunyuan_runner.cli.clips import download, estimate, generate, reproduce
 from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNAVAILABLE, complain
 from hunyuan_runner.cli.display import EXIT_PIPE_CLOSED
@@ -37,7 +38,7 @@ commands.add_typer(models, name="models")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(generate, estimate, download, reproduce),
     *(jobs, status, cancel, retry, pause, resume, delete),
-    *(info, check, serve, upgrade, autoscale),
+    *(info, check, serve, upgrade, autoscale, backup, restore),
 )
 for command in COMMANDS:
     commands.command()(command)

@@ -16,7 +16,7 @@ from hunyuan_runner.jobs.forecast import Forecast
 from hunyuan_runner.jobs.job import ENDED, Job, Webhook
 from hunyuan_runner.jobs.places import Place, ahead_of, places_of, queued_by_model
 from hunyuan_runner.jobs.turns import RUNNING
-from hunyuan_runner.machine.disk import Room, gigabytes
+from hunyuan_runner.machine.disk import Room, amount
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting import estimate
 from hunyuan_runner.quoting.estimate import Expectation, Range, Work
@@ -50,8 +50,8 @@ def no_room(room: Room) -> ClipWarning:
     """For a job that waits for room on a disk."""
     return ClipWarning(
         code="disk_low",
-        message=f"The disk of the data folder has {gigabytes(room.free)} left, and no job from "
-        f"the queue begins until it has {gigabytes(room.needed_to_begin)}. Delete jobs that have "
+        message=f"The disk of the data folder has {amount(room.free)} left, and no job from "
+        f"the queue begins until it has {amount(room.needed_to_begin)}. Delete jobs that have "
         "ended, or other files.",
     )
 

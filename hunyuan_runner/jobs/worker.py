@@ -21,7 +21,7 @@ from hunyuan_runner.jobs.skills import Skills
 from hunyuan_runner.jobs.standing import no_room
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
-from hunyuan_runner.machine.disk import Room, gigabytes
+from hunyuan_runner.machine.disk import Room, amount
 from hunyuan_runner.params import Stage
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
@@ -156,7 +156,7 @@ class Worker:
         if room.begins_jobs != self._had_room:
             self._had_room = room.begins_jobs
             if room.begins_jobs:
-                logger.info("the disk has %s left: jobs begin again", gigabytes(room.free))
+                logger.info("the disk has %s left: jobs begin again", amount(room.free))
             else:
                 logger.warning("%s", no_room(room).message)
         return room.begins_jobs

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from hunyuan_runner.settings import Settings
+if TYPE_CHECKING:
+    from hunyuan_runner.settings import Settings  # which the client does not have
 
 # The frames of the largest clip take a third of this while they are made into files.
 LARGEST_RESERVE = 10**9
@@ -49,13 +50,15 @@ class Room:
     def too_little(self) -> str:
         """Why no job is accepted, and what to do."""
         return (
-            f"The disk of the data folder has {gigabytes(self.free)} left; new jobs are refused "
-            f"until it has {gigabytes(self.needed_to_accept)}, so that jobs under way can finish. "
+            f"The disk of the data folder has {amount(self.free)} left; new jobs are refused "
+            f"until it has {amount(self.needed_to_accept)}, so that jobs under way can finish. "
             "Delete jobs that have ended, or other files."
         )
 
 
-def gigabytes(size: float) -> str:
-    """With three digits at most: 0.07 GB, 2.5 GB, 410 GB."""
-    amount = size / 1e9
-    return f"{amount:.{2 if amount < 1 else 1 if amount < 100 else 0}f} GB"
+def amount(size: float) -> str:
+    """A number of bytes in words: 62 kB, 4.1 MB, 410 MB, 1.0 GB."""
+    units = ((1e9, "GB"), (1e6, "MB"), (0, "kB"))
+    least, unit = next(each for each in units if size >= each[0])
+    number = size / (least or 1e3)
+    return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"

@@ -46,8 +46,12 @@ class Bucket:
 
     @classmethod
     def open(cls, url: str) -> Self:
-        """The bucket at `url`, like `s3://bucket/prefix`, with credentials of the environment."""
-        return cls(from_url(url, retry_config=RETRY))
+        """The bucket at `url`, like `s3://bucket/prefix`, with credentials of the environment.
+
+        Raises StorageFailed if it is no such URL.
+        """
+        with _failing():
+            return cls(from_url(url, retry_config=RETRY))
 
     def put(self, key: str, data: bytes | Path, headers: Mapping[str, str] = NO_HEADERS) -> None:
         with _failing():
@@ -83,6 +87,11 @@ class Bucket:
         with _failing():
             for objects in obstore.list(self._store, prefix):
                 obstore.delete(self._store, [item["path"] for item in objects])
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        with _failing():
+            for objects in obstore.list(self._store, prefix):
+                yield from (item["path"] for item in objects)
 
     def folders_older_than(self, prefix: str, age: timedelta) -> set[str]:
         limit = datetime.now(UTC) - age

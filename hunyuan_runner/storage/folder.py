@@ -19,6 +19,7 @@ from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.protocol import NO_HEADERS, NO_ROOM, STREAM_CHUNK_BYTES, ObjectNotFound
 
 PART_BYTES = 4  # random bytes in the name of an unfinished file
+UNFINISHED_RESTORE = "restore-unfinished"  # a file that a restore makes first and deletes last
 LOCKING_SECONDS = 10  # allowed between creating a file and locking it
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,12 @@ class Folder:
                 if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
                     raise
 
+    def keys(self, prefix: str) -> Iterator[str]:
+        for folder, _, names in os.walk(self._root / prefix):
+            for name in names:
+                if not name.startswith("."):  # an unfinished file
+                    yield str((Path(folder) / name).relative_to(self._root))
+
     def folders_older_than(self, prefix: str, age: timedelta) -> set[str]:
         limit = (datetime.now(UTC) - age).timestamp()
         return {
@@ -140,6 +147,11 @@ def prepare_data_folder(settings: Settings) -> Path:
     Raises DataFolderUnusable if the folder cannot be created or written to.
     """
     folder = settings.data_dir.absolute()
+    if (folder / UNFINISHED_RESTORE).exists():
+        raise DataFolderUnusable(
+            f"a restore into the data folder {folder} did not finish. Empty the folder, and "
+            "restore again."
+        )
     probe = folder / f".write-test-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -61,6 +61,13 @@ class Storage(Protocol):
         """Delete every object whose key begins with the folder `prefix`."""
         ...
 
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys of all objects in the folder `prefix`, in no order.
+
+        One that is put or deleted meanwhile may be among them or not.
+        """
+        ...
+
     def folders_older_than(self, prefix: str, age: timedelta) -> set[str]:
         """The names of the folders directly in `prefix` whose files are all older than `age`."""
         ...
