@@ -54,6 +54,10 @@ class MediaError(Exception):
         self.disk_full = "No space left on device" in log or "Disk quota exceeded" in log
 
 
+class FfmpegUnusable(Exception):
+    """ffmpeg is missing, does not run, or cannot encode H.264."""
+
+
 @dataclass(frozen=True)
 class Clip:
     """The files of one clip: MP4, JPEG, animated WebP, and a JPEG of frames in a grid."""
@@ -110,6 +114,18 @@ def publish(frames: Frames, fps: float, tags: Mapping[str, str], folder: Path) -
     shown = _spread(length, SHEET_COLUMNS * SHEET_ROWS)
     _encode(frames, shown, rate, _sheet(len(shown)), clip.spritesheet)
     return clip
+
+
+def ffmpeg_version() -> str:
+    """The version of ffmpeg. Raises FfmpegUnusable."""
+    try:
+        done = subprocess.run([get_ffmpeg_exe(), "-version"], capture_output=True, check=True)
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        raise FfmpegUnusable(f"ffmpeg does not run: {error}") from error
+    said = done.stdout.decode(errors="replace")
+    if "--enable-libx264" not in said:
+        raise FfmpegUnusable("this ffmpeg has no libx264")
+    return " ".join(said.split()[:3])
 
 
 def probe(path: Path) -> VideoInfo:

@@ -19,7 +19,8 @@ import httpx
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from hunyuan_runner.cli.examination import MARK, Outcome, Report, examine
+from hunyuan_runner.cli.examination import MARK, Report, examine
+from hunyuan_runner.cli.outcomes import Outcome
 from hunyuan_runner.client import ServiceUnavailable
 from tests.conftest import Service, StartService
 from tests.stub_server import Answer, reply, serving

@@ -26,8 +26,8 @@ ROOMS = {
     "studio": "api models jobs prompts quoting machine settings catalogue wire params",
     "api": "jobs downloads prompts quoting manifest machine storage logs settings api_keys"
     " catalogue wire params network",
-    "cli": "client models jobs downloads manifest machine storage settings api_keys catalogue"
-    " wire params media families",
+    "cli": "client models jobs downloads quoting manifest machine storage settings api_keys"
+    " catalogue wire params media families",
     "client": "manifest wire params network",
     "models": "engine prompts weights catalogue families",
     "downloads": "settings weights catalogue",

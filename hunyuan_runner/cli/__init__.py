@@ -18,7 +18,7 @@ from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_U
 from hunyuan_runner.cli.display import EXIT_PIPE_CLOSED
 from hunyuan_runner.cli.jobs import cancel, delete, jobs, pause, resume, retry, status
 from hunyuan_runner.cli.models import models
-from hunyuan_runner.cli.services import check, info, new_key, serve, upgrade
+from hunyuan_runner.cli.services import check, doctor, info, new_key, serve, upgrade
 from hunyuan_runner.client import DEFAULT_URL
 
 PLAIN = {"…": "...", "–": "-", "·": "|", "━": "-", "—": "-", "’": "'"}
@@ -38,7 +38,7 @@ commands.add_typer(models, name="models")
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(generate, estimate, download, reproduce),
     *(jobs, status, cancel, retry, pause, resume, delete),
-    *(info, check, serve, upgrade, autoscale, backup, restore),
+    *(info, check, doctor, serve, upgrade, autoscale, backup, restore),
 )
 for command in COMMANDS:
     commands.command()(command)

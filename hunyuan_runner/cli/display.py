@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hunyuan_runner.cli.examination import Outcome, Report
+from hunyuan_runner.cli.outcomes import Outcome
 from hunyuan_runner.cli.tables import Cell, Facts, Listing
 from hunyuan_runner.client import Alternative, ClipWarning, Estimate, Eta, Job
 from hunyuan_runner.client.address import followed
@@ -40,7 +40,7 @@ STATUS_STYLES: dict[str, str] = {
     "canceled": "dim",
 }
 
-OUTCOME_STYLES = {"ok": "green", "failed": "red", "skipped": "dim"}
+OUTCOME_STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 
 EXIT_PIPE_CLOSED = 141  # the exit code that shells report for SIGPIPE
 
@@ -170,13 +170,23 @@ def job_table(jobs: Sequence[Job]) -> Listing:
     return table
 
 
-def outcome_table(report: Report) -> Listing:
+def outcome_table(outcomes: Sequence[Outcome]) -> Listing:
     """A row for each check of a service; several lines if it failed."""
     table = Listing("check", "", "ms", "", text="wrapped")
-    for outcome in report.outcomes:
+    for outcome in outcomes:
         status = Text(outcome.status, OUTCOME_STYLES[outcome.status])
         milliseconds = "" if outcome.status == "skipped" else f"{outcome.milliseconds:.1f}"
         table.add(outcome.name, status, milliseconds, _why(outcome))
+    return table
+
+
+def finding_table(outcomes: Sequence[Outcome]) -> Listing:
+    """A row for each check of this machine: what was found and, if anything is, what to do."""
+    table = Listing("check", "", "", text="wrapped")
+    for outcome in outcomes:
+        status = Text(outcome.status, OUTCOME_STYLES[outcome.status])
+        lines = outcome.got.splitlines() + ([f"to do: {outcome.advice}"] * bool(outcome.advice))
+        table.add(outcome.name, status, "\n".join(map(one_line, lines)))
     return table
 
 

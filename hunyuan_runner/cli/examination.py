@@ -19,6 +19,7 @@ import httpx
 from pydantic import ValidationError
 
 from hunyuan_runner.catalogue import download_command
+from hunyuan_runner.cli.outcomes import Failed, Inapplicable, Outcome
 from hunyuan_runner.client import ApiError, HunyuanClient, HunyuanError, Job, JobHandle, calls
 from hunyuan_runner.client.address import Address, authorization
 from hunyuan_runner.client.errors import no_answer
@@ -47,18 +48,6 @@ Rendering = Callable[[], AbstractContextManager[Callable[[Job], None]]]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The outcome of one check; if it failed or was skipped, why, and what to do."""
-
-    name: str
-    status: Literal["ok", "failed", "skipped"]
-    milliseconds: float = 0.0
-    expected: str = ""
-    got: str = ""
-    advice: str = ""
-
-
-@dataclass(frozen=True)
 class Report:
     outcomes: Sequence[Outcome]
     interrupted: bool
@@ -66,18 +55,6 @@ class Report:
     @property
     def ok(self) -> bool:
         return not self.interrupted and all(outcome.status != "failed" for outcome in self.outcomes)
-
-
-class Failed(Exception):
-    """The answer was not the expected one."""
-
-    def __init__(self, got: str, advice: str = "") -> None:
-        self.got = got
-        self.advice = advice
-
-
-class Inapplicable(Exception):
-    """The check does not apply to this deployment; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from hunyuan_runner import __version__
 from hunyuan_runner.cli.connection import EXIT_REFUSED, complain
@@ -31,15 +33,27 @@ def require_extra(extra: Literal["server", "media"]) -> None:
         raise typer.Exit(EXIT_REFUSED)
 
 
+def settings_or_problems() -> tuple[Settings | None, Sequence[str]]:
+    """The settings in the environment; or None, and what is wrong with each that is wrong."""
+    from hunyuan_runner.settings import get_settings  # which needs a package of the server
+
+    try:
+        return get_settings(), ()
+    except ValidationError as error:
+        return None, [_problem(each) for each in error.errors()]
+
+
+def _problem(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    return f"HUNYUAN_{str(error['loc'][0]).upper()}: {message}"
+
+
 def server_settings() -> Settings:
     """The settings in the environment. Ends the command if one is wrong, naming each."""
     require_extra("server")
-    from hunyuan_runner.settings import get_settings  # which needs a package of that extra
-
-    try:
-        return get_settings()
-    except ValidationError as error:
-        for problem in error.errors():
-            message = problem["msg"].removeprefix("Value error, ")
-            complain(f"HUNYUAN_{str(problem['loc'][0]).upper()}: {message}")
-        raise typer.Exit(EXIT_REFUSED) from error
+    settings, problems = settings_or_problems()
+    for problem in problems:
+        complain(problem)
+    if settings is None:
+        raise typer.Exit(EXIT_REFUSED)
+    return settings

@@ -1,4 +1,4 @@
-"""The commands about services: info, check, serve, keys new."""
+"""The commands about services: info, check, doctor, serve, keys new."""
 
 from __future__ import annotations
 
@@ -24,7 +24,17 @@ from hunyuan_runner.cli.connection import (
     complain_of_no_service,
     connected,
 )
-from hunyuan_runner.cli.display import err, out, outcome_table, progress, rounded, show, show_json
+from hunyuan_runner.cli.diagnosis import diagnose
+from hunyuan_runner.cli.display import (
+    err,
+    finding_table,
+    out,
+    outcome_table,
+    progress,
+    rounded,
+    show,
+    show_json,
+)
 from hunyuan_runner.cli.examination import examine
 from hunyuan_runner.cli.options import ApiKey, Json, Url, chosen_url
 from hunyuan_runner.cli.server import require_extra, server_settings
@@ -102,10 +112,34 @@ def check(
         }
         show_json(answer)
     else:
-        show(outcome_table(report))
+        show(outcome_table(report.outcomes))
     if report.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not report.ok:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def doctor(
+    host: Annotated[str, typer.Option(help="Address that the service listens on.")] = DEFAULT_HOST,
+    port: Annotated[
+        int,
+        typer.Option(envvar="PORT", min=1, max=MAX_PORT, help="Port that the service listens on."),
+    ] = DEFAULT_PORT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Look whether this machine and its settings are fit for a service. Changes nothing."""
+    try:
+        address = address_of(host)
+    except CannotListen as error:
+        complain(error)
+        raise typer.Exit(EXIT_REFUSED) from error
+    outcomes = list(diagnose(address, port))
+    ok = all(outcome.status != "failed" for outcome in outcomes)
+    if as_json:
+        show_json({"ok": ok, "checks": [asdict(outcome) for outcome in outcomes]})
+    else:
+        show(finding_table(outcomes))
+    if not ok:
         raise typer.Exit(EXIT_REFUSED)
 
 

@@ -56,7 +56,13 @@ def require_usable(settings: Settings) -> None:
         )
 
 
-def _require_known_version(settings: Settings) -> None:
+def schema_found(settings: Settings) -> int | None:
+    """The version of the job database; None if it is empty, or not there yet.
+
+    Raises StoreUnusable if it is newer, JobsUnavailable if it does not answer.
+    """
+    if settings.database_url is None and not settings.sqlite_path.exists():
+        return None
     # Only here: with SQLite, the process that starts the others needs no SQLAlchemy.
     from hunyuan_runner.jobs.database import database_of
     from hunyuan_runner.jobs.schema import known_version
@@ -64,11 +70,34 @@ def _require_known_version(settings: Settings) -> None:
     database = database_of(settings)
     try:
         with database.connect() as connection:
-            known_version(connection)
-    except JobsUnavailable as error:
-        log.warning("the job database cannot be looked at yet: %s", reason_of(error))
+            return known_version(connection)
     finally:
         database.dispose()
+
+
+def clock_difference(settings: Settings) -> float:
+    """Seconds by which this machine's clock is ahead of the job database's.
+
+    Raises JobsUnavailable if that does not answer.
+    """
+    import sqlalchemy as sa
+
+    from hunyuan_runner.jobs.database import clock, database_of, now_ms
+
+    database = database_of(settings)
+    try:
+        with database.connect() as connection:
+            theirs = int(connection.execute(sa.select(clock(database))).scalar_one())
+            return (now_ms() - theirs) / 1000
+    finally:
+        database.dispose()
+
+
+def _require_known_version(settings: Settings) -> None:
+    try:
+        schema_found(settings)
+    except JobsUnavailable as error:
+        log.warning("the job database cannot be looked at yet: %s", reason_of(error))
 
 
 def _problem_of(path: Path) -> str | None:
