@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.conftest import LONG, Service, StartService, submit, wait_for
 from tests.studio.conftest import DESK, PHONE, OpenPage, Watch, screenshot, serious_faults
@@ -82,6 +82,19 @@ def test_an_invalid_size_is_refused_beside_its_field(page: Page, api: httpx.Clie
     width.fill("128")
     expect(page.locator("#problem-width")).to_be_hidden()
     expect(width).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_a_clip_can_be_made_before_its_quote_is_there(page: Page, api: httpx.Client) -> None:
+    expect(page.locator("#quote")).to_contain_text("to make")
+    held: list[Route] = []
+    page.route("**/studio/quote", lambda route: held.append(route))
+    with page.expect_request("**/studio/quote"):
+        compose(page)
+    expect(page.get_by_role("button", name="Make video")).to_be_enabled()
+    page.get_by_role("button", name="Make video").click()
+    expect(page.locator("#jobs .job")).to_contain_text(PROMPT)
+    for route in held:
+        route.continue_()
 
 
 def test_the_keyboard_is_enough(page: Page, api: httpx.Client) -> None:
