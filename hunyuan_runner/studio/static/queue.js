@@ -122,7 +122,7 @@ notify.addEventListener("click", async () => {
 // The content after each change
 
 let quarter = 0;
-const started = new WeakSet(); // the drafts that play by themselves, until somebody stops them
+const started = new WeakSet(); // the drafts that were played once by themselves
 
 function onChange() {
   const { percent, prompt, long } = document.getElementById("queue-now").dataset;
@@ -141,6 +141,17 @@ function onChange() {
     }
   }
 }
+
+// Drafts play once when they are there, and again under the pointer. All of them all the time would
+// take the processor from the one that is rendered, if it is this machine's.
+jobs.addEventListener("pointerover", ({ target }) => {
+  if (!(target instanceof HTMLVideoElement) || stillness.matches) return;
+  target.loop = true;
+  target.play().catch(() => {});
+});
+jobs.addEventListener("pointerout", ({ target }) => {
+  if (target instanceof HTMLVideoElement) target.loop = false;
+});
 
 /** An icon whose ring is closed at 100 per cent. */
 function ring(percent) {
