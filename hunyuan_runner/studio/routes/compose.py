@@ -127,10 +127,11 @@ def _submit(backend: Backend, form: dict[str, str]) -> list[Job]:
 
 def _quote(request: Request, backend: Backend, form: dict[str, str]) -> HTMLResponse:
     try:
-        estimate = backend.estimate(EstimateRequest.model_validate(_asked(form)))
+        wanted = EstimateRequest.model_validate(_asked(form))
+        estimate = backend.estimate(wanted)
     except KNOWN_ERRORS as error:
         return _answer(request, backend, form, None, _refusals(error))
-    return _answer(request, backend, form, estimate, [])
+    return _answer(request, backend, form, estimate, [], wanted.deadline_seconds)
 
 
 def _answer(
@@ -139,6 +140,7 @@ def _answer(
     form: dict[str, str],
     estimate: Estimate | None,
     refusals: Sequence[ApiError],
+    deadline: float | None = None,
 ) -> HTMLResponse:
     """The quote, or what is wrong with the form. compose.js puts `facts` beside the fields."""
     problems = {one.param: _beside_its_field(one) for one in refusals if one.param}
@@ -160,19 +162,14 @@ def _answer(
         others=[_labelled(one.message) for one in refusals if not one.param],
         alternatives=estimate.alternatives if estimate else refused,
         workers=backend.jobs.live_workers(),
-        **_lateness(estimate, form.get(ESTIMATED_ONLY, "")),
+        deadline=deadline,
+        late=bool(estimate and deadline and _is_late(estimate, deadline)),
     )
 
 
-def _lateness(estimate: Estimate | None, deadline: str) -> dict[str, Any]:
+def _is_late(estimate: Estimate, deadline: float) -> bool:
     """Whether the clip may be ready after the deadline, in seconds from now."""
-    if estimate is None or not deadline:
-        return {"late": False, "deadline": None}
-    seconds = float(deadline)  # the estimate has validated it
-    return {
-        "late": not in_time(estimate.quote, seconds - estimate.queue_seconds),
-        "deadline": seconds,
-    }
+    return not in_time(estimate.quote, deadline - estimate.queue_seconds)
 
 
 def _asked(form: Mapping[str, str], without: str = "") -> dict[str, str]:
