@@ -10,7 +10,7 @@ PYTEST := -n 3 --dist loadfile --no-loadscope-reorder
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet --upgrade
 
-.PHONY: help run test quick coverage check fuzz soak drill bench docs client wheel kernels bento demo-model lock clean
+.PHONY: help run test quick coverage check fuzz soak drill alerts-drill bench docs client wheel kernels bento demo-model lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ soak: .venv/dev  ## kill, freeze and steer workers at random, for minutes
 
 drill: .venv/dev  ## break a service on several machines (namespaces; root): ten minutes
 	$(BIN)/python -m tests.drill
+
+alerts-drill: .venv/dev  ## cause the fault of every alert, and see it fire in a real Prometheus: ten minutes
+	$(BIN)/python -m tests.alerts_drill
 
 bench: .venv/dev  ## measure, and write docs/performance.md
 	$(BIN)/python -m bench
