@@ -13,7 +13,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 .PHONY: help run test quick coverage check fuzz soak drill alerts-drill bench docs client wheel kernels bento demo-model lock clean
 
 help:
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: .venv/runtime  ## serve on PORT (default 3000) with the demo model
 	@exec $(BIN)/hunyuan serve --host $(HOST) --port $(PORT)

@@ -50,6 +50,7 @@ from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.params import GenerationRequest
 from hunyuan_runner.settings import get_settings
 from hunyuan_runner.storage.folder import DataFolderUnusable, prepare_data_folder
+from hunyuan_runner.tracing import configure_tracing, stop_tracing
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -131,6 +132,7 @@ class HunyuanRunner:
         self._starting.cancel()
         if self._worker is not None:
             await asyncio.to_thread(self._worker.stop)
+        stop_tracing()
 
     def __is_ready__(self) -> bool:
         return self._worker is not None and self._worker.ready
@@ -170,6 +172,7 @@ def _start_worker() -> Worker:
     from hunyuan_runner.engine.process import EngineProcess
     from hunyuan_runner.jobs.worker import Worker
 
+    configure_tracing(settings, "hunyuan-runner")
     worker = Worker(settings, EngineProcess(settings, settings.scratch_dir), _end_server)
     worker.start()
     return worker

@@ -107,6 +107,12 @@ def _valid_public_url(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
+def _valid_traces_url(url: str | None) -> str | None:
+    if url is not None and not re.match(r"https?://[^/\s]+/\S+", url):
+        raise ValueError("must be a URL with a path, such as http://collector:4318/v1/traces")
+    return url
+
+
 Network = IPv4Network | IPv6Network
 Origin = Annotated[str, AfterValidator(_valid_origin)]
 
@@ -300,6 +306,11 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = Field("text", description="text, or json for one object per line.")
     log_prompts: bool = Field(False, description="Allow prompts in logs.")
+    traces_url: Annotated[str | None, AfterValidator(_valid_traces_url)] = Field(
+        None,
+        description="Send traces of jobs to this OTLP receiver, such as "
+        "http://collector:4318/v1/traces; default: none are made.",
+    )
 
     @property
     def accepted_keys(self) -> tuple[ApiKey, ...]:

@@ -22,6 +22,13 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 DISTRIBUTIONS = packages_distributions()
 ONLY_FOR_TYPES = {"_typeshed"}
+# Several packages share this name; the first match counts.
+NAMESPACE = "opentelemetry"
+IN_NAMESPACE = {
+    "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry": "opentelemetry-api",
+}
 # Other packages load these: transformers and diffusers, and SQLAlchemy.
 NOT_IMPORTED_HERE = {"accelerate", "psycopg"}
 
@@ -75,8 +82,12 @@ def loaded_with(*modules: str) -> set[str]:
 def packages_of(names: set[str]) -> set[str]:
     """The installed packages that hold these modules, but for ours and the standard library."""
     tops = {name.partition(".")[0] for name in names}
-    tops -= {"hunyuan_runner", *sys.stdlib_module_names, *ONLY_FOR_TYPES}
-    return {canonicalize_name(DISTRIBUTIONS[top][0]) for top in tops}
+    tops -= {"hunyuan_runner", *sys.stdlib_module_names, *ONLY_FOR_TYPES, NAMESPACE}
+    shared = {name for name in names if name.startswith(f"{NAMESPACE}.")}
+    return {canonicalize_name(DISTRIBUTIONS[top][0]) for top in tops} | {
+        next(package for start, package in IN_NAMESPACE.items() if name.startswith(start))
+        for name in shared
+    }
 
 
 def test_everything_that_is_imported_is_declared_and_the_other_way_round() -> None:

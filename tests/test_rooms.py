@@ -22,23 +22,24 @@ PACKAGE = "hunyuan_runner"
 # From the top floor down: each room, and the rooms below it that it may import.
 ROOMS = {
     "__main__": "cli",
-    "service": "studio api jobs engine machine storage logs settings params",
+    "service": "studio api jobs engine machine storage tracing logs settings params",
     "studio": "api models jobs prompts quoting machine settings catalogue wire params",
-    "api": "jobs downloads prompts quoting manifest machine storage logs settings api_keys"
-    " catalogue wire params network",
+    "api": "jobs downloads prompts quoting manifest machine storage tracing logs settings"
+    " api_keys catalogue wire params network",
     "cli": "client models jobs downloads quoting manifest machine storage settings api_keys"
     " catalogue wire params media families",
     "client": "manifest wire params network",
     "models": "engine prompts weights catalogue families",
     "downloads": "settings weights catalogue",
-    "jobs": "engine quoting manifest machine storage settings catalogue wire params media"
-    " frame_file network",
+    "jobs": "engine quoting manifest machine storage tracing logs settings catalogue wire params"
+    " media frame_file network",
     "engine": "prompts quoting machine logs settings weights catalogue params families",
     "prompts": "wire params catalogue families",
     "quoting": "machine settings catalogue wire params families",
     "manifest": "machine weights catalogue wire params",
     "machine": "settings",
     "storage": "settings",
+    "tracing": "settings",
     "logs": "settings",
     "settings": "api_keys",
     "api_keys": "",
@@ -67,6 +68,7 @@ LIBRARIES = {
     "safetensors": "engine models",
     "tokenizers": "prompts",
     "obstore": "storage",
+    "opentelemetry": "tracing",
     "typer": "cli",
     "rich": "cli",
 }

@@ -44,6 +44,7 @@ from hunyuan_runner.quoting.quotes import (
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.opening import open_storage
 from hunyuan_runner.storage.protocol import Storage, StorageFailed
+from hunyuan_runner.tracing import CLIENT, begin
 from hunyuan_runner.wire import ClipWarning
 
 log = logging.getLogger(__name__)
@@ -95,20 +96,39 @@ class Backend:
         Raises ApiError, ValidationError, KeyReused, QueueFull or DiskLow, and then queues
         nothing.
         """
+        span = begin("submit", CLIENT.get(), kind="server")
+        try:
+            job = self._submit(request, idempotency_key, remixed_from, span.traceparent)
+            span.note(job_id=job.id, model=job.model)
+            log.info("job %s is queued", job.id, extra={"job_id": job.id})
+        except Exception as error:
+            span.fail(type(error).__name__)
+            raise
+        finally:
+            span.end()
+        if self.settings.log_prompts:
+            log.info("job %s: %s", job.id, ascii(job.params.prompt), extra={"job_id": job.id})
+        return job
+
+    def _submit(
+        self,
+        request: GenerationRequest,
+        idempotency_key: str | None,
+        remixed_from: str | None,
+        traceparent: str | None,
+    ) -> Job:
         model, params = self._resolve(request)
         webhook = self._webhook(request)
         self._refuse_what_does_not_fit(request, model, params)
-        job = self.jobs.submit(
+        return self.jobs.submit(
             params,
             remixed_from=remixed_from,
             warnings=self._warnings(params),
             webhook=webhook,
             submission=submission_of(idempotency_key, request, remixed_from),
+            traceparent=traceparent,
             **request.kept,
         )
-        if self.settings.log_prompts:
-            log.info("job %s: %s", job.id, ascii(params.prompt), extra={"job_id": job.id})
-        return job
 
     def estimate(self, request: EstimateRequest) -> Estimate:
         """What a clip would take now. Raises what submit() does, except that it need not fit."""

@@ -19,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hunyuan_runner import logs
+from hunyuan_runner import logs, tracing
 from hunyuan_runner.api.auth import Guard, client_address
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.api.bodies import MAX_VALUES, overfull, with_body_read
@@ -154,6 +154,8 @@ class Front:
 
     async def _open(self) -> None:
         """Wait until the job store can be opened; then answer from it, and send its webhooks."""
+        tracing.configure_tracing(self._settings, "hunyuan-front")
+        self._at_the_end.callback(tracing.stop_tracing)
         backend = await when_it_opens(lambda: Backend.open(self._settings))
         self._at_the_end.callback(backend.jobs.close)
         self._at_the_end.callback(backend.prompts.close)
@@ -174,6 +176,8 @@ class Front:
         given_id = Headers(scope=scope).get("X-Request-Id", "")
         request_id = given_id if VALID_REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
         logs.REQUEST_ID.set(request_id)
+        if tracing.is_on():
+            tracing.CLIENT.set(Headers(scope=scope).get(tracing.TRACEPARENT))
         scope = dict(scope)  # the server's own scope must not change
         exchange = _Exchange(scope, request_id)
 
@@ -291,4 +295,5 @@ def _record(exchange: _Exchange) -> None:
         target = exchange.scope["raw_path"].decode("ascii", "backslashreplace")
         milliseconds = round(exchange.seconds * 1000, 1)
         facts = {"method": method, "path": target, "status": status, "milliseconds": milliseconds}
+        facts["job_id"] = exchange.scope.get("path_params", {}).get("job_id")
         log.info("%s %s %d %.1f ms", method, target, status, milliseconds, extra=facts)

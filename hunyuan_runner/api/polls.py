@@ -60,7 +60,8 @@ class Polls:
             return await self._app(scope, receive, send)
         answer = self._answer(scope, receive, number)
         messages = await asyncio.shield(answer.messages)  # other requests may wait for it, too
-        scope["route"] = answer.asked.get("route")
+        scope["route"] = answer.asked.get("route")  # for metrics, and the job's id for the log
+        scope["path_params"] = {"job_id": job_id}
         for message in messages:
             await send(_copy(message))
 

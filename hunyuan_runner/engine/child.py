@@ -30,7 +30,7 @@ from hunyuan_runner.engine.messages import (
     StageStarted,
 )
 from hunyuan_runner.families.configuration import UnknownModel
-from hunyuan_runner.logs import configure_logging
+from hunyuan_runner.logs import about, configure_logging
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import Stage
@@ -68,7 +68,9 @@ class Child:
     def run(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
-            self._serve(self._requests.get())
+            request = self._requests.get()
+            with about(request.job_id, request.request_id):
+                self._serve(request)
 
     def _listen(self) -> None:
         """Receive messages, even during a step, and end the process when the parent is gone."""

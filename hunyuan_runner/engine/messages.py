@@ -26,6 +26,8 @@ class Generate:
     draft_after: int | None
     decode_attempt: int
     frames: Path
+    job_id: str | None = None  # for the log, as is the next one
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from hunyuan_runner.engine.messages import (
     StepFinished,
 )
 from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
+from hunyuan_runner.logs import JOB_ID, REQUEST_ID
 from hunyuan_runner.machine.host import engine_threads
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.machine.scratch import Scratch
@@ -210,6 +211,8 @@ class EngineProcess:
             # cause than a lack of memory.
             decode_attempt=max(0, self._decode_deaths - 1),
             frames=self._scratch.folder / f"frames-{self._number}.npy",
+            job_id=JOB_ID.get(),
+            request_id=REQUEST_ID.get(),
         )
 
     def _precision(self, model: str) -> Precision:

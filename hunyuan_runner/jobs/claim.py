@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from hunyuan_runner.engine.stop import Stop
 from hunyuan_runner.jobs import tallies
-from hunyuan_runner.jobs.database import jobs, now_ms
+from hunyuan_runner.jobs.database import events, jobs, now_ms
 from hunyuan_runner.jobs.journal import Change, record, writing
 from hunyuan_runner.jobs.skills import Skills
 from hunyuan_runner.jobs.standing import work_of
@@ -25,6 +25,7 @@ from hunyuan_runner.jobs.states import (
     COMPLETE,
     FAIL,
     HAND_BACK,
+    PENDING,
     REPORT,
     STOP_TO_PAUSE,
     Transition,
@@ -59,6 +60,10 @@ class Claim:
     work: Work
     failed_starts: int  # in a row, this one included until it finishes a step
     draft_after: int | None  # the step after which to make a draft; None if it has one
+    attempt: int  # of the job, from 1
+    queued_at: int  # when it was queued for this attempt, in milliseconds since the epoch
+    request_id: str | None  # of the request that submitted the job
+    traceparent: str | None  # of its trace
     path: str | None = None  # on which the worker computes it: skills.path_of
 
     @classmethod
@@ -93,6 +98,7 @@ class Claim:
             row = connection.execute(update).one()
             record(connection, row, Change.STATE)
             tallies.add(connection, tallies.of_start(row))
+            queued_at = row.created_at if row.attempts == 1 else _queued_at(connection, row.id)
         return cls(
             database=database,
             job_id=row.id,
@@ -102,6 +108,10 @@ class Claim:
             work=work_of(row),
             failed_starts=row.failed_starts,
             draft_after=None if row.has_draft else row.draft_steps,
+            attempt=row.attempts,
+            queued_at=queued_at,
+            request_id=row.request_id,
+            traceparent=row.traceparent,
             path=None if skills is None else skills.path(row.model),
         )
 
@@ -235,6 +245,11 @@ def _rendered_by(now: int) -> sa.ColumnElement[int]:
 _OWN = sa.select(jobs.c.id, jobs.c.turn.label("first")).where(
     RUNNING, jobs.c.executor_id == sa.bindparam("executor_id")
 )
+
+
+def _queued_at(connection: sa.Connection, job_id: str) -> int:
+    queued = (events.c.job_id == job_id, events.c.state == PENDING)
+    return int(connection.execute(sa.select(sa.func.max(events.c.at)).where(*queued)).scalar_one())
 
 
 def _due(

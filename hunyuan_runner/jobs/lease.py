@@ -20,6 +20,7 @@ from hunyuan_runner.jobs.states import TAKE_OVER
 from hunyuan_runner.jobs.turns import SAME_TURN
 from hunyuan_runner.machine.disk import Room
 from hunyuan_runner.quoting.profile import Profile
+from hunyuan_runner.tracing import begin
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Lease:
             for row in connection.execute(update).all():
                 record(connection, row, Change.STATE)
                 tallies.add(connection, [tallies.TAKE_OVERS.of(row.model)])
+                begin("take over", row.traceparent, {"job_id": row.id}).end()
                 logger.warning(
                     "job %s is queued again: its worker is gone", row.id, extra={"job_id": row.id}
                 )

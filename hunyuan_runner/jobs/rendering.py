@@ -43,10 +43,20 @@ from hunyuan_runner.storage.keys import (
     preview_key,
 )
 from hunyuan_runner.storage.protocol import ObjectNotFound, Storage
+from hunyuan_runner.tracing import NO_SPAN, Span
 
 CLAIM_CHECK_SECONDS = 1.0
 WAIT_TICK_SECONDS = 0.1
 NAMED_IN_FILES = ("hunyuan-runner", "diffusers", "torch")
+
+# The names of the spans of stages.
+SPANS = {
+    Stage.LOADING: "load",
+    Stage.ENCODING: "encode",
+    Stage.DENOISING: "denoise",
+    Stage.DECODING: "decode",
+    Stage.PUBLISHING: "publish",
+}
 
 Result = TypeVar("Result")
 
@@ -88,6 +98,7 @@ class Rendering:
         is_stopping: Callable[[], bool],
         settings: Settings,
         patience: Patience,
+        span: Span = NO_SPAN,
     ) -> None:
         self._claim = claim
         self._renderer = renderer
@@ -100,6 +111,8 @@ class Rendering:
         self._stop: Stop | None = None  # as the job's row had it
         self._deadline = Deadline(settings.cancel_grace_seconds)
         self._patience = patience
+        self._span = span  # of the attempt
+        self._stage_span = NO_SPAN
         self._latest: bytes | None = None  # checkpoint of this run, even if it could not be stored
         self._stopwatch = _Stopwatch(claim.params.computed_steps)
 
@@ -109,8 +122,11 @@ class Rendering:
         Raises GenerationFailed if the job cannot succeed, ClaimLost if another run or worker has
         it, Stopped if it is to be left unfinished.
         """
-        self._finish(self._render())
-        self._stopwatch.enter(None)
+        try:
+            self._finish(self._render())
+            self._stopwatch.enter(None)
+        finally:
+            self._stage_span.end()
 
     def _finish(self, finished: Finished) -> None:
         """Publish the frames, then delete them."""
@@ -137,6 +153,7 @@ class Rendering:
             except EngineDied as death:
                 logger.warning("job %s: %s", self._claim.job_id, death)
                 code, cause = death.code, str(death)
+                self._span.event("engine died", code=code)
                 if isinstance(death, EngineStalled):
                     self._patience.double()
             failed_starts = self._claim.count_engine_death(code)
@@ -203,20 +220,25 @@ class Rendering:
             case StageStarted(stage):
                 self._enter(stage)
             case Resumed(step):
+                self._span.event("resumed", step=step)
                 self._claim.resume_from(step)
                 self._stopwatch.resume_from(step)
             case StepFinished(step, checkpoint):
                 self._latest = checkpoint
                 self._keep(checkpoint_key(job_id), checkpoint)
+                self._stage_span.event("step", step=step)
                 seconds = self._stopwatch.finish_step(step)
                 self._claim.finish_step(step, seconds, self._patience.expected_step_seconds)
             case TileFinished(tile, tiles):
+                self._stage_span.event("tile", tile=tile, tiles=tiles)
                 self._claim.finish_tile(tile, tiles)
             case Preview(image):
                 self._keep(preview_key(job_id), image)
                 self._claim.show_preview()
 
     def _enter(self, stage: Stage) -> None:
+        self._stage_span.end()
+        self._stage_span = self._span.child(SPANS[stage])
         self._claim.enter(stage)
         self._stopwatch.enter(stage)
 

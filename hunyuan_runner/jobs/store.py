@@ -72,6 +72,7 @@ from hunyuan_runner.jobs.states import (
 from hunyuan_runner.jobs.tallies import Tally
 from hunyuan_runner.jobs.turns import Move, in_order, move, next_turn, queue_up
 from hunyuan_runner.jobs.unavailable import DISK_FULL, JobsUnavailable
+from hunyuan_runner.logs import REQUEST_ID
 from hunyuan_runner.machine.disk import Room
 from hunyuan_runner.params import DEFAULT_PRIORITY, GenerationParams, Kept
 from hunyuan_runner.quoting.estimate import Work
@@ -189,6 +190,7 @@ class Jobs:
         warnings: Sequence[ClipWarning] = (),
         webhook: Webhook | None = None,
         submission: Submission | None = None,
+        traceparent: str | None = None,
         **kept: Unpack[Kept],
     ) -> Job:
         """Queue a clip, unless the same submission of the caller has queued it before.
@@ -209,6 +211,8 @@ class Jobs:
             "webhook_url": webhook and webhook.url,
             "webhook_events": webhook and webhook.events,
             "webhook_base": webhook and webhook.base,
+            "request_id": REQUEST_ID.get(),
+            "traceparent": traceparent,
             "created_at": now_ms(),
             **SUBMIT.values,
             **asdict(Work.of(params, MODELS[params.model])),

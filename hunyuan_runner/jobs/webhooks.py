@@ -25,8 +25,10 @@ from hunyuan_runner.jobs.deliveries import Attempt, Delivery, Outcome
 from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
+from hunyuan_runner.logs import about
 from hunyuan_runner.network import AddressRefused, Network, is_public
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.tracing import TRACEPARENT, begin
 
 POLL_SECONDS = 1.0
 BREATH_SECONDS = 0.05  # at least, between two looks at the outbox
@@ -123,9 +125,13 @@ class Sender:
         self._wake.set()
 
     async def _see_through(self, attempt: Attempt) -> None:
+        with about(attempt.job["id"], attempt.job["request_id"]):
+            await self._attempt(attempt)
+
+    async def _attempt(self, attempt: Attempt) -> None:
         delivery = attempt.delivery
         try:
-            outcome = await self._send(attempt)
+            outcome = await self._send_traced(attempt)
         except Exception:
             logger.exception("webhook %s could not be sent", delivery.id)
             outcome = Outcome(error="something went wrong in the service; see its log")
@@ -140,9 +146,31 @@ class Sender:
                 "webhook %s: could not write down the result; it is sent again", delivery.id
             )
 
-    async def _send(self, attempt: Attempt) -> Outcome:
+    async def _send_traced(self, attempt: Attempt) -> Outcome:
+        delivery = attempt.delivery
+        which = {
+            "job_id": attempt.job["id"],
+            "event": delivery.event,
+            "delivery_id": delivery.id,
+            "attempt": delivery.attempts,
+            "server.address": delivery.receiver,
+        }
+        span = begin("webhook", attempt.job["traceparent"], which, kind="client")
+        try:
+            outcome = await self._send(attempt, span.traceparent)
+            if outcome.error is not None:
+                span.fail(outcome.error)
+            if outcome.status is not None:
+                span.note(**{"http.response.status_code": outcome.status})
+            return outcome
+        finally:
+            span.end()
+
+    async def _send(self, attempt: Attempt, traceparent: str | None) -> Outcome:
         url = attempt.job["webhook_url"]
         content, headers = await self._in_thread(self._message, attempt)
+        if traceparent is not None:
+            headers = [*headers, (TRACEPARENT, traceparent)]
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 return Outcome(status=await self._post(url, content, headers))

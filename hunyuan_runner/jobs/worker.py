@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.process import GenerationFailed
 from hunyuan_runner.engine.stop import Stop, Stopped
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
+from hunyuan_runner.jobs.database import now_ms
 from hunyuan_runner.jobs.forecast import Forecast, learn
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.measuring import Interrupted, measure_machine
@@ -21,18 +23,21 @@ from hunyuan_runner.jobs.skills import Skills
 from hunyuan_runner.jobs.standing import no_room
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
+from hunyuan_runner.logs import about
 from hunyuan_runner.machine.disk import Room, amount
 from hunyuan_runner.params import Stage
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import checkpoint_key, draft_key, preview_key
 from hunyuan_runner.storage.opening import open_storage
+from hunyuan_runner.tracing import NO_SPAN, Span, begin
 from hunyuan_runner.wire import JobError
 
 HEARTBEATS_PER_LEASE = 4
 SWEEP_SECONDS = 60
 RETRY_SECONDS = 1  # between two tries to reach a database that does not answer
 STOP_MARGIN_SECONDS = 5  # to write down the outcome, after the grace of the engine
+TRACED_PARAMS = {"model", "width", "height", "num_frames", "num_inference_steps"}
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +59,7 @@ class Worker:
         self._storage = open_storage(settings)
         self._lease = Lease(self._database, settings.lease_seconds)
         self._profile = Profile.of_this_machine(settings)
+        self._attempt: Span = NO_SPAN  # of the job that is being rendered
         self._disk = Room.of(settings)  # as it was when last looked at
         self._skills = Skills.of(self._profile)
         self._stopping = threading.Event()
@@ -102,11 +108,11 @@ class Worker:
         while not self._stopping.is_set():
             self._allow_silence(self._settings.stall_seconds)
             try:
-                begin = self._has_room()
-                worker = self._lease.executor_id
-                claim = Claim.next(self._database, worker, self._skills, begin=begin)
+                may_begin = self._has_room()
+                worker, asked_at = self._lease.executor_id, now_ms()
+                claim = Claim.next(self._database, worker, self._skills, begin=may_begin)
                 if claim is not None:
-                    self._render(claim)
+                    self._render(claim, asked_at)
                     idle_since = time.monotonic()
                     continue
                 if not measured:
@@ -161,7 +167,16 @@ class Worker:
                 logger.warning("%s", no_room(room).message)
         return room.begins_jobs
 
-    def _render(self, claim: Claim) -> None:
+    def _render(self, claim: Claim, asked_at: int) -> None:
+        """Render a job that was claimed just now, after `asked_at`."""
+        with about(claim.job_id, claim.request_id):
+            self._attempt = traced(claim, asked_at)
+            try:
+                self._see_through(claim)
+            finally:
+                self._attempt.end()
+
+    def _see_through(self, claim: Claim) -> None:
         logger.info("job %s begins", claim.job_id)
         patience = self._patience(claim)
 
@@ -170,27 +185,33 @@ class Worker:
             return self._stopping.is_set()
 
         rendering = Rendering(
-            claim, self._renderer, self._storage, is_stopping, self._settings, patience
+            claim,
+            self._renderer,
+            self._storage,
+            is_stopping,
+            self._settings,
+            patience,
+            self._attempt,
         )
         try:
             rendering.run()
             if claim.draft_after is not None:
                 claim.pause_with_draft()
-                logger.info("job %s has a draft, and is paused", claim.job_id)
+                self._note("has a draft, and is paused", claim)
             else:
                 expires_at = expiry(self._database, self._settings)
                 claim.complete(expires_at, patience.expected_seconds)
-                logger.info("job %s completed", claim.job_id)
+                self._note("completed", claim)
         except ClaimLost:
-            logger.info("job %s is no longer this worker's", claim.job_id)
+            self._note("is no longer this worker's", claim)
         except Stopped as stopped:
             self._leave(claim, stopped.reason)
         except GenerationFailed as failure:
             self._fail(claim, JobError(code=failure.code, message=failure.message))
         except JobsUnavailable as error:  # the job stays this worker's, which takes it again
-            reason = error.reason
+            self._attempt.fail(error.reason)
             logger.warning(
-                "job %s waits for the database, at its checkpoint: %s", claim.job_id, reason
+                "job %s waits for the database, at its checkpoint: %s", claim.job_id, error.reason
             )
         except Exception as error:
             logger.exception("job %s failed", claim.job_id)
@@ -198,6 +219,11 @@ class Worker:
             self._fail(claim, JobError(code="internal_error", message=message))
         else:
             self._wind_up(rendering, claim)
+
+    def _note(self, outcome: str, claim: Claim) -> None:
+        """Log how an attempt ended, and add it to the trace."""
+        self._attempt.note(outcome=outcome)
+        logger.info("job %s %s", claim.job_id, outcome)
 
     def _patience(self, claim: Claim) -> Patience:
         model_id = claim.params.model
@@ -218,6 +244,7 @@ class Worker:
             )
 
     def _fail(self, claim: Claim, error: JobError) -> None:
+        self._attempt.fail(error.message)
         expires_at = expiry(self._database, self._settings)
         self._let_go(claim, lambda: claim.fail(error, expires_at), f"failed: {error.message}")
 
@@ -228,15 +255,15 @@ class Worker:
             case Stop.SHUTDOWN:
                 self._let_go(claim, claim.hand_back, "handed back")
             case Stop.CLAIM_LOST:
-                logger.info("job %s is no longer this worker's", claim.job_id)
+                self._note("is no longer this worker's", claim)
 
     def _let_go(self, claim: Claim, write: Callable[[], None], outcome: str) -> None:
         """Write the outcome of a job that is not completed. Its checkpoint stays."""
         try:
             write()
-            logger.info("job %s %s", claim.job_id, outcome)
+            self._note(outcome, claim)
         except ClaimLost:
-            logger.info("job %s is no longer this worker's", claim.job_id)
+            self._note("is no longer this worker's", claim)
 
     def _learn(self, rendering: Rendering, claim: Claim) -> None:
         """Correct this machine's predictions by the times of the job.
@@ -291,3 +318,19 @@ class Worker:
             except Exception:
                 logger.exception("could not delete expired jobs, retrying")
             self._stopped.wait(SWEEP_SECONDS)
+
+
+def traced(claim: Claim, asked_at: int) -> Span:
+    """The span of an attempt that was claimed just now, next to the span of its wait.
+
+    Times are in milliseconds since the epoch.
+    """
+    which: dict[str, Any] = {"job_id": claim.job_id, "attempt": claim.attempt}
+    wait = begin("wait", claim.traceparent, which, began_ms=claim.queued_at)
+    wait.end()
+    clip = claim.params.model_dump(include=TRACED_PARAMS)
+    parent = claim.traceparent or wait.traceparent  # it was submitted before there were traces
+    worker = {"worker": claim.executor_id}
+    attempt = begin("attempt", parent, which | worker | clip, began_ms=asked_at)
+    attempt.child("claim", began_ms=asked_at).end()
+    return attempt
