@@ -79,7 +79,12 @@ ENDED = Counter(
     label="state",
     known=("completed", "failed", "canceled"),
 )
-FAILURES = Counter("hunyuan_job_failures", "Jobs that failed, by error code.", label="code")
+FAILURES = Counter(
+    "hunyuan_job_failures",
+    "Jobs that failed, by error code.",
+    label="code",
+    known=(*ENGINE_DEATHS.known, "generation_failed", "internal_error", "model_unavailable"),
+)
 WEBHOOK_ATTEMPTS = Counter(
     "hunyuan_webhook_attempts",
     "Webhooks sent: delivered, failed and to be sent again, or given up.",
