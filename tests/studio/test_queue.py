@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Locator, Page, Route, expect
 
+from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.store import Jobs
@@ -156,17 +158,25 @@ def test_a_failed_job_says_what_to_do(
     page: Page, api: httpx.Client, studio: Service, running: dict[str, Any]
 ) -> None:
     job = submit(api)
-    store = Jobs(settings := Settings(data_dir=studio.data_dir))
-    claim = Claim.next(store.database, "a worker of the test")
-    assert claim is not None
-    error = JobError(code="out_of_memory", message="The clip needs 9 GB <b>more</b>.")
-    claim.fail(error, expiry(store.database, settings))
-    store.close()
+    fail(studio, JobError(code="out_of_memory", message="The clip needs 9 GB <b>more</b>."))
     shown = card(page, job)
     expect(shown).to_contain_text("Failed. The clip needs 9 GB <b>more</b>.")
     expect(shown).to_contain_text("Make a smaller or shorter clip")
     press(page, job, "Try again")
     expect(shown.get_by_text("Next")).to_be_visible()
+
+
+def fail(studio: Service, error: JobError, created_at: int | None = None) -> None:
+    """Let the job that is next in the queue fail, as if a worker of the service had taken it."""
+    store = Jobs(settings := Settings(data_dir=studio.data_dir))
+    claim = Claim.next(store.database, "a worker of the test")
+    assert claim is not None
+    if created_at is not None:
+        update = sa.update(database.jobs).where(database.jobs.c.id == claim.job_id)
+        with store.database.begin() as connection:
+            connection.execute(update.values(created_at=created_at))
+    claim.fail(error, expiry(store.database, settings))
+    store.close()
 
 
 def test_two_tabs_and_a_reload_show_the_same(
@@ -228,6 +238,28 @@ def test_a_long_job_offers_a_notification_and_asks_on_a_click_only(
     offer.click()
     expect(offer).to_be_hidden()
     assert page.evaluate("window.asked")
+
+
+def test_the_end_of_a_long_job_is_notified_to_those_who_look_elsewhere(
+    open_page: OpenPage, api: httpx.Client, studio: Service, running: dict[str, Any]
+) -> None:
+    page = open_page("/static/studio/icon.svg")
+    page.add_init_script(
+        """window.notes = [];
+        window.Notification = class extends EventTarget {
+            static permission = "granted";
+            constructor(title, options) { super(); notes.push(`${title}: ${options.body}`); }
+        };
+        Object.defineProperty(document, "hidden", {get: () => true});"""
+    )
+    page.goto(studio.url)
+    error = JobError(code="engine_stalled", message="It hung.")
+    for prompt, created_at in (("A short one", None), ("A long one", 1_600_000_000_000)):
+        job = submit(api, prompt=prompt)
+        expect(card(page, job).get_by_text("Next")).to_be_visible()
+        fail(studio, error, created_at)
+        expect(page.locator("#messages")).to_contain_text(f"Failed: {prompt}")
+    assert page.evaluate("notes") == ["Failed: A long one"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
