@@ -11,6 +11,7 @@ from typing import Literal
 from hunyuan_runner.families.configuration import INDEX, UnknownModel, unknown_in
 from hunyuan_runner.families.family import Architecture, Family
 from hunyuan_runner.families.hunyuan import HUNYUAN
+from hunyuan_runner.families.hunyuan15 import HUNYUAN15
 from hunyuan_runner.schedule import StepCache
 
 HUNYUAN_LICENCE = "Tencent Hunyuan Community License"
@@ -78,6 +79,20 @@ _HUNYUAN_13B = Architecture(
     decode_flops_per_pixel=331e12 / (640 * 480 * 61),
 )
 
+# One step of 640x480x61 is 267 TFLOP, decoding it 471 TFLOP.
+_HUNYUAN_1_5 = Architecture(
+    double_blocks=54,
+    single_blocks=0,
+    width=2048,
+    heads=16,
+    mlp_ratio=4.0,
+    text_encoder_bytes=13.7e9,  # Qwen 7B without its last two layers and its head, and ByT5
+    vae_bytes=1.8e9,
+    vae_channels=(128, 256, 512, 1024, 1024),
+    vae_attention=True,
+    decode_flops_per_pixel=471e12 / (640 * 480 * 61),
+)
+
 _MODELS = (
     Model(
         id="demo",
@@ -126,6 +141,17 @@ _MODELS = (
         family=HUNYUAN,
         architecture=_HUNYUAN_13B,
         presets=_hunyuan_presets(6.0, 17.0, "off", (6, 6, 8)),  # of few steps, none is skipped
+    ),
+    Model(
+        id="hunyuanvideo15",
+        title="HunyuanVideo-1.5 8B, 480p",
+        repo="hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-480p_t2v",
+        revision="286be7ce72277246578a3e3cc2487e95ddae5bcf",
+        licence=HUNYUAN_LICENCE,
+        parameters=8.3e9,
+        family=HUNYUAN15,
+        architecture=_HUNYUAN_1_5,
+        presets=_hunyuan_presets(6.0, 5.0, "balanced", (30, 40, 50)),
     ),
 )
 

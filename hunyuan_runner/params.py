@@ -196,11 +196,14 @@ class GenerationRequest(BaseModel):
         None, description="The same seed gives the same clip. Default, or -1: a random seed."
     )
     guidance_scale: GuidanceScale | None = Field(
-        None, description="Guidance of the distilled models, an input of the transformer."
+        None,
+        description="How closely the clip follows the prompt. The 13B models were trained with it; "
+        "to HunyuanVideo-1.5 it is the weight against the negative prompt, and 1 turns it off.",
     )
     true_cfg_scale: GuidanceScale | None = Field(
         None,
-        description="Weight of the prompt against the negative prompt. It takes effect above 1.",
+        description="Weight of the prompt against the negative prompt in the 13B models. It takes "
+        "effect above 1.",
     )
     flow_shift: FlowShift | None = Field(
         None,
@@ -291,13 +294,17 @@ class GenerationRequest(BaseModel):
             frames = _frames(self.seconds, self.fps or preset.fps, family)
             if chosen.setdefault("num_frames", frames) != frames:
                 raise _refusal("seconds", contradiction("seconds", "num_frames"))
+        true_cfg = self.negative_prompt is not None and family.guidance == "input"
         defaults = {
             "model": model,
             "seed": secrets.randbelow(MAX_SEED + 1),
-            "true_cfg_scale": NEGATIVE_PROMPT_CFG_SCALE if self.negative_prompt else 1.0,
+            "true_cfg_scale": NEGATIVE_PROMPT_CFG_SCALE if true_cfg else 1.0,
             **preset.__dict__,
         }
-        return GenerationParams(**(defaults | chosen))
+        params = GenerationParams(**(defaults | chosen))
+        if family.guidance == "negative prompt":
+            _require_one_guidance(params)
+        return params
 
     @property
     def kept(self) -> Kept:
@@ -372,6 +379,19 @@ def _require_possible(num_frames: int, family: Family) -> None:
         }
         message = "must be {step}k+1, such as {nearest}"
         raise _refusal("num_frames", PydanticCustomError("frames", message, numbers))
+
+
+def _require_one_guidance(params: GenerationParams) -> None:
+    """Raises ValidationError if a field has no effect, because the guidance scale is what weighs
+    the prompt against the negative prompt."""
+    message = ""
+    if params.true_cfg_scale != 1:
+        param, message = "true_cfg_scale", "has no effect on {model}; use guidance_scale instead"
+    elif params.negative_prompt and params.guidance_scale == 1:
+        param, message = "negative_prompt", "has no effect on {model} with guidance_scale 1"
+    if message:
+        about = {"model": params.model}
+        raise _refusal(param, PydanticCustomError("without_effect", message, about))
 
 
 def _frames(seconds: float, fps: float, family: Family) -> int:

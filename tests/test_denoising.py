@@ -1,4 +1,4 @@
-"""The denoising loop gives what diffusers' HunyuanVideoPipeline gives, bit by bit."""
+"""The denoising loop gives what diffusers' pipelines give, bit by bit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hunyuan_runner.machine.precision import Cpu, Precision
 from hunyuan_runner.params import GenerationParams
 from hunyuan_runner.schedule import StepCache
 from hunyuan_runner.settings import BUNDLED_MODELS
-from tests import tiny
+from tests import double15, tiny
 
 STEPS = 8
 NEGATIVE = {"negative_prompt": "a dog", "true_cfg_scale": 3.3}
@@ -32,6 +32,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     tiny.save_model(folder / "tiny")
     (folder / "demo").symlink_to(BUNDLED_MODELS / "demo")
+    double15.save_model(folder / "hunyuanvideo15")
     return folder
 
 
@@ -222,3 +223,132 @@ def test_the_expected_latents_are_those_of_a_straight_line(
         slope = (state.latents - earlier) / (clip.sigmas[state.step] - sigma)
         expected = state.latents - clip.sigmas[state.step] * slope
         np.testing.assert_allclose(state.expected, expected, rtol=1e-3, atol=1e-4)
+
+
+class Reference15:
+    """diffusers' pipeline of HunyuanVideo-1.5 with our transformer and what we encoded. It gets no
+    tokens of an image, which it would mask. Its scheduler is listened to: it takes no callback."""
+
+    def __init__(self, model_dir: Path, transformer: torch.nn.Module) -> None:
+        self._pipeline = double15.reference(model_dir)
+        self._pipeline.register_modules(transformer=transformer)
+        self._pipeline.vision_num_semantic_tokens = 0
+        self._pipeline.encode_prompt = self._as_given  # it cannot take text without tokens
+        self._pipeline.set_progress_bar_config(disable=True)
+
+    @staticmethod
+    def _as_given(**arguments: Any) -> tuple[torch.Tensor, ...]:
+        names = ("prompt_embeds", "prompt_embeds_mask", "prompt_embeds_2", "prompt_embeds_mask_2")
+        return tuple(arguments[name] for name in names)
+
+    def latents(self, clip: GenerationParams, start: Checkpoint) -> list[torch.Tensor]:
+        """After each step, of a clip without a step cache."""
+        pipeline, scheduler = self._pipeline, self._pipeline.scheduler
+        seen: list[torch.Tensor] = []
+        step = scheduler.step
+
+        def listen(*arguments: Any, **named: Any) -> tuple[torch.Tensor]:
+            stepped: tuple[torch.Tensor] = step(*arguments, **named)
+            seen.append(stepped[0])
+            return stepped
+
+        scheduler.set_shift(clip.flow_shift)
+        scheduler.step = listen
+        pipeline.guider = pipeline.guider.new(guidance_scale=clip.guidance_scale)
+        try:
+            pipeline(
+                height=64,
+                width=64,
+                num_frames=clip.num_frames,
+                num_inference_steps=clip.num_inference_steps,
+                latents=start.latents,
+                output_type="latent",
+                **start.conditioning,
+            )
+        finally:
+            scheduler.step = step
+        return seen
+
+
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+@pytest.mark.parametrize(
+    ("guidance_scale", "prompt", "negative_prompt"),
+    [(1.0, "A cat walks", None), (6.3, 'A sign: "Hi"', "a dog"), (6.3, "A cat", None)],
+    ids=["distilled", "negative", "guided"],
+)
+def test_each_step_of_hunyuanvideo_15_is_that_of_diffusers_pipeline(
+    load: Callable[[str, Precision], Components],
+    precision: Precision,
+    guidance_scale: float,
+    prompt: str,
+    negative_prompt: str | None,
+) -> None:
+    components = load("hunyuanvideo15", precision)
+    clip = double15.params(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        guidance_scale=guidance_scale,
+        num_inference_steps=STEPS,
+        num_frames=5,
+    )
+    start = beginning15(components, clip)
+    transformer = components.transformer(lambda: None)
+    assert components.precision is precision
+    guided = components.implementation.guided(transformer, start.conditioning, clip)
+    states = list(denoise(guided, components.scheduler, start, clip))
+    expected = Reference15(components.model_dir, transformer).latents(clip, start)
+    assert len(states) == len(expected) == STEPS
+    for state, latents in zip(states, expected, strict=True):
+        assert torch.equal(state.latents, latents), state.step
+
+
+@pytest.mark.parametrize("step_cache", get_args(StepCache))
+@pytest.mark.parametrize("precision", list(Precision))
+def test_from_any_step_of_hunyuanvideo_15_the_rest_is_the_same(
+    load: Callable[[str, Precision], Components], precision: Precision, step_cache: StepCache
+) -> None:
+    components = load("hunyuanvideo15", precision)
+    clip = double15.params(step_cache=step_cache, num_inference_steps=STEPS, num_frames=5)
+    start = beginning15(components, clip)
+    transformer = components.transformer(lambda: None)
+
+    def from_here(here: Checkpoint) -> list[State]:
+        guided = components.implementation.guided(transformer, here.conditioning, clip)
+        return list(denoise(guided, components.scheduler, here, clip))
+
+    whole = from_here(start)
+    for state in whole[:-1]:
+        here = Checkpoint(state.step, state.latents, start.conditioning, state.velocities)
+        rest = [later.latents for later in from_here(here)]
+        expected = [later.latents for later in whole[state.step :]]
+        assert all(map(torch.equal, rest, expected))
+        assert len(rest) == STEPS - state.step
+
+
+def test_int8_stays_close_to_hunyuanvideo_15_in_float32(
+    load: Callable[[str, Precision], Components],
+) -> None:
+    velocities = []
+    for precision in (Precision.FP32, Precision.INT8):
+        components = load("hunyuanvideo15", precision)
+        clip = double15.params(num_frames=5)
+        start = beginning15(components, clip)
+        transformer = components.transformer(lambda: None)
+        guided = components.implementation.guided(transformer, start.conditioning, clip)
+        with torch.no_grad():
+            velocities.append(guided.velocity(start.latents, torch.tensor(900.0)))
+    plain, int8 = velocities
+    assert float((int8 - plain).norm() / plain.norm()) < 0.02
+
+
+def beginning15(components: Components, clip: GenerationParams) -> Checkpoint:
+    """Noise, and what the text encoders make of the prompts."""
+    encoders = components.text_encoders(lambda: None)
+    negative_prompt = components.family.negative_prompt(clip)
+    with torch.no_grad():
+        conditioning = components.implementation.encode(encoders, clip.prompt)
+        if negative_prompt is not None:
+            negative = components.implementation.encode(encoders, negative_prompt)
+            conditioning |= {f"negative_{name}": tensor for name, tensor in negative.items()}
+    generator = torch.Generator().manual_seed(1)
+    return Checkpoint(0, torch.randn(1, 4, 2, 4, 4, generator=generator), conditioning)

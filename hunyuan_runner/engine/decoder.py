@@ -43,7 +43,7 @@ def dtype_here() -> torch.dtype:
 
 
 class Decoder:
-    """Decodes latents with the weights of `vae`, in its dtype."""
+    """Decodes latents with the weights of HunyuanVideo's VAE, in its dtype."""
 
     tiles = HUNYUAN.tiles
 
@@ -61,8 +61,8 @@ class Decoder:
         """The pixels (CTHW, about -1..1) of one clip's latents (CTHW)."""
         network = self._network
         x = latents.to(self.dtype).permute(1, 2, 3, 0).contiguous()
-        x = _pointwise(x, self._post_quant_conv)
-        x = _convolved(x, _copy, network.conv_in)
+        x = pointwise(x, self._post_quant_conv)
+        x = convolved(x, copy, network.conv_in)
         x = _resnet(x, network.mid_block.resnets[0])
         for attention, resnet in zip(
             network.mid_block.attentions, network.mid_block.resnets[1:], strict=True
@@ -75,7 +75,7 @@ class Decoder:
                 x = _resnet(x, resnet)
             if upsampler is not None:
                 x = upsampler(x)
-        x = _convolved(x, _normed_silu(x, network.conv_norm_out), network.conv_out)
+        x = convolved(x, _normed_silu(x, network.conv_norm_out), network.conv_out)
         return x.permute(3, 0, 1, 2)
 
 
@@ -106,12 +106,12 @@ class _Upsampler:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         frames, height, width, channels = x.shape
         out = x.new_empty(1 + (frames - 1) * self._frames, 2 * height, 2 * width, channels)
-        for start, top, window in _windows(x, _copy):
+        for start, top, window in windows(x, copy):
             window = window[self._frames - 1 :]
             rows = window.shape[1] - 2
             for (row, column), weight in self._weights.items():
                 seen = window[:, row : row + rows + 1, column : column + width + 1]
-                made = _conv(seen, weight, self._bias).unflatten(-1, (self._frames, channels))
+                made = convolve(seen, weight, self._bias).unflatten(-1, (self._frames, channels))
                 target = out[:, 2 * top + row : 2 * (top + rows) : 2, column::2]
                 for phase, part in enumerate(made.unbind(-2)):
                     first = self._frames * (start - 1) + 1 + phase
@@ -135,26 +135,26 @@ def _fold(weight: torch.Tensor, axis: int, phase: int) -> torch.Tensor:
 
 def _resnet(x: torch.Tensor, block: Block) -> torch.Tensor:
     """The block's output; `x` may be overwritten with it."""
-    hidden = _convolved(x, _normed_silu(x, block.norm1), block.conv1)
+    hidden = convolved(x, _normed_silu(x, block.norm1), block.conv1)
     if block.conv_shortcut is not None:
         x = _pointwise_in_place(x, block.conv_shortcut.conv)
     conv = block.conv2.conv
-    for start, top, window in _windows(hidden, _normed_silu(hidden, block.norm2)):
-        made = _conv(window, conv.weight, conv.bias)
+    for start, top, window in windows(hidden, _normed_silu(hidden, block.norm2)):
+        made = convolve(window, conv.weight, conv.bias)
         x[start : start + len(made), top : top + made.shape[1]] += made
     return x
 
 
-def _convolved(x: torch.Tensor, activate: Activate, causal_conv: Block) -> torch.Tensor:
+def convolved(x: torch.Tensor, activate: Activate, causal_conv: Block) -> torch.Tensor:
     conv = causal_conv.conv
     out = x.new_empty(*x.shape[:3], conv.out_channels)
-    for start, top, window in _windows(x, activate):
-        made = _conv(window, conv.weight, conv.bias)
+    for start, top, window in windows(x, activate):
+        made = convolve(window, conv.weight, conv.bias)
         out[start : start + len(made), top : top + made.shape[1]] = made
     return out
 
 
-def _windows(x: torch.Tensor, activate: Activate) -> Iterator[tuple[int, int, torch.Tensor]]:
+def windows(x: torch.Tensor, activate: Activate) -> Iterator[tuple[int, int, torch.Tensor]]:
     """Pieces of the activated `x` (THWC), with what a causal 3x3x3 kernel needs around them.
 
     That is two frames before the piece, and one row and one column on each side of it. Outside of
@@ -185,13 +185,13 @@ def _windows(x: torch.Tensor, activate: Activate) -> Iterator[tuple[int, int, to
             window[1] = window[count + 1]
 
 
-def _conv(window: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def convolve(window: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Unpadded convolution of THWC."""
     made = functional.conv3d(window.permute(3, 0, 1, 2)[None], weight, bias)
     return made[0].permute(1, 2, 3, 0)
 
 
-def _pointwise(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
+def pointwise(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
     """Convolution of THWC with a kernel of 1x1x1."""
     return functional.linear(x, conv.weight.flatten(1), conv.bias)
 
@@ -202,11 +202,11 @@ def _pointwise_in_place(x: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
     size = frames * height * width * conv.out_channels
     out = x.view(-1)[:size].view(frames, height, width, conv.out_channels)
     for frame, target in zip(x, out, strict=True):  # `target` begins no later than `frame`
-        target.copy_(_pointwise(frame, conv))
+        target.copy_(pointwise(frame, conv))
     return out
 
 
-def _copy(source: torch.Tensor, target: torch.Tensor) -> None:
+def copy(source: torch.Tensor, target: torch.Tensor) -> None:
     target.copy_(source)
 
 

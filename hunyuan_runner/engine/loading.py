@@ -1,4 +1,4 @@
-"""Loads models for which diffusers has a class: with all their weights, and no others."""
+"""Loads models for which diffusers or transformers has a class, with all their weights."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TypeVar
 
 import torch
 from diffusers import ModelMixin
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from hunyuan_runner.machine.precision import Precision
 
 DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}
 
 Model = TypeVar("Model", bound=ModelMixin)
+Encoder = TypeVar("Encoder", bound=PreTrainedModel)
 
 
 def load_whole(kind: type[Model], folder: Path, dtype: torch.dtype) -> Model:
@@ -29,3 +31,19 @@ def load_whole(kind: type[Model], folder: Path, dtype: torch.dtype) -> Model:
         if names := report[name]:
             raise ValueError(f"{folder} {problem} weights: {len(names)}, such as {min(names)}")
     return model
+
+
+def load_encoder(
+    kind: type[Encoder], folder: Path, dtype: torch.dtype, config: PreTrainedConfig | None = None
+) -> Encoder:
+    """The text encoder in this folder; with `config`, what is left of it.
+
+    Raises ValueError if weights are missing: transformers would invent them.
+    """
+    encoder: Encoder
+    encoder, report = kind.from_pretrained(
+        folder, config=config, local_files_only=True, dtype=dtype, output_loading_info=True
+    )
+    if missing := report["missing_keys"]:
+        raise ValueError(f"{folder} lacks {len(missing)} weights, such as {min(missing)}")
+    return encoder

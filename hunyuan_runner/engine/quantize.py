@@ -1,4 +1,5 @@
-"""A HunyuanVideo transformer in int8: made from its weights, saved, and loaded again.
+"""A transformer of HunyuanVideo or HunyuanVideo-1.5 in int8: made from its weights, saved, and
+loaded again.
 
 The saved form, a folder beside the original's, stands alone:
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from diffusers import HunyuanVideoTransformer3DModel
+from diffusers import HunyuanVideo15Transformer3DModel, HunyuanVideoTransformer3DModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -43,6 +44,12 @@ LEVELS = 127  # of an int8 weight, positive and negative each
 LEAST = 1e-20  # the largest weight of a row of zeros, to avoid dividing by zero
 
 Block = DoubleBlock | SingleBlock
+Transformer = Any  # one of the kinds, for which diffusers has no types
+
+KINDS: Mapping[str, Any] = {
+    kind.__name__: kind
+    for kind in (HunyuanVideoTransformer3DModel, HunyuanVideo15Transformer3DModel)
+}
 
 
 class Weights(Protocol):
@@ -103,8 +110,14 @@ def quantized_blocks(weights: Weights, config: Mapping[str, Any]) -> Iterator[Bl
     for i in range(config["num_layers"]):
         yield _double_block(weights, f"transformer_blocks.{i}")
     width = config["num_attention_heads"] * config["attention_head_dim"]
-    for i in range(config["num_single_layers"]):
+    for i in range(single_layers(config)):
         yield _single_block(weights, f"single_transformer_blocks.{i}", width)
+
+
+def single_layers(config: Mapping[str, Any]) -> int:
+    """The number of single blocks; HunyuanVideo-1.5 has none."""
+    layers: int = config.get("num_single_layers", 0)
+    return layers
 
 
 def modulation_names(config: Mapping[str, Any]) -> list[str]:
@@ -114,9 +127,7 @@ def modulation_names(config: Mapping[str, Any]) -> list[str]:
         for i in range(config["num_layers"])
         for norm in ("norm1", "norm1_context")
     ]
-    single = [
-        f"single_transformer_blocks.{i}.norm.linear" for i in range(config["num_single_layers"])
-    ]
+    single = [f"single_transformer_blocks.{i}.norm.linear" for i in range(single_layers(config))]
     return double + single
 
 
@@ -131,7 +142,7 @@ def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
     unfinished = folder / f"{QUANTIZED_TRANSFORMER}.partial"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    count = config["num_layers"] + config["num_single_layers"]
+    count = config["num_layers"] + single_layers(config)
     for number, block in enumerate(quantized_blocks(weights, config)):
         save_file(dict(_tensors_of(block)), unfinished / _block_file(number))
         on_block(number + 1, count)
@@ -152,7 +163,7 @@ def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
     unfinished.rename(folder / QUANTIZED_TRANSFORMER)
 
 
-def load_transformer(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3DModel:
+def load_transformer(folder: Path, kernels: Kernels) -> Transformer:
     """The transformer of a model's folder in int8: the saved form, or made from the original.
 
     Raises OSError, ValueError or SafetensorError if neither is complete.
@@ -164,11 +175,11 @@ def load_transformer(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3
     return _assemble(config, weights, quantized_blocks(weights, config), _rest(weights), kernels)
 
 
-def _load_quantized(folder: Path, kernels: Kernels) -> HunyuanVideoTransformer3DModel:
+def _load_quantized(folder: Path, kernels: Kernels) -> Transformer:
     config = json.loads((folder / CONFIG).read_text())
     if (found := config.pop("quantized")) != FORMAT:
         raise ValueError(f"{folder} is {found!r}, not {FORMAT!r}. Quantise the model again")
-    kinds = [DoubleBlock] * config["num_layers"] + [SingleBlock] * config["num_single_layers"]
+    kinds = [DoubleBlock] * config["num_layers"] + [SingleBlock] * single_layers(config)
     blocks = (
         _from_tensors(kind, load_file(folder / _block_file(number)), "")
         for number, kind in enumerate(kinds)
@@ -183,12 +194,11 @@ def _assemble(
     blocks: Iterator[Block],
     rest: dict[str, torch.Tensor],
     kernels: Kernels,
-) -> HunyuanVideoTransformer3DModel:
+) -> Transformer:
     """diffusers' transformer with Int8Blocks as its blocks. `weights` has the modulation's."""
+    without_blocks = dict.fromkeys({"num_layers", "num_single_layers"} & config.keys(), 0)
     with torch.device("meta"):
-        transformer = HunyuanVideoTransformer3DModel.from_config(
-            {**config, "num_layers": 0, "num_single_layers": 0}
-        )
+        transformer = KINDS[config["_class_name"]].from_config({**config, **without_blocks})
     transformer.load_state_dict(rest, assign=True)
     held = list(blocks)
 

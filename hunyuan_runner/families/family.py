@@ -5,10 +5,11 @@ Here is what can be known without torch. `Family.engine` names the module that c
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hunyuan_runner.families.configuration import Agreement, Component
 
@@ -95,6 +96,8 @@ class TextReader:
     template: str | None = None  # the text around the prompt
     crop_start: int | None = None  # tokens of the template before the prompt, which are cropped
     purpose: str = ""  # for people, if the encoder reads the prompt for one thing only
+    # Finds what a ByT5 encoder, which reads bytes, gets of a prompt; others get all of it.
+    quoted: re.Pattern[str] | None = None
 
     def __str__(self) -> str:
         """As in: longer than …"""
@@ -108,7 +111,8 @@ class TextReader:
     @property
     def settings(self) -> tuple[str | int, ...]:
         """What decides, besides the files, how a prompt becomes tokens."""
-        settings = (self.template, self.crop_start, self.tokens)
+        quoted = self.quoted and self.quoted.pattern
+        settings = (self.template, self.crop_start, self.tokens, quoted)
         return tuple(value for value in settings if value is not None)
 
 
@@ -137,6 +141,9 @@ class Family(ABC):
     components: Mapping[str, Component]  # by their folders
     agreements: Sequence[Agreement]
     tiles: Tiles
+    # What `guidance_scale` is: an input of the transformer, or the weight of the prompt against the
+    # negative prompt, which `true_cfg_scale` is in the first case.
+    guidance: Literal["input", "negative prompt"] = "input"
 
     @abstractmethod
     def negative_prompt(self, clip: Clip) -> str | None:

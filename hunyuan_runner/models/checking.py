@@ -62,6 +62,8 @@ def misread(folder: Path) -> dict[str, str]:
     if not {reader.folder for reader in readers} <= set(components(folder)):
         return found
     for reader in readers:
+        if reader.quoted is not None:
+            continue  # of bytes: it has no file to be wrong
         try:
             require_usable(reader, open_tokenizer(folder / reader.folder))
         except TokenizerUnusable as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -72,6 +72,22 @@ def _require_crop(reader: TextReader, template: str, tokenizer: Tokenizer, promp
         raise TokenizerUnusable(reader.folder, "joins the prompt to the text before it")
 
 
+def reading(model_dir: Path, reader: TextReader) -> Callable[[str], list[int]]:
+    """What makes of a prompt the tokens, with its template, that the text encoder gets.
+
+    Raises TokenizerUnusable.
+    """
+    tokenizer = open_tokenizer(model_dir / reader.folder)
+    require_usable(reader, tokenizer)
+    template, limit = reader.template or "{}", (reader.crop_start or 0) + reader.tokens
+
+    def read(prompt: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(template.format(prompt), add_special_tokens=False).ids
+        return ids[:limit]
+
+    return read
+
+
 def _untruncated(tokenizer: Tokenizer) -> Tokenizer:
     """Remove the padding and truncation that the file was saved with."""
     tokenizer.no_padding()
@@ -100,12 +116,29 @@ def unread(model_dir: Path, readers: Sequence[TextReader], prompt: str) -> dict[
     """
     found = {}
     for reader in readers:
-        if most_tokens(prompt) >= reader.enough_tokens:
+        if most_tokens(prompt) < reader.enough_tokens:
+            continue
+        if reader.quoted is not None:
+            found[reader.name] = _unread_bytes(reader, reader.quoted, prompt)
+        else:
             template = reader.template or "{}"
             limit = (reader.crop_start or 0) + reader.tokens
             end = _unread(_opened(model_dir / reader.folder), template.format(prompt), limit)
             found[reader.name] = prompt[max(0, end - template.index("{}")) :]
     return {name: words for name, words in found.items() if words}
+
+
+def quoted_text(pattern: re.Pattern[str], prompt: str) -> str | None:
+    """What a ByT5 encoder reads for a prompt: its quoted texts, each once. None if it has none."""
+    quotes = dict.fromkeys("".join(groups) for groups in pattern.findall(prompt))
+    return "".join(f'Text "{text}". ' for text in quotes) or None
+
+
+def _unread_bytes(reader: TextReader, pattern: re.Pattern[str], prompt: str) -> str:
+    """The end of the quoted text that does not fit; the last token marks the end."""
+    text = quoted_text(pattern, prompt) or ""
+    unread = text.encode()[reader.tokens - 1 :].decode(errors="ignore")
+    return unread.removesuffix('". ').strip()
 
 
 def _opened(folder: Path) -> Tokenizer:

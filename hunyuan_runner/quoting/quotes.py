@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any, get_args
 
+from pydantic import ValidationError
+
 from hunyuan_runner.catalogue import MODELS, Model, PresetName
 from hunyuan_runner.params import MIN_SIDE, GenerationParams, GenerationRequest
 from hunyuan_runner.quoting.estimate import Expectation, Range
@@ -149,8 +151,8 @@ def _ways(
     for name in get_args(PresetName):
         yield _preset(request, asked, model, name)
     for other in others:
-        as_asked = _with_model(request, asked, other)
-        yield chain([(as_asked, other)], _less(as_asked, other, (_frames, _picture)))
+        if (as_asked := _with_model(request, asked, other)) is not None:
+            yield chain([(as_asked, other)], _less(as_asked, other, (_frames, _picture)))
 
 
 def _less(
@@ -213,8 +215,9 @@ def _preset(
 
 def _with_model(
     request: GenerationRequest, asked: GenerationParams, model: Model
-) -> GenerationParams:
-    """The request for another model, with its own steps, guidance and shift.
+) -> GenerationParams | None:
+    """The request for another model, with its own steps, guidance and shift. None if the request
+    has a field that the other model cannot heed.
 
     The size is the model's own too, unless both models have the same architecture.
     """
@@ -223,7 +226,10 @@ def _with_model(
     kept = {"seed": asked.seed}
     if model.architecture == MODELS[asked.model].architecture:
         kept |= {name: getattr(asked, name) for name in SHAPE}
-    return request.model_copy(update=own | kept).resolve(model.id, model.presets)
+    try:
+        return request.model_copy(update=own | kept).resolve(model.id, model.presets)
+    except ValidationError:
+        return None
 
 
 def _is_less(params: GenerationParams, than: GenerationParams) -> bool:

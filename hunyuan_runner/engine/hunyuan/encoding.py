@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from diffusers import HunyuanVideoPipeline
@@ -12,15 +11,13 @@ from transformers import (
     AutoTokenizer,
     CLIPTextModel,
     LlamaModel,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
 from hunyuan_runner.engine.checkpoint import Conditioning
+from hunyuan_runner.engine.loading import load_encoder
 from hunyuan_runner.families.hunyuan import CLIP, HUNYUAN, LLAMA
 from hunyuan_runner.prompts.tokens import require_usable
-
-Encoder = TypeVar("Encoder", bound=PreTrainedModel)
 
 
 def load_encoders(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoPipeline:
@@ -34,9 +31,9 @@ def load_encoders(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoPipeline:
     require_usable(LLAMA, tokenizer.backend_tokenizer)
     require_usable(CLIP, tokenizer_2.backend_tokenizer)
     return HunyuanVideoPipeline(
-        text_encoder=_encoder(LlamaModel, model_dir / "text_encoder", dtype),
+        text_encoder=load_encoder(LlamaModel, model_dir / "text_encoder", dtype),
         tokenizer=tokenizer,
-        text_encoder_2=_encoder(CLIPTextModel, model_dir / "text_encoder_2", dtype),
+        text_encoder_2=load_encoder(CLIPTextModel, model_dir / "text_encoder_2", dtype),
         tokenizer_2=tokenizer_2,
         transformer=None,
         vae=None,
@@ -79,14 +76,3 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         folder, local_files_only=True, padding_side="right", truncation_side="right"
     )
     return tokenizer
-
-
-def _encoder(kind: type[Encoder], folder: Path, dtype: torch.dtype) -> Encoder:
-    """Raises ValueError if weights are missing; transformers would invent them."""
-    encoder: Encoder
-    encoder, report = kind.from_pretrained(
-        folder, local_files_only=True, dtype=dtype, output_loading_info=True
-    )
-    if missing := report["missing_keys"]:
-        raise ValueError(f"{folder} lacks {len(missing)} weights, such as {min(missing)}")
-    return encoder

@@ -6,8 +6,8 @@ import torch
 from diffusers import HunyuanVideoTransformer3DModel
 
 from hunyuan_runner.engine.checkpoint import Conditioning
-from hunyuan_runner.engine.hunyuan.transformer import modulation_of
 from hunyuan_runner.engine.implementation import NEGATIVE
+from hunyuan_runner.engine.int8 import modulation_of
 from hunyuan_runner.params import GenerationParams
 
 

@@ -1,0 +1,57 @@
+"""HunyuanVideo-1.5: see families/hunyuan15.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLHunyuanVideo15, HunyuanVideo15Transformer3DModel
+
+from hunyuan_runner.engine.checkpoint import Conditioning
+from hunyuan_runner.engine.decoder import dtype_here
+from hunyuan_runner.engine.hunyuan15 import encoding
+from hunyuan_runner.engine.hunyuan15.decoder import Decoder
+from hunyuan_runner.engine.hunyuan15.transformer import GuidedTransformer
+from hunyuan_runner.engine.hunyuan15.transformer import load as load_transformer
+from hunyuan_runner.engine.implementation import Implementation
+from hunyuan_runner.engine.loading import load_whole
+from hunyuan_runner.machine.precision import Precision
+from hunyuan_runner.params import GenerationParams
+
+
+class Hunyuan15(Implementation):
+    def text_encoders(self, model_dir: Path, dtype: torch.dtype) -> encoding.TextEncoders:
+        return encoding.load_encoders(model_dir, dtype)
+
+    def encode(self, encoders: encoding.TextEncoders, prompt: str) -> Conditioning:
+        return encoding.encode(encoders, prompt)
+
+    def transformer(
+        self, model_dir: Path, precision: Precision, threads: int, kernels: Path
+    ) -> tuple[HunyuanVideo15Transformer3DModel, Precision]:
+        return load_transformer(model_dir, precision, threads, kernels)
+
+    def guided(
+        self,
+        transformer: HunyuanVideo15Transformer3DModel,
+        conditioning: Conditioning,
+        params: GenerationParams,
+    ) -> GuidedTransformer:
+        return GuidedTransformer(transformer, conditioning, params)
+
+    def vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo15:
+        vae = load_whole(AutoencoderKLHunyuanVideo15, model_dir / "vae", dtype_here())
+        del vae.encoder
+        return vae
+
+    def blank_vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo15:
+        config = AutoencoderKLHunyuanVideo15.load_config(model_dir / "vae")
+        vae = AutoencoderKLHunyuanVideo15.from_config(config).to(dtype_here())
+        del vae.encoder
+        return vae
+
+    def decoder(self, vae: AutoencoderKLHunyuanVideo15) -> Decoder:
+        return Decoder(vae)
+
+
+IMPLEMENTATION = Hunyuan15()
