@@ -88,7 +88,7 @@ function mark() {
 function explain() {
   const quoted = (list) => list.slice(0, 6).map((word) => `“${word}”`).join(", ") + (list.length > 6 ? " …" : "");
   const parts = [];
-  if (unread.unknown.length) parts.push(`The model does not know ${quoted(unread.unknown)} and leaves it out.`);
+  if (unread.unknown.length) parts.push(`The model does not know ${quoted(unread.unknown)} and leaves ${unread.unknown.length > 1 ? "them" : "it"} out.`);
   if (unread.foreign.length) parts.push(`It cannot draw ${quoted(unread.foreign)} in a scene of the kind “${unread.scene}”.`);
   return parts.join(" ");
 }
