@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-from bench import blocks, clips, front, load, quality, queue, quotes, simulation, vae
+from bench import blocks, clips, front, load, quality, queue, quotes, simulation, spot, vae
 from hunyuan_runner.machine.host import cpu_name
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "load": load.run,
     "queue": queue.run,
     "simulation": simulation.run,
+    "spot": spot.run,
     "blocks": blocks.run,
     "vae": vae.run,
     "quality": quality.run,

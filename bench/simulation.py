@@ -24,9 +24,10 @@ from pydantic import SecretStr
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs import database
-from hunyuan_runner.jobs.claim import Claim
+from hunyuan_runner.jobs.claim import Claim, ClaimLost
 from hunyuan_runner.jobs.job import Caller
 from hunyuan_runner.jobs.lease import Lease
+from hunyuan_runner.jobs.skills import Skills
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.unavailable import JobsUnavailable
 from hunyuan_runner.params import GenerationRequest, Stage
@@ -67,7 +68,8 @@ class Result:
     """What one process saw."""
 
     times: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    lost: int = 0
 
     def timed(self, name: str, act: Callable[[], T]) -> T | None:
         """The result of `act`, whose milliseconds are noted. None if the database refused it."""
@@ -75,7 +77,7 @@ class Result:
         try:
             return act()
         except JobsUnavailable:
-            self.refused[name] += 1
+            self.refused += 1
             return None
         finally:
             self.times[name].append((time.perf_counter() - start) * 1000)
@@ -84,6 +86,7 @@ class Result:
         for name, times in other.times.items():
             self.times[name] += times
         self.refused += other.refused
+        self.lost += other.lost
 
 
 def run() -> str:
@@ -136,7 +139,8 @@ def _simulate(queued: int, url: sa.URL | None) -> dict[str, str]:
     row = {name: _summary(seen.times[name]) for name in MEASURED}
     row["transactions a second"] = _rate(before[0], after[0], "{:.0f}")
     row["CPU of Postgres, cores"] = _rate(before[1], after[1], "{:.2f}")
-    row["refused (database too busy)"] = str(seen.refused.total())
+    row["refused (database too busy)"] = str(seen.refused)
+    row["jobs taken over from live runners"] = str(seen.lost)
     row["jobs begun"] = str(sum(order.values()))
     row["jobs begun, of the users with jobs left: fewest to most"] = spread
     return row
@@ -211,6 +215,7 @@ class _Runner:
         self._result = result
         self._dice = random.Random(seed)
         self._lease = Lease(jobs.database, LEASE_SECONDS)
+        self._skills = Skills.of(profile)
         self._beat_at = 0.0
 
     def work(self, ends: float) -> None:
@@ -221,7 +226,10 @@ class _Runner:
             if claim is None:
                 self._sleep(IDLE_SECONDS)
             else:
-                self._render(claim, ends)
+                try:
+                    self._render(claim, ends)
+                except (ClaimLost, JobsUnavailable):
+                    self._result.lost += 1
 
     def _claim(self) -> Claim | None:
         return Claim.next(self._database, self._lease.executor_id, self._skills)

@@ -24,6 +24,8 @@ from hunyuan_runner.tracing import begin
 
 logger = logging.getLogger(__name__)
 
+_ORPHANED = jobs.c.executor_id.not_in(sa.select(workers.c.executor_id))
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -50,23 +52,28 @@ class Lease:
         self._lease_seconds = lease_seconds
         self._looked_at = monotonic()
         self._silent: dict[tuple[str, int], float] = {}  # seconds, by worker and its last beat
+        self._written: dict[str, Any] = {}  # of its row, as of the last beat
         # New at every start: the jobs of an earlier process on this host are not ours.
         self.executor_id = f"{socket.gethostname()}-{secrets.token_hex(6)}"
 
     def renew(self, profile: Profile, disk: Room | None = None) -> None:
         """Show that this worker is alive, on the machine that `profile` describes."""
         renewed = sa.update(workers).where(workers.c.executor_id == self.executor_id)
+        beat = {"beat_at": clock(self._database)}
         row = {
-            "beat_at": clock(self._database),
             "profile": profile.as_json(),
             "skills": Skills.of(profile).as_json(),
             "version": __version__,
             "disk_size_bytes": disk and disk.size,
             "disk_free_bytes": disk and disk.free,
         }
+        # A profile has three thousand characters, and stays the same for days.
+        changes = row if row != self._written else {}
         with self._database.begin() as connection:
-            if connection.execute(renewed.values(row)).rowcount == 0:
-                connection.execute(sa.insert(workers).values(executor_id=self.executor_id, **row))
+            if connection.execute(renewed.values(beat | changes)).rowcount == 0:
+                values = {"executor_id": self.executor_id, **beat, **row}
+                connection.execute(sa.insert(workers).values(values))
+        self._written = row
 
     def skills(self, profile: Profile) -> Skills:
         """What this worker can render, and what the others can."""
@@ -83,8 +90,9 @@ class Lease:
     def take_over(self) -> None:
         """Put the jobs of workers whose lease has run out back into the queue."""
         dead = self._fallen_silent()
-        orphaned = jobs.c.executor_id.not_in(sa.select(workers.c.executor_id))
-        update = TAKE_OVER.update(orphaned, turn=SAME_TURN)
+        if not dead and not self._has_orphans():
+            return  # all workers look all the time: no lock
+        update = TAKE_OVER.update(_ORPHANED, turn=SAME_TURN)
         with writing(self._database) as connection:
             for executor_id, beat_at in dead:  # unless it has just renewed it
                 last_beat = (workers.c.executor_id == executor_id, workers.c.beat_at == beat_at)
@@ -96,6 +104,12 @@ class Lease:
                 logger.warning(
                     "job %s is queued again: its worker is gone", row.id, extra={"job_id": row.id}
                 )
+
+    def _has_orphans(self) -> bool:
+        """Whether a job belongs to a worker that is gone."""
+        query = sa.select(jobs.c.id).where(TAKE_OVER.allowed, _ORPHANED).limit(1)
+        with self._database.connect() as connection:
+            return connection.execute(query).first() is not None
 
     def _fallen_silent(self) -> list[tuple[str, int]]:
         """The workers whose beat has not changed for the length of a lease, with that beat.

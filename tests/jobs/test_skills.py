@@ -13,6 +13,7 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs import database
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.job import Caller
+from hunyuan_runner.jobs.journal import writing
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.skills import Skills, path_of, peaks_of
 from hunyuan_runner.jobs.store import Jobs
@@ -222,3 +223,26 @@ def test_a_front_accepts_jobs_for_the_models_of_its_runners(jobs: Jobs, settings
     Lease(jobs.database, settings.lease_seconds).renew(machine(settings, LARGE))
     assert backend.submit(GenerationRequest(prompt=long, model=LARGE)).model == LARGE
     backend.prompts.close()
+
+
+def test_a_lease_is_written_anew_if_others_have_taken_it(jobs: Jobs, settings: Settings) -> None:
+    lease, other = (Lease(jobs.database, settings.lease_seconds) for _ in range(2))
+    for _ in range(2):
+        lease.renew(machine(settings, LARGE))
+    assert {skill.model for skill in other.skills(machine(settings)).others} == {LARGE}
+    lease.renew(machine(settings, "demo"))
+    assert {skill.model for skill in other.skills(machine(settings)).others} == {"demo"}
+    lease.release()
+    lease.renew(machine(settings, "demo"))
+    assert {skill.model for skill in other.skills(machine(settings)).others} == {"demo"}
+
+
+def test_a_look_for_dead_workers_waits_for_no_lock_while_none_is_dead(
+    jobs: Jobs, settings: Settings
+) -> None:
+    lease = Lease(jobs.database, settings.lease_seconds)
+    lease.renew(machine(settings, "demo"))
+    jobs.submit(clip())
+    assert claim(jobs, machine(settings, "demo"), lease) is not None
+    with writing(jobs.database):
+        lease.take_over()  # would raise JobsUnavailable after ten seconds
