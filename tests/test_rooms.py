@@ -23,7 +23,8 @@ PACKAGE = "hunyuan_runner"
 ROOMS = {
     "__main__": "cli",
     "service": "studio api jobs engine machine storage tracing logs settings params",
-    "studio": "api models jobs prompts quoting machine settings catalogue wire params",
+    "studio": "api models jobs prompts quoting manifest machine storage settings catalogue wire"
+    " params",
     "api": "jobs downloads prompts quoting manifest machine storage tracing logs settings"
     " api_keys catalogue wire params network",
     "cli": "client models jobs downloads quoting manifest machine storage settings api_keys"

@@ -288,12 +288,13 @@ class Jobs:
         search: str = "",
         limit: int = 20,
         after: str | None = None,
+        after_deleted: bool = False,
         newest_first: bool = True,
     ) -> Page:
         """Jobs by time of submission, starting after the job `after` if given.
 
         Each word of `search` is in their prompts, as a word or in one, in whatever case. Raises
-        JobNotFound if there is no job `after`.
+        JobNotFound if there is no job `after`, unless with `after_deleted`.
         """
         # Ids sort by time.
         order = jobs.c.id.desc() if newest_first else jobs.c.id
@@ -302,8 +303,9 @@ class Jobs:
         if state is not None:
             query = query.where(is_in(state))
         if after is not None:
-            with reading(self.database) as connection:
-                self._row(connection, after)
+            if not after_deleted:
+                with reading(self.database) as connection:
+                    self._row(connection, after)
             query = query.where(jobs.c.id < after if newest_first else jobs.c.id > after)
         with reading(self.database) as connection:
             rows = connection.execute(query.limit(limit + 1)).all()

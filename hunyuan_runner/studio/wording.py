@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from hunyuan_runner.wire import JobState
+
 # Each unit in seconds, and below how many seconds a range is written in it.
 UNITS = (
     ("s", 1, 100),
@@ -14,6 +16,15 @@ UNITS = (
     ("h", 3600, 72 * 3600),
     ("d", 24 * 3600, math.inf),
 )
+
+STATES: Mapping[str, str] = {
+    JobState.PENDING: "Waiting",
+    JobState.PAUSED: "Paused",
+    JobState.IN_PROGRESS: "Rendering",
+    JobState.COMPLETED: "Finished",
+    JobState.FAILED: "Failed",
+    JobState.CANCELED: "Canceled",
+}
 
 
 class Range(Protocol):
@@ -69,11 +80,23 @@ def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
+def date(moment: datetime) -> str:
+    """Until a script shows it in the reader's time zone."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def state(name: str) -> str:
+    """A state of a job, for people."""
+    return STATES.get(name, name)
+
+
 FILTERS: Mapping[str, Callable[..., str]] = {
     "clip_length": clip_length,
     "cost": cost,
+    "date": date,
     "duration": duration,
     "duration_range": duration_range,
     "gigabytes": gigabytes,
+    "state": state,
     "timestamp": timestamp,
 }

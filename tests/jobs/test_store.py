@@ -165,6 +165,15 @@ def test_a_list_goes_page_by_page_through_every_job_once(jobs: Jobs) -> None:
     assert [job.id for job in jobs.list(newest_first=False).jobs] == submitted
 
 
+def test_a_list_can_go_on_after_a_job_that_was_deleted_meanwhile(jobs: Jobs) -> None:
+    submitted = [jobs.submit(clip()).id for _ in range(3)]
+    jobs.delete(submitted[1])
+    with pytest.raises(JobNotFound):
+        jobs.list(after=submitted[1])
+    rest = jobs.list(after=submitted[1], after_deleted=True)
+    assert [job.id for job in rest.jobs] == submitted[:1]
+
+
 def test_a_list_can_be_narrowed_to_a_state(jobs: Jobs) -> None:
     kept, canceled = jobs.submit(clip()), jobs.submit(clip())
     jobs.cancel(canceled.id)

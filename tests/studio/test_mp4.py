@@ -17,7 +17,7 @@ from tests.conftest import ROOT, find_program
 
 READER = ROOT / "hunyuan_runner" / "studio" / "static" / "mp4.js"
 PROGRAM = Path(__file__).with_name("read_manifests.mjs")
-MANIFEST = json.dumps({"manifest": 1, "prompt": 'Kätzchen 猫 "{}" \\ \n' * 50}, ensure_ascii=False)
+MANIFEST = json.dumps({"manifest": 1, "prompt": 'Kätzchen 猫 "{}" \\ \n' * 20}, ensure_ascii=False)
 GIGABYTE = 10**9
 NOT_MP4 = "This is not an MP4 file."
 DAMAGED = "This MP4 is damaged or incomplete, so its settings cannot be read."
@@ -40,8 +40,8 @@ def video(folder: Path) -> Path:
 
 
 def node(folder: Path, *arguments: object) -> Any:
-    command = [find_program("node", "nodejs"), PROGRAM, folder / "mp4.mjs", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [find_program("node", "nodejs"), PROGRAM, folder / "mp4.mjs", *arguments]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -12,7 +12,7 @@ from hunyuan_runner.api.errors import NOT_OPEN, ApiError
 from hunyuan_runner.api.routes.pages import route_list
 from hunyuan_runner.studio import queue
 from hunyuan_runner.studio.rendering import allow_media_from, render
-from hunyuan_runner.studio.routes import compose
+from hunyuan_runner.studio.routes import compose, library
 from hunyuan_runner.studio.routes.session import REFUSED, renew, signed_in
 
 SIGN_IN = "sign-in"  # in the query of the page
@@ -57,6 +57,7 @@ def _page(request: Request) -> Response:
         may_sign_in=may_sign_in,
         **compose.context(backend),
         **queue.context(backend.jobs),
+        **library.context(backend.jobs),
     )
     if origin := backend.media_origin:
         allow_media_from(response, origin)
