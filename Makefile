@@ -10,7 +10,7 @@ PYTEST := -n 3 --dist loadfile --no-loadscope-reorder
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet --upgrade
 
-.PHONY: help run test quick coverage check fuzz soak drill alerts-drill bench docs client wheel kernels bento demo-model lock clean
+.PHONY: help run test quick coverage check fuzz soak drill alerts-drill bench docs client wheel kernels bento demo-model release-dump lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ client: .venv/dev  ## write the blocking client from the asynchronous one
 demo-model: .venv/dev  ## train the demo model anew (hours)
 	$(BIN)/python -m demo_model.train
 	$(BIN)/python -m demo_model.evaluate --out demo_model/report
+
+release-dump: .venv/dev  ## keep what the release VERSION leaves, so that tests upgrade it
+	$(BIN)/python -m tests.jobs.earlier.dump $(VERSION) $(COMMIT)
 
 lock: .venv/dev  ## pin the newest versions that pyproject.toml allows
 	$(BIN)/$(LOCK) --constraint requirements-torch.txt --no-emit-package torch \

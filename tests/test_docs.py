@@ -203,3 +203,11 @@ def test_the_file_tree_is_the_one_there_is() -> None:
         assert (ROOT / name).exists() or (package / name).exists(), name
     rooms = {file.name for file in package.iterdir() if not file.name.startswith(("_", "py"))}
     assert rooms <= names
+
+
+def test_the_operations_page_says_what_to_do_at_each_alert() -> None:
+    rules = (ROOT / "deploy/prometheus/alerts.yml").read_text()
+    alerts = re.findall(r"- alert: (\w+)", rules)
+    page = (ROOT / "docs/operations.md").read_text().partition("## Alerts")[2]
+    listed = re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", page, re.MULTILINE)
+    assert alerts == listed

@@ -6,6 +6,7 @@ environment without extras sees only those that the wheel declares for it.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -238,6 +239,12 @@ def test_without_extras_the_client_and_the_command_use_a_running_service(
         assert done.returncode == 0, done.stderr
     for name in ("client.mp4", "cli.mp4"):
         assert (tmp_path / name).read_bytes()[4:8] == b"ftyp"
+    doctor = light.run("hunyuan", "doctor", "--json", cwd=tmp_path)
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    looked = {check["name"]: check["got"] for check in json.loads(doctor.stdout)["checks"]}
+    assert "install the extra [server]" in looked["packages"]
+    assert looked["database"] == "needs [server]"
+    assert "kernels: " in looked["cpu"]
     key = light.run("hunyuan", "keys", "new", "ana", cwd=tmp_path)
     assert "HUNYUAN_API_KEYS=ana:" in key.stdout
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -24,8 +28,9 @@ from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import checkpoint_key
 from hunyuan_runner.storage.opening import open_storage
 from hunyuan_runner.wire import JobState
+from tests.conftest import ROOT, StartService, finish
 from tests.jobs.conftest import environment, wait_for, wait_for_end
-from tests.jobs.earlier import VERSIONS, restore
+from tests.jobs.earlier import FOLDER, RELEASES, VERSIONS, restore
 
 
 def by_prompt(jobs: Jobs) -> dict[str, Job]:
@@ -245,3 +250,33 @@ def test_a_process_killed_in_a_step_leaves_the_earlier_version(
     jobs = Jobs(settings)
     assert by_prompt(jobs)["failed"].state is JobState.FAILED
     jobs.close()
+
+
+def test_every_release_has_left_databases_and_a_data_folder_to_upgrade() -> None:
+    """`make release-dump VERSION=1.2.3` makes them."""
+    released = re.findall(
+        r"^## (\d+\.\d+\.\d+) \(\d{4}-", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    assert released
+    assert set(released) == set(RELEASES)
+    for version in released:
+        for kind in ("sqlite.sql", "postgres.sql", "data.tar.gz"):
+            assert (FOLDER / f"{version}.{kind}").exists(), f"make release-dump VERSION={version}"
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_the_data_folder_of_a_release_goes_on_with_its_clip_and_its_render(
+    version: str, start_service: StartService, tmp_path: Path
+) -> None:
+    with tarfile.open(FOLDER / f"{version}.data.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    service = start_service(HUNYUAN_DATA_DIR=str(tmp_path), HUNYUAN_CALIBRATE="false")
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        slow, done = client.get("/api/jobs").json()["jobs"]
+        assert (done["status"], slow["step"] >= 2) == ("completed", True)
+        (video,) = (tmp_path / "objects/jobs" / done["job_id"]).glob("video.mp4")
+        assert client.get(done["video_url"]).content == video.read_bytes()
+        ended = finish(client, slow)
+        assert ended["status"] == "completed", ended
+        assert ended["resumed_from_step"] >= slow["step"] > 0
+        assert client.get(ended["video_url"]).status_code == 200

@@ -1,4 +1,7 @@
-"""Job databases as earlier versions left them, written by fill.py with those versions' code."""
+"""Job databases and data folders as earlier versions left them, written with their code.
+
+dump.py writes those of a release. The ones that are named by a commit are older than the releases.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from hunyuan_runner.jobs.database import database_of
 from hunyuan_runner.settings import Settings
 
 FOLDER = Path(__file__).parent
-VERSIONS = ["4b9c687", "a228ae3"]  # commits
+VERSIONS = sorted(file.name.removesuffix(".sqlite.sql") for file in FOLDER.glob("*.sqlite.sql"))
+RELEASES = [version for version in VERSIONS if "." in version]
 
 
 def restore(settings: Settings, version: str) -> None:
