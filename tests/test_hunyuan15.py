@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -19,14 +20,17 @@ from diffusers import (
     HunyuanVideo15Transformer3DModel,
 )
 from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 
 from hunyuan_runner.catalogue import MODELS, unknown_settings
 from hunyuan_runner.engine import decoder as decoding
 from hunyuan_runner.engine.checkpoint import Conditioning
 from hunyuan_runner.engine.hunyuan15.decoder import Decoder
 from hunyuan_runner.engine.hunyuan15.encoding import TextEncoders, encode, load_encoders
+from hunyuan_runner.engine.hunyuan15.transformer import load as load_transformer
 from hunyuan_runner.engine.messages import Event, Preview, Resumed, StageStarted, StepFinished
 from hunyuan_runner.engine.process import EngineDied, EngineProcess
+from hunyuan_runner.engine.quantize import quantize
 from hunyuan_runner.engine.vae import Tiling, choose_tiling, decode_tiles, tile_bytes
 from hunyuan_runner.families.hunyuan15 import HUNYUAN15, QUOTED
 from hunyuan_runner.machine.precision import Precision
@@ -351,3 +355,113 @@ def test_a_clip_killed_at_every_stage_is_bit_identical(engine: EngineProcess) ->
     draft = Seen(engine)
     assert not np.array_equal(render(engine, draft, draft_after=3), frames)
     assert np.array_equal(render(engine, Seen(engine), draft.checkpoint), frames)
+
+
+# Of diffusers' names, as patterns, the authors' ones, where they differ.
+AUTHORS_NAMES = {
+    r"^context_embedder\.token_refiner\.refiner_blocks": "txt_in.individual_token_refiner.blocks",
+    r"(blocks\.\d+)\.attn\.to_out\.0": r"\1.self_attn_proj",
+    r"(token_refiner\.blocks\.\d+)\.ff\.net\.0\.proj": r"\1.mlp.fc1",
+    r"(token_refiner\.blocks\.\d+)\.ff\.net\.2": r"\1.mlp.fc2",
+    r"(token_refiner\.blocks\.\d+)\.norm_out\.linear": r"\1.adaLN_modulation.1",
+    r"^transformer_blocks\.(\d+)\.self_attn_proj": r"double_blocks.\1.img_attn_proj",
+    r"^transformer_blocks": "double_blocks",
+    r"norm1\.linear": "img_mod.linear",
+    r"norm1_context\.linear": "txt_mod.linear",
+    r"attn\.norm_added_(.)": r"txt_attn_\1_norm",
+    r"attn\.norm_(.)": r"img_attn_\1_norm",
+    r"attn\.add_(.)_proj": r"txt_attn_\1",
+    r"attn\.to_add_out": "txt_attn_proj",
+    r"attn\.to_(.)\.": r"img_attn_\1.",
+    r"ff_context\.net\.0\.proj": "txt_mlp.fc1",
+    r"ff_context\.net\.2": "txt_mlp.fc2",
+    r"ff\.net\.0\.proj": "img_mlp.fc1",
+    r"ff\.net\.2": "img_mlp.fc2",
+    r"^time_embed\.timestep_embedder\.linear_1": "time_in.mlp.0",
+    r"^time_embed\.timestep_embedder\.linear_2": "time_in.mlp.2",
+    r"^context_embedder\.time_text_embed\.timestep_embedder\.linear_1": "txt_in.t_embedder.mlp.0",
+    r"^context_embedder\.time_text_embed\.timestep_embedder\.linear_2": "txt_in.t_embedder.mlp.2",
+    r"^context_embedder\.time_text_embed\.text_embedder": "txt_in.c_embedder",
+    r"^context_embedder\.proj_in": "txt_in.input_embedder",
+    r"^context_embedder_2\.norm": "byt5_in.layernorm",
+    r"^context_embedder_2\.linear_": "byt5_in.fc",
+    r"^image_embedder\.norm_in": "vision_in.proj.0",
+    r"^image_embedder\.linear_1": "vision_in.proj.1",
+    r"^image_embedder\.linear_2": "vision_in.proj.3",
+    r"^image_embedder\.norm_out": "vision_in.proj.4",
+    r"^x_embedder": "img_in",
+    r"^cond_type_embed": "cond_type_embedding",
+    r"^norm_out\.linear": "final_layer.adaLN_modulation.1",
+    r"^proj_out": "final_layer.linear",
+}
+
+
+def with_authors_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Query, key and value of the text refiner as one, and the last shift before the scale."""
+    named: dict[str, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        for ours, theirs in AUTHORS_NAMES.items():
+            name = re.sub(ours, theirs, name)
+        if match := re.fullmatch(r"(txt_in.*)\.img_attn_[qkv]\.(\w+)", name):
+            name = f"{match[1]}.self_attn_qkv.{match[2]}"
+            tensor = torch.cat([named[name], tensor]) if name in named else tensor
+        if name.startswith("final_layer.adaLN"):
+            tensor = torch.cat(tensor.chunk(2)[::-1])
+        named[name] = tensor
+    return named
+
+
+@pytest.fixture
+def single_file(models_dir: Path, tmp_path: Path) -> Path:
+    """The double with its transformer in one file in half precision, under the authors' names."""
+    folder = tmp_path / MODEL.id
+    skipped = shutil.ignore_patterns("diffusion_pytorch_model*")
+    shutil.copytree(models_dir / MODEL.id / "transformer", folder / "transformer", ignore=skipped)
+    weights = double15.reference(models_dir / MODEL.id).transformer.half().state_dict()
+    named = {name: tensor.contiguous() for name, tensor in with_authors_names(weights).items()}
+    save_file(named, folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    return folder
+
+
+def test_weights_under_the_authors_names_are_the_same_weights(
+    models_dir: Path, single_file: Path
+) -> None:
+    expected = double15.reference(models_dir / MODEL.id).transformer.half().state_dict()
+    loaded, _ = load_transformer(single_file, Precision.FP32, 1, single_file)
+    found = loaded.state_dict()
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor.float()), name
+
+    quantize(single_file, lambda done, of: None)
+    by_diffusers = single_file.with_name("by_diffusers")
+    shutil.copytree(single_file / "transformer", by_diffusers / "transformer")
+    file = by_diffusers / "transformer" / "diffusion_pytorch_model.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in expected.items()}, file)
+    quantize(by_diffusers, lambda done, of: None)
+    digests = [
+        (folder / "transformer_int8" / "digests.json").read_text()
+        for folder in (single_file, by_diffusers)
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_the_authors_file_has_as_many_tensors_as_the_real_one() -> None:
+    with torch.device("meta"):
+        transformer = HunyuanVideo15Transformer3DModel(task_type="t2v")
+    named = with_authors_names(transformer.state_dict())
+    assert len(named) == 1793
+    for name in ("double_blocks.53.img_attn_q_norm.weight", "vision_in.proj.4.bias"):
+        assert name in named
+
+
+def test_a_name_that_no_one_knows_is_refused(single_file: Path) -> None:
+    path = single_file / "transformer" / "diffusion_pytorch_model.safetensors"
+    save_file(load_file(path) | {"time_r_in.mlp.0.weight": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match=r"unknown weights.*time_r_in\.mlp\.0"):
+        load_transformer(single_file, Precision.FP32, 1, single_file)
+    weights = load_file(path)
+    del weights["time_r_in.mlp.0.weight"], weights["img_in.proj.bias"]
+    save_file(weights, path)
+    with pytest.raises(ValueError, match=r"lacks 1 weights.*x_embedder\.proj\.bias"):
+        load_transformer(single_file, Precision.FP32, 1, single_file)

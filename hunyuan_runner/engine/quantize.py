@@ -19,11 +19,10 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from diffusers import HunyuanVideo15Transformer3DModel, HunyuanVideoTransformer3DModel
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hunyuan_runner.engine.blocks import (
@@ -35,8 +34,10 @@ from hunyuan_runner.engine.blocks import (
     WeightAndBias,
 )
 from hunyuan_runner.engine.kernels import INT8_DEPTH, ROWS, Kernels, PackedLinear
+from hunyuan_runner.engine.original import open_weights
+from hunyuan_runner.engine.stored import StoredWeights, Weights
 from hunyuan_runner.families.configuration import QUANTIZED_TRANSFORMER, TRANSFORMER
-from hunyuan_runner.weights import QUANTIZED_NOTE, file_sha256, weight_files
+from hunyuan_runner.weights import QUANTIZED_NOTE, file_sha256
 
 FORMAT = "hunyuan-runner int8 1"
 CONFIG, REST, MODULATION = "config.json", "rest.safetensors", "modulation.safetensors"
@@ -50,40 +51,6 @@ KINDS: Mapping[str, Any] = {
     kind.__name__: kind
     for kind in (HunyuanVideoTransformer3DModel, HunyuanVideo15Transformer3DModel)
 }
-
-
-class Weights(Protocol):
-    """A model's tensors by name, which may be read from a disk on access."""
-
-    def __getitem__(self, name: str, /) -> torch.Tensor: ...
-    def __iter__(self) -> Iterator[str]: ...
-
-
-class StoredWeights:
-    """The tensors of a folder's safetensors files, read on access.
-
-    They are copied, because tensors in a file may be aligned differently, and then their products
-    have other last bits on some CPUs, such as Zen 4.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Raises FileNotFoundError if there are no files, SafetensorError if one is broken, and
-        ValueError if their index is broken."""
-        self._file_of: dict[str, Path] = {}
-        for path in weight_files(folder):
-            with safe_open(path, framework="pt") as file:
-                self._file_of |= dict.fromkeys(file.keys(), path)
-        if not self._file_of:
-            raise FileNotFoundError(f"{folder} has no weights")
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        # Opened each time, because what was read of an open file stays in memory.
-        with safe_open(self._file_of[name], framework="pt") as file:
-            tensor: torch.Tensor = file.get_tensor(name)
-            return tensor.clone()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._file_of)
 
 
 def pack_linear(weight: torch.Tensor, bias: torch.Tensor | None) -> PackedLinear:
@@ -137,7 +104,7 @@ def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
     `on_block` is called with the number of finished blocks and of all blocks. Raises OSError, or
     SafetensorError if the original is broken. The int8 form appears only when it is complete.
     """
-    weights = StoredWeights(folder / TRANSFORMER)
+    weights = open_weights(folder / TRANSFORMER)
     config = json.loads((folder / TRANSFORMER / CONFIG).read_text())
     unfinished = folder / f"{QUANTIZED_TRANSFORMER}.partial"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -171,7 +138,7 @@ def load_transformer(folder: Path, kernels: Kernels) -> Transformer:
     if (folder / QUANTIZED_TRANSFORMER / CONFIG).exists():
         return _load_quantized(folder / QUANTIZED_TRANSFORMER, kernels)
     config = json.loads((folder / TRANSFORMER / CONFIG).read_text())
-    weights = StoredWeights(folder / TRANSFORMER)
+    weights = open_weights(folder / TRANSFORMER)
     return _assemble(config, weights, quantized_blocks(weights, config), _rest(weights), kernels)
 
 

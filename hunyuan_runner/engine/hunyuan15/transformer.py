@@ -14,6 +14,7 @@ from hunyuan_runner.engine.checkpoint import Conditioning
 from hunyuan_runner.engine.implementation import NEGATIVE
 from hunyuan_runner.engine.int8 import load_int8_or_fp32, modulation_of
 from hunyuan_runner.engine.loading import DTYPES, load_whole
+from hunyuan_runner.engine.original import Renamed, open_weights
 from hunyuan_runner.families.configuration import TRANSFORMER
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
@@ -61,8 +62,7 @@ def load(
     """See Implementation.transformer."""
 
     def load_plain(dtype: torch.dtype) -> HunyuanVideo15Transformer3DModel:
-        folder = model_dir / TRANSFORMER
-        transformer = load_whole(HunyuanVideo15Transformer3DModel, folder, dtype)
+        transformer = _load_as_named(model_dir / TRANSFORMER, dtype)
         for block in transformer.transformer_blocks:
             block.attn.set_processor(UnmaskedAttention())
         return transformer
@@ -70,6 +70,20 @@ def load(
     if precision is Precision.INT8:
         return load_int8_or_fp32(model_dir, threads, kernels, load_plain)
     return load_plain(DTYPES[precision]), precision
+
+
+def _load_as_named(folder: Path, dtype: torch.dtype) -> HunyuanVideo15Transformer3DModel:
+    """From weights with diffusers' names or the authors'. Raises ValueError if some are missing."""
+    weights = open_weights(folder)
+    if not isinstance(weights, Renamed):
+        return load_whole(HunyuanVideo15Transformer3DModel, folder, dtype)
+    config = HunyuanVideo15Transformer3DModel.load_config(folder)
+    with torch.device("meta"):
+        transformer = HunyuanVideo15Transformer3DModel.from_config(config)
+    if missing := transformer.state_dict().keys() - set(weights):
+        raise ValueError(f"{folder} lacks {len(missing)} weights, such as {min(missing)}")
+    transformer.load_state_dict({name: weights[name].to(dtype) for name in weights}, assign=True)
+    return transformer.eval()
 
 
 class GuidedTransformer:
