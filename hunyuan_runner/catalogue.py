@@ -35,6 +35,15 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class WeightsFile:
+    """A file with weights in a repository on the hub. Without a revision, it is the newest."""
+
+    repo: str
+    revision: str | None
+    path: str
+
+
+@dataclass(frozen=True)
 class Model:
     """A model. `repo` is its repository on the hub and `revision` the commit that is downloaded.
 
@@ -51,6 +60,7 @@ class Model:
     family: Family
     architecture: Architecture
     presets: Mapping[PresetName, Preset]
+    transformer: WeightsFile | None = None  # if its weights are not in `repo`
 
 
 def _hunyuan_presets(
@@ -152,6 +162,22 @@ _MODELS = (
         family=HUNYUAN15,
         architecture=_HUNYUAN_1_5,
         presets=_hunyuan_presets(6.0, 5.0, "balanced", (30, 40, 50)),
+    ),
+    Model(
+        id="hunyuanvideo15-4step",
+        title="HunyuanVideo-1.5 8B, 480p, distilled to four steps",
+        repo="hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-480p_t2v",
+        revision="286be7ce72277246578a3e3cc2487e95ddae5bcf",
+        licence=HUNYUAN_LICENCE,
+        parameters=8.3e9,
+        family=HUNYUAN15,
+        architecture=_HUNYUAN_1_5,
+        presets=_hunyuan_presets(1.0, 5.0, "off", (4, 4, 4)),  # distilled from what is guided
+        transformer=WeightsFile(
+            repo="lightx2v/Hy1.5-Distill-Models",
+            revision=None,
+            path="hy1.5_t2v_480p_lightx2v_4step.safetensors",
+        ),
     ),
 )
 

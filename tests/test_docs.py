@@ -54,7 +54,7 @@ def test_every_setting_that_a_page_names_exists() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/models.md"])
 def test_every_model_is_listed(page: str) -> None:
-    listed = re.findall(r"^\| `(\w+)`", (ROOT / page).read_text(), re.MULTILINE)
+    listed = re.findall(r"^\| `([\w-]+)`", (ROOT / page).read_text(), re.MULTILINE)
     assert set(listed) == set(MODELS)
 
 

@@ -35,6 +35,7 @@ HUB_CHUNK = 10 * 2**20  # huggingface_hub writes a file in pieces of so many byt
 FIRST, SECOND = (f"transformer/model-{n}-of-2.safetensors" for n in (1, 2))
 
 
+NOTES = ("NOTICE", "manifest.json", "model_index.json")
 SCHEDULER = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 7.0}
 TRANSFORMER = {
     "_class_name": "HunyuanVideoTransformer3DModel",
@@ -88,6 +89,7 @@ class Hub:
     """The hub's routes that a download needs."""
 
     files: dict[str, bytes]
+    others: dict[str, dict[str, bytes]] = field(default_factory=dict)  # by repository
     altered: dict[str, bytes] = field(default_factory=dict)  # sent instead, in a broken transfer
     claimed_sizes: dict[str, int] = field(default_factory=dict)
     stall_at: int | None = None  # bytes of FIRST after which nothing more comes
@@ -103,6 +105,14 @@ class Hub:
         path = request.path.partition("?")[0]
         if self.refusals:
             reply(request, b"{}", self.refusals.pop(0), Retry_After="0")
+        elif (other := self._other(path)) is not None:
+            repo, files = other
+            if path.startswith("/api/models/"):
+                siblings = [self._sibling(name, content) for name, content in files.items()]
+                about = {"id": repo, "sha": COMMIT, "siblings": siblings}
+                reply(request, json.dumps(about).encode())
+            else:
+                reply(request, files[path.removeprefix(f"/{repo}/resolve/{COMMIT}/")])
         elif path.startswith(f"/api/models/{REPO}"):
             self.revisions.append(path.removeprefix(f"/api/models/{REPO}/revision/"))
             reply(request, json.dumps(self._info()).encode())
@@ -110,6 +120,10 @@ class Hub:
             self._send(request, path.removeprefix(f"/{REPO}/resolve/{COMMIT}/"))
         else:
             reply(request, b"{}", 404)
+
+    def _other(self, path: str) -> tuple[str, dict[str, bytes]] | None:
+        """Another repository, if the path is in one."""
+        return next((other for other in self.others.items() if f"/{other[0]}/" in f"{path}/"), None)
 
     def _info(self) -> dict[str, Any]:
         siblings = [self._sibling(path, content) for path, content in self.files.items()]
@@ -209,6 +223,45 @@ def test_the_notice_that_comes_with_a_model_is_kept(hub: Hub, models: Path) -> N
     installed = files_in(models / "hunyuanvideo")
     assert installed["Notice.txt"] == b"the notice"
     assert "NOTICE" not in installed
+
+
+def test_weights_of_the_transformer_may_come_from_another_repository(
+    hub: Hub, models: Path
+) -> None:
+    model = MODELS["hunyuanvideo15-4step"]
+    assert model.repo is not None
+    assert model.transformer is not None
+    index = {
+        "_class_name": "HunyuanVideo15Pipeline",
+        "transformer": ["diffusers", "HunyuanVideo15Transformer3DModel"],
+    }
+    settings = {"in_channels": 65, "out_channels": 32, "num_layers": 54, "task_type": "t2v"}
+    configuration = {"_class_name": "HunyuanVideo15Transformer3DModel"} | settings
+    hub.others[model.repo] = {
+        "model_index.json": json.dumps(index).encode(),
+        "transformer/config.json": json.dumps(configuration).encode(),
+        "transformer/diffusion_pytorch_model.safetensors.index.json": b"{}",
+        "transformer/diffusion_pytorch_model-00001-of-00001.safetensors": b"not distilled",
+    }
+    distilled = save({"img_in.proj.bias": np.ones(3, np.float32)})
+    hub.others[model.transformer.repo] = {"README.md": b"# Distilled"}
+    result = download_models(model.id, "--accept-licence")
+    assert f"{model.transformer.repo} has no {model.transformer.path}" in result.stderr
+
+    hub.others[model.transformer.repo] |= {model.transformer.path: distilled, "8.safetensors": b""}
+    result = download_models(model.id, "--accept-licence")
+    assert result.returncode == 0, result.stderr
+    found = files_in(models / model.id)
+    weights = "transformer/diffusion_pytorch_model.safetensors"
+    assert found[weights] == distilled
+    assert found.keys() == {weights, "transformer/config.json", *NOTES}
+    note = json.loads(found["manifest.json"])
+    assert (note["repo"], note["commit"]) == (model.repo, COMMIT)
+    assert note["transformer_repo"] == model.transformer.repo
+    assert note["transformer_commit"] == COMMIT
+    flip_a_byte(models / model.id / weights)
+    result = download_models(model.id, "--verify")
+    assert f"{weights} differs from the hub" in result.stderr
 
 
 def test_no_token_is_sent(hub: Hub, models: Path) -> None:

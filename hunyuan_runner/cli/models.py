@@ -172,7 +172,7 @@ def _install(model: Model, folder: Path, accept_licence: bool) -> None:
     folder = folder.resolve()  # a link leads to where there is room
     partial = partial_folder(folder)
     try:
-        fetch(model.repo, model.revision, partial, folder, say=err.print)
+        fetch(model.repo, model.revision, partial, folder, err.print, model.transformer)
     except DownloadFailed as error:
         _refuse(str(error))
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,8 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import http_get
 
-from hunyuan_runner.families.configuration import INDEX
+from hunyuan_runner.catalogue import WeightsFile
+from hunyuan_runner.families.configuration import INDEX, TRANSFORMER
 from hunyuan_runner.models.checking import damaged, listed, misread
 from hunyuan_runner.models.folder import (
     Busy,
@@ -36,6 +37,7 @@ from hunyuan_runner.weights import DOWNLOAD_NOTE, INDEX_SUFFIX, read_index, weig
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+TRANSFORMER_FILE = f"{TRANSFORMER}/diffusion_pytorch_model.safetensors"
 CONFIG_SUFFIXES = (".json", ".txt", ".model", ".jinja")  # configurations and vocabularies
 PAUSES = (1, 2, 4, 8, 16, 32)  # seconds before a request is repeated
 LONGEST_PAUSE = 300  # seconds, even if the hub's Retry-After is longer
@@ -64,8 +66,16 @@ class File:
     digest: str
 
 
-def fetch(repo: str, revision: str | None, partial: Path, folder: Path, say: Say) -> None:
-    """Fetch a repository into `partial`, check it, and rename that to `folder`.
+def fetch(
+    repo: str,
+    revision: str | None,
+    partial: Path,
+    folder: Path,
+    say: Say,
+    transformer: WeightsFile | None = None,
+) -> None:
+    """Fetch a repository into `partial`, check it, and rename that to `folder`. The weights of its
+    transformer come from another repository, if `transformer` names them.
 
     `say` gets a line for a person about each long pause. Raises DownloadFailed; calling this again
     goes on with what is in `partial`.
@@ -73,7 +83,7 @@ def fetch(repo: str, revision: str | None, partial: Path, folder: Path, say: Say
     try:
         with locked(partial):
             if not is_installed(folder):  # another process may have just finished it
-                _download(repo, revision, partial, say)
+                _download(repo, revision, partial, say, transformer)
                 _finish(partial, folder)
     except (OSError, ValueError, httpx2.HTTPError) as error:
         raise DownloadFailed(f"{repo} could not be fetched: {error}\n{_remedy(error)}") from error
@@ -118,18 +128,29 @@ def _status(error: Exception) -> int | None:
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
-def _download(repo: str, revision: str | None, folder: Path, say: Say) -> None:
+def _download(
+    repo: str, revision: str | None, folder: Path, say: Say, transformer: WeightsFile | None
+) -> None:
     """Fetch the files that the pipeline needs, and note their digests."""
 
     def fetched(path: str) -> Path:
-        url = hf_hub_url(repo, path, revision=commit)
+        url = urls.get(path) or hf_hub_url(repo, path, revision=commit)
         _patiently(lambda: _fetch_file(url, files[path], folder), say)
         return folder / path
 
-    api = HfApi(token=False)
-    info = _patiently(lambda: api.model_info(repo, revision=revision, files_metadata=True), say)
-    commit = info.sha
-    files = {file.path: file for file in map(_file, info.siblings or ())}
+    commit, files = _listed(repo, revision, say)
+    urls: dict[str, str] = {}  # of files from another repository
+    source = {"repo": repo, "commit": commit}
+    if transformer is not None:
+        files = {path: file for path, file in files.items() if not _is_weights(path)}
+        other_commit, others = _listed(transformer.repo, transformer.revision, say)
+        if transformer.path not in others:
+            raise OSError(f"{transformer.repo} has no {transformer.path}")
+        files[TRANSFORMER_FILE] = replace(others[transformer.path], path=TRANSFORMER_FILE)
+        urls[TRANSFORMER_FILE] = hf_hub_url(
+            transformer.repo, transformer.path, revision=other_commit
+        )
+        source |= {"transformer_repo": transformer.repo, "transformer_commit": other_commit}
     if INDEX not in files:
         raise OSError(f"{repo} is not a diffusers model: it has no {INDEX}")
     fetched(INDEX)
@@ -138,12 +159,26 @@ def _download(repo: str, revision: str | None, folder: Path, say: Say) -> None:
         wanted += _files_of(component, files.keys(), fetched)
     _delete_others(folder, [files[path] for path in wanted])
     require_room(folder, sum(files[path].size for path in wanted) - bytes_in(folder))
-    manifest = {"repo": repo, "commit": commit, "files": [asdict(files[path]) for path in wanted]}
+    manifest = {**source, "files": [asdict(files[path]) for path in wanted]}
     (folder / DOWNLOAD_NOTE).write_text(json.dumps(manifest, indent=2))
     for path in wanted:
         fetched(path)
     if not any(path.name.upper().startswith("NOTICE") for path in folder.iterdir()):
         (folder / "NOTICE").write_text(NOTICE)
+
+
+def _listed(repo: str, revision: str | None, say: Say) -> tuple[str, dict[str, File]]:
+    """The commit that is meant, and its files by their paths."""
+    api = HfApi(token=False)
+    info = _patiently(lambda: api.model_info(repo, revision=revision, files_metadata=True), say)
+    assert info.sha is not None
+    return info.sha, {file.path: file for file in map(_file, info.siblings or ())}
+
+
+def _is_weights(path: str) -> bool:
+    """Whether a file is of the transformer's weights, or names them."""
+    folder, _, name = path.rpartition("/")
+    return folder == TRANSFORMER and (".safetensors" in name)
 
 
 def _patiently(ask: Callable[[], Answer], say: Say) -> Answer:
