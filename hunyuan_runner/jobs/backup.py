@@ -26,8 +26,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hunyuan_runner import __version__
 from hunyuan_runner.jobs.database import database_of
+from hunyuan_runner.jobs.opening import schema_found
 from hunyuan_runner.jobs.schema import known_version
-from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION, StoreUnusable, refuse_newer
+from hunyuan_runner.jobs.schema_version import StoreUnusable, refuse_newer
 from hunyuan_runner.jobs.unavailable import JobsUnavailable, reason_of
 from hunyuan_runner.machine.disk import amount
 from hunyuan_runner.settings import Settings
@@ -93,6 +94,9 @@ def back_up(settings: Settings, folder: Path, *, with_files: bool = True) -> Bac
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(FOLDER_OF_OWNER)
         kind = _kind(settings)
+        version = schema_found(settings)
+        if version is None:
+            raise BackupFailed(f"there is no job database of {_place(settings)}")
         files = {DUMPS[kind]: _dump(settings, kind, folder / DUMPS[kind])}
         if keys := _keys():
             files[KEYS] = _write(folder / KEYS, keys.encode())
@@ -100,7 +104,7 @@ def back_up(settings: Settings, folder: Path, *, with_files: bool = True) -> Bac
             files |= _copy_files(settings, folder)
         manifest = BackupManifest(
             release=__version__,
-            schema_version=SCHEMA_VERSION,
+            schema_version=version,
             database=kind,
             created_at=datetime.now(UTC),
             with_files=with_files,
@@ -175,6 +179,13 @@ def _kind(settings: Settings) -> Kind:
     return "sqlite" if settings.database_url is None else "postgres"
 
 
+def _place(settings: Settings) -> str:
+    """Where the settings say that the job database is."""
+    if settings.database_url is None:
+        return f"a service in {settings.data_dir.absolute()}. Set HUNYUAN_DATA_DIR"
+    return "a service at HUNYUAN_DATABASE_URL. Set it to the service's own"
+
+
 def _keys() -> str:
     """The settings in the environment that users depend on, one a line."""
     names = ("HUNYUAN_API_KEYS", "HUNYUAN_WEBHOOK_SECRET")
@@ -209,8 +220,6 @@ def _dump(settings: Settings, kind: Kind, target: Path) -> FileOfBackup:
 
 def _copy_sqlite(source: Path, target: Path) -> None:
     """Copy the database as it is at one moment, while others write to it."""
-    if not source.is_file():
-        raise BackupFailed(f"there is no job database {source}. Set HUNYUAN_DATA_DIR")
     _require_room(target.parent, source.stat().st_size)
     with (
         closing(sqlite3.connect(f"{source.as_uri()}?mode=rw", uri=True)) as live,
@@ -279,7 +288,10 @@ def _failing(outcome: str) -> Iterator[None]:
     """Raise what disks, databases and buckets raise as BackupFailed."""
     try:
         yield
-    except (OSError, sqlite3.Error, JobsUnavailable, StorageFailed, DataFolderUnusable) as error:
+    except (
+        *(OSError, sqlite3.Error, JobsUnavailable),
+        *(StorageFailed, DataFolderUnusable, StoreUnusable),
+    ) as error:
         raise BackupFailed(f"{outcome}: {_reason(error)}") from error
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+import sqlalchemy as sa
 
 from hunyuan_runner.jobs.backup import BackupFailed, back_up, restore
 from hunyuan_runner.jobs.schema_version import SCHEMA_VERSION
@@ -254,14 +254,29 @@ def test_files_are_backed_up_from_a_bucket_and_restored_to_an_empty_one(
         restore(again, tmp_path / "backup")
 
 
-def test_without_a_database_or_a_program_the_message_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_newer_database_is_not_backed_up_by_an_older_release(
+    filled: Filled, tmp_path: Path
+) -> None:
+    jobs = Jobs(filled.settings)
+    with jobs.database.begin() as connection:
+        connection.execute(sa.text("UPDATE hunyuan_schema SET version = 900, release = '9.7.5'"))
+    jobs.close()
+    with pytest.raises(BackupFailed, match=r"Install hunyuan-runner 9\.7\.5"):
+        back_up(filled.settings, tmp_path / "backup")
+
+
+def test_without_a_database_or_pg_dump_the_message_says_what_to_do(
+    postgres: sa.URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BackupFailed, match=r"no job database .*Set HUNYUAN_DATA_DIR"):
         back_up(Settings(data_dir=tmp_path), tmp_path / "backup")
+    url = emptied_database(postgres.set(password="secret"))
+    settings = Settings(data_dir=tmp_path, database_url=url)
+    with pytest.raises(BackupFailed, match=r"no job database .*HUNYUAN_DATABASE_URL"):
+        back_up(settings, tmp_path / "backup")
+    Jobs(settings).close()
     monkeypatch.setenv("PATH", "")
-    url = "postgresql://ana:secret@db.example/name"
     advice = r"apt-get install postgresql-client.*pg_dump "
     with pytest.raises(BackupFailed, match=advice) as failed:
-        back_up(Settings(data_dir=tmp_path, database_url=SecretStr(url)), tmp_path / "other")
+        back_up(settings, tmp_path / "backup")
     assert "secret" not in str(failed.value)
