@@ -246,7 +246,7 @@ function offerUndo(text, { undo, settle }) {
   const message = document.createElement("div");
   message.className = "message undo";
   const words = document.createElement("span");
-  words.textContent = `${text} If you leave this page within ${UNDO_MS / 1000} s, nothing is deleted.`;
+  words.textContent = `${text} If you leave this page within ${UNDO_MS / 1000}\u00a0s, nothing is deleted.`;
   const button = document.createElement("button");
   button.className = "button";
   button.type = "button";
