@@ -10,7 +10,8 @@ PYTEST := -n 3 --dist loadfile --no-loadscope-reorder
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet --upgrade
 
-.PHONY: help run test quick coverage check fuzz soak drill alerts-drill bench docs client wheel kernels bento demo-model release-dump lock clean
+.PHONY: help run test quick coverage check fuzz soak drill alerts-drill bench docs client wheel kernels bento \
+	image image-test demo-model release-dump lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +62,15 @@ bento: .venv/dev kernels build/requirements.txt  ## package the service as a ben
 
 kernels: .venv/dev  ## build the kernels for every instruction set, which the bento takes with it
 	$(BIN)/python -m hunyuan_runner.machine.building
+
+image:  ## build the container image with docker, podman or buildah, whichever works here
+	@if docker info >/dev/null 2>&1; then docker build --tag hunyuan-runner .; \
+	elif podman info >/dev/null 2>&1; then podman build --format docker --tag hunyuan-runner .; \
+	elif buildah info >/dev/null 2>&1; then buildah build --format docker --tag hunyuan-runner .; \
+	else echo "docker with its daemon, podman or buildah is needed"; exit 1; fi
+
+image-test: .venv/dev  ## build the image without a container engine, and stop it in mid-render: as root
+	$(BIN)/pytest -rP tests/image/built_images.py
 
 docs: .venv/dev  ## rewrite the generated tables of the docs
 	$(BIN)/python -m docs.tables

@@ -164,7 +164,15 @@ def prepare_data_folder(settings: Settings) -> Path:
             log.warning("the disk of the data folder %s is full: no job is accepted", folder)
             return folder
         raise DataFolderUnusable(
-            f"cannot write to the data folder {folder}: {error.strerror}. "
-            "Free some space, fix its permissions, or set HUNYUAN_DATA_DIR to another folder."
+            f"cannot write to the data folder {folder}: {error.strerror}. {_remedy(folder)}, "
+            "or set HUNYUAN_DATA_DIR to another folder."
         ) from error
     return folder
+
+
+def _remedy(folder: Path) -> str:
+    user = os.geteuid()
+    # A folder that is mounted into a container often belongs to somebody else.
+    if folder.is_dir() and (owner := folder.stat().st_uid) != user:
+        return f"It belongs to user {owner}, but this is user {user}: chown -R {user} the folder"
+    return "Free some space, fix its permissions"
