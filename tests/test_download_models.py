@@ -21,9 +21,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from hunyuan_runner.api.backend import Backend
+from hunyuan_runner.api.routes.health import get_health
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.downloads import unfinished_downloads
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import DownloadView
 from tests import tiny
 from tests.stub_server import reply, serving
 
@@ -308,6 +311,23 @@ def test_an_interrupted_download_does_not_look_installed_and_resumes_where_it_st
     assert not {"model_index.json", "transformer/config.json"} & dict(hub.asked).keys()
     installed = files_in(models / "hunyuanvideo")
     assert {path: installed[path] for path in package()} == package()
+
+
+def test_health_shows_how_far_a_download_is(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, models_dir=tmp_path / "models")
+    partial = settings.models_dir / "fasthunyuan.partial"
+    (partial / "vae").mkdir(parents=True)
+    (partial / "vae" / "weights.incomplete").write_bytes(bytes(300))
+    backend = Backend.open(settings)
+    assert get_health(backend).downloads == (
+        DownloadView(model="fasthunyuan", bytes=300, total_bytes=None),
+    )
+    (partial / "manifest.json").write_text('{"files": [{"size": 4000}, {"size": 500}]}')
+    (download,) = get_health(backend).downloads
+    assert download.total_bytes == 4500
+    partial.rename(settings.models_dir / "fasthunyuan")
+    assert get_health(backend).downloads == ()
+    backend.jobs.close()
 
 
 def test_a_file_that_arrives_altered_is_deleted_and_fetched_again(hub: Hub, models: Path) -> None:
