@@ -23,6 +23,7 @@ CASES = [
     for case in test["alert_rule_test"]
 ]
 PAGE = (ROOT / "docs" / "watching.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 
 def promtool(*arguments: str, folder: Path = DEPLOYED) -> str:
@@ -56,6 +57,7 @@ def test_an_alert_uses_documented_metrics_and_says_what_to_do(alert: dict[str, A
     for metric in metrics:
         assert f"`{re.sub('_(sum|count|bucket)$', '', metric)}`" in PAGE, metric
     assert f"\n### {alert['alert']}\n" in PAGE
+    assert f"\n| `{alert['alert']}` |" in OPERATIONS
     assert alert["annotations"].keys() == {"summary", "description"}
 
 

@@ -83,7 +83,15 @@ FAILURES = Counter(
     "hunyuan_job_failures",
     "Jobs that failed, by error code.",
     label="code",
-    known=(*ENGINE_DEATHS.known, "generation_failed", "internal_error", "model_unavailable"),
+    known=(
+        *ENGINE_DEATHS.known,
+        "disk_full",
+        "generation_failed",
+        "internal_error",
+        "model_unavailable",
+        "publishing_failed",
+        "storage_failed",
+    ),
 )
 WEBHOOK_ATTEMPTS = Counter(
     "hunyuan_webhook_attempts",
