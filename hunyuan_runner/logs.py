@@ -63,9 +63,9 @@ def _formatter(log_format: LogFormat) -> logging.Formatter:
 
 
 def _add_ids(record: logging.LogRecord) -> bool:
-    """Add the ids to a record. A job that it is about may be given in its `extra`."""
+    """Add the ids to a record that does not have them in its `extra`."""
     fields = record.__dict__
-    request_id = fields["request_id"] = REQUEST_ID.get()
+    request_id = fields["request_id"] = fields.get("request_id") or REQUEST_ID.get()
     job_id = fields["job_id"] = fields.get("job_id") or JOB_ID.get()
     message = record.getMessage()
     unnamed = [f"job {job_id}"] if job_id and job_id not in message else []

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -32,10 +35,15 @@ def lines(start_service: StartService) -> list[dict[str, Any]]:
         wait_until(lambda: "webhook" in service.log.read_text())
         wrong = SHORT | {"prompt": PROMPT, "width": 1}
         assert client.post("/api/generate", json=wrong).status_code == 422
+    address = urlsplit(service.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(b"this is not HTTP\r\n\r\n")
+        answer = connection.makefile().read()
     assert service.terminate() == 0
     found = [json.loads(line) for line in service.log.read_text().splitlines()]
     assert all(line["time"] and line["level"] and line["logger"] for line in found)
-    return [line | {"ours": job["job_id"]} for line in found]
+    (refused,) = re.findall("x-request-id: (.*)", answer)
+    return [line | {"ours": job["job_id"], "refused": refused} for line in found]
 
 
 def about_the_job(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -65,6 +73,13 @@ def test_a_line_about_a_request_has_its_id_and_the_job_of_its_path(
     for line in polls:
         assert line["request_id"] not in (None, "mine-1")
         assert line["job_id"] == line["ours"]
+
+
+def test_a_refused_connection_is_logged_with_the_id_of_its_answer(
+    lines: list[dict[str, Any]],
+) -> None:
+    (line,) = [line for line in lines if line["request_id"] == line["refused"]]
+    assert line["message"].startswith("refused 127.0.0.1: 400 ")
 
 
 def test_no_line_has_a_prompt_or_the_path_of_a_webhook(lines: list[dict[str, Any]]) -> None:

@@ -339,7 +339,8 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         lines = [name + b": " + value for name, value in response.raw_headers]
         REQUESTS.labels("none", "other", refusal.status).inc()
         address = self.client[0] if self.client else "?"
-        log.info("refused %s: %d %s (%s)", address, refusal.status, refusal.message, request_id)
+        ids = {"request_id": request_id}
+        log.info("refused %s: %d %s", address, refusal.status, refusal.message, extra=ids)
         head = STATUS_LINE[refusal.status] + b"\r\n".join([*lines, b"", b""])
         return head + bytes(response.body)
 
