@@ -154,7 +154,9 @@ def test_the_shape_changes_at_about_the_same_size(page: Page) -> None:
     width, height = (int(field(page, side).input_value()) for side in ("width", "height"))
     assert (width, height) == (112, 208)
     expect(quote(page)).to_contain_text("to make")
+    expect(page.locator("#chosen")).to_have_text("2 set")
     page.get_by_role("button", name="Back to the preset").click()
+    expect(page.locator("#chosen")).to_be_hidden()
     expect(field(page, "width")).to_have_value("")
 
 

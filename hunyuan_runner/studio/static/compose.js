@@ -164,9 +164,20 @@ function showVariations() {
     : "One clip. Choose more to draft the same prompt with several seeds and finish only the one that you like.";
 }
 
+/** How many of the folded settings do not come from the preset. */
+function showChosen() {
+  const inputs = [...document.querySelectorAll("#advanced :is(input, select, textarea)")];
+  const count = inputs.filter((input) => input.value.trim()).length;
+  const badge = document.getElementById("chosen");
+  badge.hidden = count === 0;
+  badge.textContent = `${count} set`;
+}
+
 form.addEventListener("input", () => {
   showLength();
+  showChosen();
   showVariations();
 });
 showVariations();
+showChosen(); // a browser may have kept them over a reload
 mark();
