@@ -14,7 +14,9 @@ from hunyuan_runner.machine.disk import amount
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(help="A new folder for the backup, or an empty one.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A new folder for the backup, or an empty one.")
+    ],
     without_files: Annotated[
         bool,
         typer.Option(
@@ -37,7 +39,7 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(help="The folder of the backup.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of the backup.")],
 ) -> None:
     """Restore a backup into the empty data folder, database and bucket of the settings."""
     settings = server_settings()

@@ -127,7 +127,7 @@ def doctor(
     ] = DEFAULT_PORT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Look whether this machine and its settings are fit for a service. Changes nothing."""
+    """Find out whether this machine and its settings are fit for a service. Changes nothing."""
     try:
         address = address_of(host)
     except CannotListen as error:
