@@ -40,7 +40,7 @@ def test_an_unmeasured_machine_guesses(settings: Settings) -> None:
 
 def test_a_profile_comes_through_json_as_it_was(settings: Settings) -> None:
     profile = Profile.of_this_machine(settings)
-    assert Profile.of_json(json.loads(json.dumps(profile.as_json()))) == profile
+    assert Profile.of_json(json.dumps(profile.as_json())) == profile
 
 
 def test_what_was_measured_is_gone_by_on_the_same_machine_alone(settings: Settings) -> None:

@@ -66,9 +66,9 @@ class Profile:
         return cls(cpu_name(), threads, cpu.memory_bytes, abilities)
 
     @classmethod
-    def of_json(cls, value: Any) -> Self:
-        """The reverse of as_json(). Raises ValidationError if a newer version wrote it."""
-        profile: Self = TypeAdapter(cls).validate_python(value)
+    def of_json(cls, text: str) -> Self:
+        """The reverse of as_json(), as text. Raises ValidationError if a newer version wrote it."""
+        profile: Self = TypeAdapter(cls).validate_json(text)
         return profile
 
     def as_json(self) -> dict[str, Any]:

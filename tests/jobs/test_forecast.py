@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.jobs import forecast
 from hunyuan_runner.jobs.forecast import learn
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
@@ -90,3 +91,17 @@ def test_the_queue_of_another_priority_is_another(jobs: Jobs) -> None:
     jobs.submit(clip())
     assert jobs.queue_seconds(priority=0) > 0
     assert jobs.queue_seconds(priority=1) == 0
+
+
+def test_the_profiles_of_the_workers_are_parsed_once_and_not_for_every_status(
+    jobs: Jobs, settings: Settings
+) -> None:
+    for _ in range(3):
+        lease = Lease(jobs.database, settings.lease_seconds)
+        lease.renew(Profile.of_this_machine(settings))
+    assert len(jobs.forecast().machines) == 3
+    parsed = forecast._profile.cache_info().misses
+    job_id = jobs.submit(clip()).id
+    for _ in range(3):
+        jobs.get(job_id)
+    assert forecast._profile.cache_info().misses == parsed
