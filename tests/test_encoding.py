@@ -16,7 +16,7 @@ import torch
 from diffusers import HunyuanVideoPipeline
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from transformers import CLIPTokenizer, LlamaTokenizerFast
+from transformers import CLIPTokenizer, LlamaModel, LlamaTokenizerFast
 
 from hunyuan_runner.engine.checkpoint import (
     Checkpoint,
@@ -106,6 +106,29 @@ def test_what_is_encoded_is_what_the_files_say(
 ) -> None:
     expected = double.prompt_embeds(model_dir, PROMPTS[0])
     torch.testing.assert_close(encode(pipeline, PROMPTS[0])["prompt_embeds"], expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prompt", [*PROMPTS, "many words " * 200])
+def test_prompts_are_encoded_as_by_diffusers_pipeline_without_its_padding(
+    model_dir: Path, pipeline: HunyuanVideoPipeline, prompt: str
+) -> None:
+    whole = LlamaModel.from_pretrained(model_dir / "text_encoder", dtype=torch.float32)
+    assert len(pipeline.text_encoder.layers) == len(whole.layers) - 2
+    parts = {name: getattr(pipeline, name) for name in ("tokenizer", "tokenizer_2")}
+    reference = HunyuanVideoPipeline(
+        text_encoder=whole,
+        text_encoder_2=pipeline.text_encoder_2,
+        transformer=None,
+        vae=None,
+        scheduler=None,
+        **parts,
+    )
+    embeds, pooled, mask = reference.encode_prompt(prompt, max_sequence_length=256)
+    ours, length = encode(pipeline, prompt), int(mask.sum())
+    assert ours["prompt_attention_mask"].shape == (1, length)
+    torch.testing.assert_close(ours["prompt_embeds"], embeds[:, :length], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(ours["pooled_prompt_embeds"], pooled, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

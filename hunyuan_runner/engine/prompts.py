@@ -24,6 +24,7 @@ from hunyuan_runner.prompts.tokens import encoding_digest
 
 MAX_BYTES = 512 * 2**20  # of all files in the folder
 SUFFIX = ".prompt"
+ENCODING = 2  # raise it when the last bits of what is encoded change
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class PromptCache:
 
     def _name(self, prompt: str) -> str:
         made_by = [
+            ENCODING,
             self._encoders,
             self._tokens,
             torch.get_num_threads(),

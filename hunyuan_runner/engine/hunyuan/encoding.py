@@ -10,6 +10,7 @@ from diffusers import HunyuanVideoPipeline
 from transformers import (
     AutoTokenizer,
     CLIPTextModel,
+    LlamaConfig,
     LlamaModel,
     PreTrainedTokenizerFast,
 )
@@ -18,6 +19,8 @@ from hunyuan_runner.engine.checkpoint import Conditioning
 from hunyuan_runner.engine.loading import load_encoder
 from hunyuan_runner.families.hunyuan import CLIP, HUNYUAN, LLAMA
 from hunyuan_runner.prompts.tokens import require_usable
+
+UNREAD_LAYERS = 2  # the last ones of Llama
 
 
 def load_encoders(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoPipeline:
@@ -31,7 +34,7 @@ def load_encoders(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoPipeline:
     require_usable(LLAMA, tokenizer.backend_tokenizer)
     require_usable(CLIP, tokenizer_2.backend_tokenizer)
     return HunyuanVideoPipeline(
-        text_encoder=load_encoder(LlamaModel, model_dir / "text_encoder", dtype),
+        text_encoder=_llama(model_dir / "text_encoder", dtype),
         tokenizer=tokenizer,
         text_encoder_2=load_encoder(CLIPTextModel, model_dir / "text_encoder_2", dtype),
         tokenizer_2=tokenizer_2,
@@ -41,22 +44,41 @@ def load_encoders(model_dir: Path, dtype: torch.dtype) -> HunyuanVideoPipeline:
     )
 
 
+def _llama(folder: Path, dtype: torch.dtype) -> LlamaModel:
+    """Llama up to the layer whose output is read, which is not normed."""
+    config = LlamaConfig.from_pretrained(folder, local_files_only=True)
+    config.num_hidden_layers -= UNREAD_LAYERS
+    llama = load_encoder(LlamaModel, folder, dtype, config=config)
+    llama.norm = torch.nn.Identity()
+    return llama
+
+
 def encode(pipeline: HunyuanVideoPipeline, prompt: str) -> Conditioning:
     """A prompt encoded by the text encoders of `pipeline`, as arguments of diffusers' pipeline.
 
-    prompt_embeds are [1, tokens, width] float32, pooled_prompt_embeds [1, width] float32.
+    prompt_embeds are [1, tokens, width] float32, pooled_prompt_embeds [1, width] float32. What
+    diffusers' pipeline would compute of padding is left out: nothing attends to it.
     """
-    prompt_embeds, pooled_prompt_embeds, mask = pipeline.encode_prompt(
-        prompt,
-        prompt_template={"template": LLAMA.template, "crop_start": LLAMA.crop_start},
-        max_sequence_length=LLAMA.tokens,
+    assert LLAMA.template is not None
+    assert LLAMA.crop_start is not None
+    read = pipeline.tokenizer(
+        LLAMA.template.format(prompt),
+        max_length=LLAMA.crop_start + LLAMA.tokens,
+        truncation=True,
+        return_tensors="pt",
+        return_attention_mask=True,
     )
-    # Cut off the padding: no token attends to it, but every block would compute it.
-    length = int(mask.sum())
+    states = pipeline.text_encoder(
+        input_ids=read.input_ids, attention_mask=read.attention_mask, use_cache=False
+    ).last_hidden_state
+    read_2 = pipeline.tokenizer_2(
+        prompt, max_length=CLIP.tokens, truncation=True, return_tensors="pt"
+    )
+    pooled = pipeline.text_encoder_2(read_2.input_ids).pooler_output
     return {
-        "prompt_embeds": prompt_embeds[:, :length].float().contiguous(),
-        "pooled_prompt_embeds": pooled_prompt_embeds.float().contiguous(),
-        "prompt_attention_mask": mask[:, :length].contiguous(),
+        "prompt_embeds": states[:, LLAMA.crop_start :].float().contiguous(),
+        "pooled_prompt_embeds": pooled.float().contiguous(),
+        "prompt_attention_mask": read.attention_mask[:, LLAMA.crop_start :].contiguous(),
     }
 
 
