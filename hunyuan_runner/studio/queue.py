@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hunyuan_runner.api.routes.events import MAX_NUMBER
 from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.studio.variations import group_of
@@ -45,13 +46,16 @@ class Queue:
     ended: Sequence[Job]  # failed, or canceled lately; the newest first
     has_more: bool  # than those in `groups`
     previews: Mapping[str, int]  # by job id: rises with each new preview
+    number: int  # of the newest event that is surely shown; a later picture has no lower one
 
     @classmethod
     def of(cls, jobs: Jobs) -> Queue:
+        number = jobs.events_after(MAX_NUMBER).number  # before the jobs themselves
         page = jobs.unfinished(SHOWN)
         ended = _ended(jobs)
         with_preview = [job.id for job in (*page.jobs, *ended) if job.has_preview]
-        return cls(_grouped(page.jobs), ended, page.has_more, jobs.newest_previews(with_preview))
+        previews = jobs.newest_previews(with_preview)
+        return cls(_grouped(page.jobs), ended, page.has_more, previews, number)
 
     @property
     def running(self) -> Job | None:

@@ -25,6 +25,7 @@ function connect() {
   source = new EventSource(`${root}studio/events`);
   source.addEventListener("open", () => {
     heard();
+    number = 0; // a database that was restored counts from an earlier one
     document.dispatchEvent(new CustomEvent("stream-open"));
   });
   source.addEventListener("error", () => {
@@ -47,7 +48,23 @@ function heard() {
   connection.hidden = true;
 }
 
+// Answers overtake each other: what was rendered earlier must not replace what was rendered later.
+
+let number = 0;
+
+function isOld(content) {
+  const found = Number(/data-number="(\d+)"/.exec(content)?.[1]);
+  if (found < number) return true;
+  number = found;
+  return false;
+}
+
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.target === jobs && isOld(detail.serverResponse)) detail.shouldSwap = false;
+});
+
 function show(content) {
+  if (isOld(content)) return;
   htmx.swap(jobs, content, { swapStyle: "morph:innerHTML" }, { contextElement: jobs });
 }
 
