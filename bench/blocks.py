@@ -2,19 +2,25 @@
 
     python -m bench.blocks --tokens 4800 --json
 
-times one double and one single block with random weights, and the matrix products and the attention
-in them.
+times one double and one single block with random weights, for each instruction set that this CPU
+has, and the matrix products and the attention in them.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +30,20 @@ from diffusers.models.transformers.transformer_hunyuan_video import (
     HunyuanVideoSingleTransformerBlock,
     HunyuanVideoTransformerBlock,
 )
+from torch.nn import functional
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
 from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, load_kernels
 from hunyuan_runner.engine.measure import Bench
 from hunyuan_runner.engine.quantize import modulation_names, pack_linear, quantized_blocks
-from hunyuan_runner.machine.host import usable_cores
+from hunyuan_runner.machine.building import INSTRUCTION_FLAGS, build, library_name
+from hunyuan_runner.machine.host import cpu_flags, usable_cores
+from hunyuan_runner.machine.instructions import Attention, Instructions, available
 
+FOLDER = Path(tempfile.gettempdir()) / "hunyuan-bench-kernels"
+PEAK_SOURCE = Path(__file__).with_name("peak.cpp")
+PEAK_ROUNDS = 5_000_000
 HEADS, HEAD_WIDTH, MLP_RATIO = 24, 128, 4.0
 WIDTH = HEADS * HEAD_WIDTH
 TEXT_TOKENS = 64
@@ -50,24 +62,35 @@ TEMPLATE = """\
 `python -m bench.blocks --tokens {tokens}`: one double and one single block with random weights,
 {tokens} video and {text} text tokens, {threads} threads; medians of {repeats} interleaved runs.
 
-| | seconds | times ours |
-|---|---|---|
-| plain diffusers, fp32 | {plain_fp32_s:.2f} | {fp32_ratio:.1f} |
-| plain diffusers, bf16 | {plain_bf16_s:.2f} | {bf16_ratio:.1f} |
-| ours, int8 ({instructions}) | {ours_s:.2f} | |
-| ours, as predicted by a runner's benchmark | {predicted_s:.2f} | {predicted_ratio:.2f} |
-
-| in the same run | GFLOP/s |
-|---|---|
-| ours, as a whole | {ours_gflops:.0f} |
-| matrix products, torch, fp32 | {gemm_fp32_gflops:.0f} |
-| matrix products, torch, bf16 | {gemm_bf16_gflops:.0f} |
-| matrix products, oneDNN, int8 | {gemm_int8_onednn_gflops:.0f} |
-| matrix products, ours, int8 | {gemm_int8_gflops:.0f} |
-| attention, ours | {attention_gflops:.0f} |
-
-Relative error of ours, compared with fp32: {rel_err:.4f}.
+| | seconds | fp32 / this | bf16 / this | products, GFLOP/s | attention, GFLOP/s | error |
+|---|---|---|---|---|---|---|
+| plain diffusers, fp32 | {fp32_s:.2f} | | | {fp32_gflops:.0f} | {sdpa_gflops:.0f} | |
+| plain diffusers, bf16 | {bf16_s:.2f} | | | {bf16_gflops:.0f} | | |
+{paths}
+"Products" are those of a linear layer, int8 in ours, with their share of what registers alone allow
+in the same minute; oneDNN's reach {onednn_gflops:.0f}. The error is relative to fp32. A runner's
+benchmark predicts {predicted_s:.2f} s for the first of ours.{held}
 """
+HELD = """
+Held to AVX2 (`ATEN_CPU_CAPABILITY=avx2`, `ONEDNN_MAX_CPU_ISA=AVX2`), plain fp32 takes
+{seconds:.2f} s."""
+PATH = """\
+| {instructions}, attention in {attention} | {seconds:.2f} | {fp32_ratio:.1f} | {bf16_ratio:.1f} | \
+{products_gflops:.0f} ({peak_share:.0%}) | {attention_gflops:.0f} | {error:.4f} |
+"""
+
+
+@dataclass(frozen=True)
+class PathResult:
+    """Our blocks with one instruction set and form of attention."""
+
+    instructions: str
+    attention: str
+    seconds: float
+    products_gflops: float
+    peak_gflops: float  # of int8 products in registers alone
+    attention_gflops: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -76,18 +99,15 @@ class Result:
 
     tokens: int
     threads: int
-    instructions: str
-    plain_fp32_s: float
-    plain_bf16_s: float
-    ours_s: float
+    fp32_s: float
+    bf16_s: float
+    held_to_avx2_s: float | None
     predicted_s: float
-    ours_gflops: float
-    gemm_fp32_gflops: float
-    gemm_bf16_gflops: float
-    gemm_int8_gflops: float
-    gemm_int8_onednn_gflops: float
-    attention_gflops: float
-    rel_err: float
+    fp32_gflops: float
+    bf16_gflops: float
+    sdpa_gflops: float
+    onednn_gflops: float
+    paths: list[PathResult]
 
 
 class PlainBlocks(torch.nn.Module):
@@ -114,29 +134,28 @@ class PlainBlocks(torch.nn.Module):
 def measure(tokens: int, threads: int, repeats: int) -> Result:
     torch.manual_seed(0)
     torch.set_num_threads(threads)
-    kernels = _kernels(threads)
+    paths = _paths(threads)
     plain = PlainBlocks().eval()
-    ours = _quantized(plain, kernels)
+    ours = [_quantized(plain, kernels) for kernels in paths]
     inputs = _inputs(tokens)
     half = tuple(
         x.bfloat16() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in inputs
     )
-    reference = plain(*inputs)
-    got = ours(*inputs)
-    rel_err = _relative_error(torch.cat(got, 1), torch.cat(reference, 1))
-    del reference, got
+    reference = torch.cat(plain(*inputs), 1)
+    errors = [_relative_error(torch.cat(blocks(*inputs), 1), reference) for blocks in ours]
+    del reference
     length = tokens + TEXT_TOKENS
     linear_flops, attention_flops = 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
-    runner = Bench(MODELS["hunyuanvideo"], Path(), kernels, torch.float32)
-    times = {"fp32": [], "bf16": [], "ours": [], "predicted": []}  # type: dict[str, list[float]]
+    runner = Bench(MODELS["hunyuanvideo"], Path(), paths[0], torch.float32)
+    times = defaultdict(list)  # type: dict[str, list[float]]
     for _ in range(repeats):
         linears, attention, block_seconds = runner.transforming()
         times["predicted"].append(
             linear_flops / linears + attention_flops / attention + 2 * block_seconds
         )
-        times["ours"].append(_seconds(lambda: ours(*inputs)))
+        for kernels, blocks in zip(paths, ours, strict=True):
+            times[_name(kernels)].append(_seconds(partial(blocks, *inputs)))
         times["fp32"].append(_seconds(lambda: plain.float()(*inputs)))
-        times["ours"].append(_seconds(lambda: ours(*inputs)))
         plain.bfloat16()
         times["bf16"].append(_seconds(lambda: plain(*half)))
         plain.float()
@@ -144,15 +163,24 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
     return Result(
         tokens=tokens,
         threads=threads,
-        instructions=kernels.instructions.in_words,
-        plain_fp32_s=seconds["fp32"],
-        plain_bf16_s=seconds["bf16"],
-        ours_s=seconds["ours"],
+        fp32_s=seconds["fp32"],
+        bf16_s=seconds["bf16"],
+        held_to_avx2_s=_held_to_avx2(tokens, threads, repeats),
         predicted_s=seconds["predicted"],
-        ours_gflops=(linear_flops + attention_flops) / seconds["ours"] / 1e9,
-        **_gemms(kernels),
-        attention_gflops=_attention(kernels, length),
-        rel_err=rel_err,
+        sdpa_gflops=_sdpa(length),
+        **_torch_products(),
+        paths=[
+            PathResult(
+                instructions=kernels.instructions,
+                attention=kernels.attention_form,
+                seconds=seconds[_name(kernels)],
+                products_gflops=_products(kernels),
+                peak_gflops=_peak(kernels, threads),
+                attention_gflops=_attention(kernels, length),
+                error=error,
+            )
+            for kernels, error in zip(paths, errors, strict=True)
+        ],
     )
 
 
@@ -161,18 +189,60 @@ def run() -> str:
 
 
 def describe(result: Result, repeats: int) -> str:
+    paths = (
+        PATH.format(
+            **asdict(path),
+            fp32_ratio=result.fp32_s / path.seconds,
+            bf16_ratio=result.bf16_s / path.seconds,
+            peak_share=path.products_gflops / path.peak_gflops,
+        )
+        for path in result.paths
+    )
+    held = result.held_to_avx2_s
     return TEMPLATE.format(
-        **asdict(result),
+        **asdict(result) | {"paths": "".join(paths)},
         text=TEXT_TOKENS,
         repeats=repeats,
-        fp32_ratio=result.plain_fp32_s / result.ours_s,
-        bf16_ratio=result.plain_bf16_s / result.ours_s,
-        predicted_ratio=result.predicted_s / result.ours_s,
+        held="" if held is None else HELD.format(seconds=held),
     )
 
 
-def _kernels(threads: int) -> Kernels:
-    return load_kernels(Path(tempfile.gettempdir()) / "hunyuan-bench-kernels", threads)
+def _paths(threads: int) -> list[Kernels]:
+    """Kernels for each instruction set, with each form of attention that it has."""
+    return [
+        load_kernels(FOLDER, threads, instructions, attention)
+        for instructions in available(cpu_flags())
+        for attention in Attention
+        if instructions.attention(attention) is attention
+    ]
+
+
+def _name(kernels: Kernels) -> str:
+    return f"{kernels.instructions} {kernels.attention_form}"
+
+
+@torch.no_grad()
+def plain_seconds(tokens: int, threads: int, repeats: int) -> float:
+    """The median of plain diffusers in fp32."""
+    torch.set_num_threads(threads)
+    plain, inputs = PlainBlocks().eval(), _inputs(tokens)
+    return statistics.median(_seconds(lambda: plain(*inputs)) for _ in range(repeats))
+
+
+def _held_to_avx2(tokens: int, threads: int, repeats: int) -> float | None:
+    """The same in a process that may use no more than AVX2; None if this one may not either."""
+    if Instructions.AVX512 not in available(cpu_flags()):
+        return None
+    code = f"import bench.blocks as b; print(b.plain_seconds({tokens}, {threads}, {repeats}))"
+    held = {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+    command = [sys.executable, "-c", code]
+    environment = os.environ | held
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return float(done.stdout)
 
 
 def _quantized(plain: PlainBlocks, kernels: Kernels) -> Int8Blocks:
@@ -199,31 +269,52 @@ def _inputs(tokens: int) -> tuple[Any, ...]:
     )
 
 
-def _gemms(kernels: Kernels) -> dict[str, float]:
+def _torch_products() -> dict[str, float]:
     x, weight = torch.randn(GEMM_ROWS, WIDTH), torch.randn(4 * WIDTH, WIDTH)
     flops = 2 * x.numel() * weight.shape[0]
-    found = {"gemm_fp32_gflops": _gflops(flops, lambda: x @ weight.T)}
-    x, weight = x.bfloat16(), weight.bfloat16()
-    found["gemm_bf16_gflops"] = _gflops(flops, lambda: x @ weight.T)
-    layer = pack_linear(weight, None)
-    levels = Levels(torch.empty(x.shape, dtype=torch.uint8), torch.empty(GEMM_ROWS), GEMM_ROWS)
-    kernels.quantize(x, levels)
-    out = torch.empty(GEMM_ROWS, layer.outputs, dtype=torch.bfloat16)
-    found["gemm_int8_gflops"] = _gflops(
-        flops, lambda: kernels.linear(levels, layer, out, Epilogue.STORE)
-    )
+    found = {"fp32_gflops": _gflops(flops, lambda: x @ weight.T)}
+    half, half_weight = x.bfloat16(), weight.bfloat16()
+    found["bf16_gflops"] = _gflops(flops, lambda: half @ half_weight.T)
     packed = torch.ops.onednn.qlinear_prepack(
         torch.randint(-127, 127, weight.shape, dtype=torch.int8), None
     )
-    zeros = torch.zeros(layer.outputs, dtype=torch.int64)
+    scales, zeros = torch.ones(len(weight)), torch.zeros(len(weight), dtype=torch.int64)
     ints = torch.randint(0, 255, x.shape, dtype=torch.uint8)
-    found["gemm_int8_onednn_gflops"] = _gflops(
+    found["onednn_gflops"] = _gflops(
         flops,
         lambda: torch.ops.onednn.qlinear_pointwise(
-            ints, 1.0, 128, packed, layer.scale, zeros, None, 1.0, 0, torch.bfloat16, "none", [], ""
+            ints, 1.0, 128, packed, scales, zeros, None, 1.0, 0, torch.bfloat16, "none", [], ""
         ),
     )
     return found
+
+
+def _products(kernels: Kernels) -> float:
+    x = torch.randn(GEMM_ROWS, WIDTH).bfloat16()
+    layer = pack_linear(torch.randn(4 * WIDTH, WIDTH), None)
+    levels = Levels(torch.empty(x.shape, dtype=torch.uint8), torch.empty(GEMM_ROWS), GEMM_ROWS)
+    kernels.quantize(x, levels)
+    out = torch.empty(GEMM_ROWS, layer.outputs, dtype=torch.bfloat16)
+    flops = 2 * x.numel() * layer.outputs
+    return _gflops(flops, lambda: kernels.linear(levels, layer, out, Epilogue.STORE))
+
+
+def _peak(kernels: Kernels, threads: int) -> float:
+    """GFLOP/s of int8 products in registers."""
+    library = FOLDER / f"peak-{library_name(kernels.instructions)}"
+    if not library.exists():
+        build(library, INSTRUCTION_FLAGS[kernels.instructions], PEAK_SOURCE)
+    peak = ctypes.CDLL(str(library))
+    peak.hy_peak_operations.restype = ctypes.c_double
+    rounds = ctypes.c_int64(PEAK_ROUNDS)
+    operations = peak.hy_peak_operations(rounds) * threads
+    return _gflops(operations, lambda: peak.hy_peak(rounds, ctypes.c_int64(threads)))
+
+
+def _sdpa(length: int) -> float:
+    query, key, value = torch.randn(3, 1, HEADS, length, HEAD_WIDTH)
+    attend = functional.scaled_dot_product_attention
+    return _gflops(4 * length**2 * WIDTH, lambda: attend(query, key, value))
 
 
 def _attention(kernels: Kernels, length: int) -> float:

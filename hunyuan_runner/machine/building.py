@@ -80,15 +80,15 @@ def library_name(instructions: Instructions) -> str:
     return f"{instructions}-{digest.hexdigest()[:16]}.so"
 
 
-def build(library: Path, flags: Sequence[str]) -> None:
+def build(library: Path, flags: Sequence[str], source: Path = SOURCES / "kernels.cpp") -> None:
     """Build `library`, which appears only when it is complete. Raises KernelsUnavailable."""
     compiler = cpp_compiler()
     if compiler is None:
         raise KernelsUnavailable("there is no C++ compiler (install g++)")
     logger.info("building %s with %s", library.name, compiler)
     unfinished = library.with_suffix(f".{os.getpid()}.so")
-    source = str(SOURCES / "kernels.cpp")
-    command = [compiler, *COMPILER_FLAGS, *flags, source, "-o", str(unfinished)]
+    files = (f"-I{SOURCES}", str(source), "-o", str(unfinished))
+    command = [compiler, *COMPILER_FLAGS, *flags, *files]
     try:
         library.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=BUILD_SECONDS)
