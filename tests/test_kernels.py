@@ -380,6 +380,39 @@ def test_integer_attention_has_the_bits_of_plain_cpp(
     assert torch.equal(attend(ours, *given), attend(reference(folder, form), *given))
 
 
+@needs_kernels
+@pytest.mark.parametrize(
+    ("shape", "outputs", "size"),
+    [
+        ((3, 5, 9, 16), 3, (3, 3, 3)),
+        ((4, 6, 17, 48), 100, (3, 3, 3)),
+        ((2, 4, 8, 320), 64, (1, 2, 2)),
+    ],
+)
+def test_a_convolution_is_close_to_float32_and_has_the_bits_of_plain_cpp(
+    kernels: Kernels,
+    folder: Path,
+    shape: tuple[int, int, int, int],
+    outputs: int,
+    size: tuple[int, int, int],
+) -> None:
+    x = torch.randn(shape) * torch.logspace(-2, 2, shape[2])[:, None]  # positions differ in size
+    weight, bias = torch.randn(outputs, shape[3], *size) / 30, torch.randn(outputs)
+    expected = F.conv3d(x.permute(3, 0, 1, 2)[None], weight, bias)[0].permute(1, 2, 3, 0)
+
+    def made(kernels: Kernels) -> torch.Tensor:
+        frames, height, width, _ = expected.shape
+        wide = torch.full((frames, height, width, outputs + 7), 7.0)
+        kernels.convolve(x, kernels.pack_convolution(weight, bias), wide[..., 3 : outputs + 3])
+        assert (wide[..., :3] == 7).all()
+        assert (wide[..., outputs + 3 :] == 7).all()
+        return wide[..., 3 : outputs + 3]
+
+    got = made(kernels)
+    assert relative_error(got, expected) < 0.001
+    assert torch.equal(got, made(reference(folder)))
+
+
 def test_eight_lanes_have_the_bits_of_plain_cpp_on_any_cpu_with_vnni(
     narrow: Kernels, folder: Path
 ) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 import torch
+from torch.nn import functional
 
 from hunyuan_runner.machine.building import KernelsUnavailable, library_of
 from hunyuan_runner.machine.host import cpu_flags
@@ -19,6 +21,7 @@ logger = logging.getLogger(__name__)
 ROWS = 16  # of a tile
 INT8_DEPTH = 64  # inputs per tile
 LINE_BYTES = 64  # of a cache
+LEAST = 1e-20  # the largest weight of an output of zeros, to avoid dividing by zero
 EPSILON = 1e-6  # of every norm in HunyuanVideo's blocks
 FORMS = {Attention.BF16: 0, Attention.INT16: 1, Attention.INT8: 2}  # in kernels.cpp
 
@@ -66,6 +69,20 @@ class PackedHeads:
     width: int
 
 
+@dataclass(frozen=True)
+class PackedConvolution:
+    """A 3D convolution's weights in int16, scaled by output, as kernels.cpp multiplies them.
+
+    `size` is that of the kernel along T, H and W.
+    """
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: torch.Tensor
+    size: tuple[int, int, int]
+    outputs: int
+
+
 class Kernels:
     """Each method writes its results into tensors that the caller provides."""
 
@@ -78,6 +95,8 @@ class Kernels:
         except OSError as error:
             raise KernelsUnavailable(str(error)) from error
         self._library.hy_packed_bytes.restype = ctypes.c_int64
+        self._library.hy_convolution_panel.restype = ctypes.c_int64
+        self._library.hy_convolution_level.restype = ctypes.c_float
         self._threads = threads
         self.instructions = instructions
         self.attention_form = attention
@@ -179,6 +198,46 @@ class Kernels:
             packed.memory,
             out,
             out.stride(0),
+        )
+
+    def pack_convolution(self, weight: torch.Tensor, bias: torch.Tensor) -> PackedConvolution:
+        """weight: [outputs, inputs, T, H, W] float32, the inputs a multiple of 16."""
+        outputs, inputs, *size = weight.shape
+        panel = self._library.hy_convolution_panel()
+        most = self._library.hy_convolution_level(_as_c(inputs))
+        scale = weight.abs().amax(dim=(1, 2, 3, 4)).clamp_min(LEAST) / most
+        levels = (weight / scale[:, None, None, None, None]).round().to(torch.int16)
+        missing = -outputs % panel
+        levels = functional.pad(levels, (0, 0) * 4 + (0, missing))
+        tiles = levels.view(-1, panel, inputs // 2, 2, math.prod(size)).permute(0, 4, 2, 1, 3)
+        return PackedConvolution(
+            weight=tiles.contiguous(),
+            scale=functional.pad(scale, (0, missing)),
+            bias=functional.pad(bias.float(), (0, missing)),
+            size=(size[0], size[1], size[2]),
+            outputs=outputs,
+        )
+
+    def convolve(self, x: torch.Tensor, layer: PackedConvolution, out: torch.Tensor) -> None:
+        """out (THWC float32) = layer(x); x: THWC float32, contiguous, with its padding.
+
+        The channels of a position of `out` are contiguous.
+        """
+        channels = x.shape[3]
+        levels, scale = torch.empty(x.shape, dtype=torch.int16), torch.empty(x.shape[:3])
+        self._call("hy_convolution_quantize", x, scale.numel(), channels, levels, scale)
+        self._call(
+            "hy_convolve",
+            levels,
+            scale,
+            *x.shape,
+            *layer.size,
+            layer.outputs,
+            layer.weight,
+            layer.scale,
+            layer.bias,
+            out,
+            *out.stride()[:3],
         )
 
     @property

@@ -69,11 +69,6 @@ struct Packed {
     char* end;
 };
 
-// The largest level of queries and keys: sums of `width` products must fit in an int32.
-inline float most_level(int64_t width) {
-    return std::min(32767.0f, std::floor(std::sqrt(2147483647.0f / float(width) * 0.99999f)));
-}
-
 // `line` as levels of at most `most`, in pairs that are `stride` apart; the scale is returned.
 inline float quantize_pairs(float* line, int64_t width, float most, word* to, int64_t stride) {
     Floats magnitudes = splat(1e-6f);

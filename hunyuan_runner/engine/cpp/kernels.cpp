@@ -2,6 +2,7 @@
 // between them fused into one pass over memory each. building.py builds this file for each
 // instruction set, and kernels.py calls what is extern "C".
 
+#include "convolution.h"
 #include "integer_attention.h"
 #ifdef HAS_BF16
 #include "bf16_attention.h"
@@ -112,6 +113,34 @@ void hy_attention(int64_t form, const bf16* qkv, int64_t rows, int64_t heads, in
         integer_attention::attend<true>(all, known, out, out_stride, threads);
     else
         integer_attention::attend<false>(all, known, out, out_stride, threads);
+}
+
+// The channels that a convolution makes at a time; its weights are padded to a multiple of them.
+int64_t hy_convolution_panel() { return convolution::PANEL; }
+
+// The largest level of weights, and of what meets them.
+float hy_convolution_level(int64_t channels) {
+    return most_level(std::min(channels, convolution::DEPTH));
+}
+
+// levels, scale = x by position. x: positions x channels fp32, the channels a multiple of 16.
+void hy_convolution_quantize(const float* x, int64_t positions, int64_t channels,
+                             std::int16_t* levels, float* scale, int64_t threads) {
+    convolution::quantize(x, positions, channels, levels, scale, threads);
+}
+
+// out = the convolution of what was quantised, which has its padding; see convolution.h.
+void hy_convolve(const std::int16_t* levels, const float* scale, int64_t frames, int64_t height,
+                 int64_t width, int64_t channels, int64_t kernel_frames, int64_t kernel_height,
+                 int64_t kernel_width, int64_t outputs, const std::int16_t* weights,
+                 const float* weight_scale, const float* bias, float* out, int64_t frame_stride,
+                 int64_t row_stride, int64_t position_stride, int64_t threads) {
+    convolution::Convolution{frames,       height,     width,        channels,
+                             kernel_frames, kernel_height, kernel_width, outputs,
+                             levels,       scale,      weights,      weight_scale,
+                             bias,         out,        frame_stride, row_stride,
+                             position_stride}
+        .make(threads);
 }
 
 }

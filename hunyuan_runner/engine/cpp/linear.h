@@ -10,6 +10,11 @@ constexpr int ZERO_POINT_BITS = 7;
 constexpr int ZERO_POINT = 1 << ZERO_POINT_BITS;  // a quantised zero; makes activations unsigned
 constexpr float LOG2E = 1.44269504088896f;
 
+// The largest level of int16 whose products can be summed `count` at a time in an int32.
+inline float most_level(int64_t count) {
+    return std::min(32767.0f, std::floor(std::sqrt(2147483647.0f / float(count) * 0.99999f)));
+}
+
 // GELU in its tanh form: x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 x^3)).
 inline Floats gelu(Floats x) {
     const Floats slope = fma(x * x, splat(0.044715f), splat(1.0f));

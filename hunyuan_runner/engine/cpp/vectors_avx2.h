@@ -74,3 +74,8 @@ inline void store_bytes(std::uint8_t* to, Ints values) {  // from 0 to 255
                                            _mm256_extracti128_si256((__m256i)values, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(words, words));
 }
+inline void store_words(std::int16_t* to, Ints values) {
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)values),
+                                          _mm256_extracti128_si256((__m256i)values, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), words);
+}

@@ -59,3 +59,6 @@ inline void store(bf16* to, Floats values) {
 inline void store_bytes(std::uint8_t* to, Ints values) {  // from 0 to 255
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtusepi32_epi8((__m512i)values));
 }
+inline void store_words(std::int16_t* to, Ints values) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtsepi32_epi16((__m512i)values));
+}

@@ -63,3 +63,6 @@ inline void store(bf16* to, Floats values) {
 inline void store_bytes(std::uint8_t* to, Ints values) {  // from 0 to 255
     for (int i = 0; i < LANES; i++) to[i] = std::uint8_t(std::clamp(values[i], 0, 255));
 }
+inline void store_words(std::int16_t* to, Ints values) {
+    for (int i = 0; i < LANES; i++) to[i] = std::int16_t(values[i]);
+}

@@ -1,0 +1,140 @@
+// Convolutions in int16 products, for CPUs that have no fast bfloat16. Feature maps are frames of
+// rows of positions, each with its channels next to one another (THWC).
+//
+// Each position has a scale of its own, so the products of one tap of the kernel are summed in
+// int32, DEPTH channels at a time, and then added to the others in fp32.
+
+#pragma once
+
+#include "linear.h"
+
+namespace convolution {
+
+using word = std::int16_t;
+
+constexpr int64_t VECTORS = LANES == 16 ? 4 : 2;
+constexpr int64_t PANEL = VECTORS * LANES;  // outputs computed together,
+constexpr int64_t GROUP = 6;                // of so many positions
+constexpr int64_t DEPTH = 256;              // channels whose weights stay in the first cache
+
+// levels, scale = x by position; x: positions x channels, the latter a multiple of 16
+inline void quantize(const float* x, int64_t positions, int64_t channels, word* levels,
+                     float* scale, int64_t threads) {
+    const float most = most_level(std::min(channels, DEPTH));
+#pragma omp parallel for num_threads(int(threads)) schedule(static)
+    for (int64_t position = 0; position < positions; position++) {
+        const float* from = x + position * channels;
+        Floats magnitudes = splat(1e-20f);
+        for (int64_t c = 0; c < channels; c += LANES)
+            magnitudes = larger(magnitudes, magnitude(load(from + c)));
+        const float top = largest(magnitudes);
+        const Floats factor = splat(most / top);
+        for (int64_t c = 0; c < channels; c += LANES)
+            store_words(levels + position * channels + c, to_ints(load(from + c) * factor));
+        scale[position] = top / most;
+    }
+}
+
+// sums (R x PANEL fp32) += products of one tap: `depth` channels of R neighbouring positions, which
+// have `channels` each, by a panel of weights, which lie as pairs of channels x PANEL x 2
+template <int R>
+__attribute__((noinline)) void add_tap(const word* levels, int64_t channels, int64_t depth,
+                                       const word* weights, const float* scale, float* sums) {
+    Ints total[R][VECTORS];
+#pragma GCC unroll 6
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) total[r][v] = Ints{};
+    const auto* rows = reinterpret_cast<const std::int32_t*>(levels);
+    for (int64_t pair = 0; pair < depth / 2; pair++) {
+        Ints weight[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++)
+            weight[v] = read<Ints>(weights + (pair * VECTORS + v) * LANES * 2);
+#pragma GCC unroll 6
+        for (int r = 0; r < R; r++) {
+            const Ints value = splat(rows[r * channels / 2 + pair]);
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) total[r][v] = dot_words(total[r][v], weight[v], value);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            float* place = sums + r * PANEL + v * LANES;
+            store(place, fma(to_floats(total[r][v]), splat(scale[r]), load(place)));
+        }
+}
+
+struct Convolution {
+    int64_t frames, height, width, channels;          // of what is seen,
+    int64_t kernel_frames, kernel_height, kernel_width;
+    int64_t outputs;                                  // channels of what is made
+    const word* levels;
+    const float* scale;                               // by position
+    const word* weights;       // panels x taps x pairs of channels x PANEL x 2
+    const float* weight_scale;  // by output, as long as the panels
+    const float* bias;          // the same
+    float* out;                 // THWC, with these strides between frames, rows and positions
+    int64_t frame_stride, row_stride, position_stride;
+
+    int64_t rows_out() const { return height - kernel_height + 1; }
+    int64_t width_out() const { return width - kernel_width + 1; }
+
+    // The outputs of a panel along a row; `sums` has room for width_out() x PANEL.
+    void make_row(int64_t frame, int64_t row, int64_t panel, float* sums) const {
+        const int64_t count = width_out();
+        const int64_t taps = kernel_frames * kernel_height * kernel_width;
+        const word* weight = weights + panel * taps * channels * PANEL;
+        std::fill_n(sums, count * PANEL, 0.0f);
+        for (int64_t t = 0; t < kernel_frames; t++)
+            for (int64_t y = 0; y < kernel_height; y++)
+                for (int64_t x = 0; x < kernel_width; x++, weight += channels * PANEL) {
+                    const int64_t first = ((frame + t) * height + row + y) * width + x;
+                    add_row(first, count, weight, sums);
+                }
+        finish_row(out + frame * frame_stride + row * row_stride + panel * PANEL, panel, sums);
+    }
+
+    void add_row(int64_t first, int64_t count, const word* weight, float* sums) const {
+        for (int64_t channel = 0; channel < channels; channel += DEPTH) {
+            const auto add = [&](int64_t position, auto together) {
+                add_tap<together()>(levels + (first + position) * channels + channel, channels,
+                                    std::min(DEPTH, channels - channel), weight + channel * PANEL,
+                                    scale + first + position, sums + position * PANEL);
+            };
+            int64_t position = 0;
+            for (; position + GROUP <= count; position += GROUP)
+                add(position, std::integral_constant<int, GROUP>{});
+            for (; position < count; position++) add(position, std::integral_constant<int, 1>{});
+        }
+    }
+
+    void finish_row(float* to, int64_t panel, const float* sums) const {
+        const int64_t left = outputs - panel * PANEL;
+        for (int64_t position = 0; position < width_out(); position++)
+            for (int64_t k = 0; k < std::min(PANEL, left); k += LANES) {
+                const int64_t output = panel * PANEL + k;
+                const Floats value = fma(load(sums + position * PANEL + k),
+                                         load(weight_scale + output), load(bias + output));
+                store_part(to + position * position_stride + k, value, left - k);
+            }
+    }
+
+    void make(int64_t threads) const {
+        const int64_t panels = ceil_div(outputs, PANEL);
+        const int64_t frames_out = frames - kernel_frames + 1;
+#pragma omp parallel num_threads(int(threads))
+        {
+            auto sums = buffer<float>(width_out() * PANEL);
+#pragma omp for collapse(3) schedule(dynamic)
+            for (int64_t panel = 0; panel < panels; panel++)
+                for (int64_t frame = 0; frame < frames_out; frame++)
+                    for (int64_t row = 0; row < rows_out(); row++)
+                        make_row(frame, row, panel, sums.get());
+        }
+    }
+};
+
+}  // namespace convolution
