@@ -9,15 +9,18 @@ import argparse
 import json
 import multiprocessing
 import resource
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoPipeline
 
 from hunyuan_runner.engine import vae
-from hunyuan_runner.engine.decoder import Decoder, dtype_here
+from hunyuan_runner.engine.decoder import Decoder, dtype_here, kernels_for
+from hunyuan_runner.engine.kernels import Kernels
 from hunyuan_runner.engine.vae import Tiling
 from hunyuan_runner.machine.host import usable_cores
 from hunyuan_runner.settings import BUNDLED_MODELS
@@ -93,7 +96,13 @@ def _real_autoencoder() -> AutoencoderKLHunyuanVideo:
 def _real_decoder() -> Decoder:
     autoencoder = _real_autoencoder()
     del autoencoder.encoder
-    return Decoder(autoencoder.to(dtype_here()))
+    autoencoder.to(dtype_here())
+    return Decoder(autoencoder, _kernels())
+
+
+def _kernels() -> Kernels | None:
+    folder = Path(tempfile.gettempdir()) / "hunyuan-bench-kernels"
+    return kernels_for(dtype_here(), usable_cores(), folder)
 
 
 def _latents(width: int, height: int, num_frames: int) -> torch.Tensor:
@@ -122,7 +131,7 @@ def _psnr_of_demo() -> float:
     )
     real, large = _real_decoder(), _latents(*LARGE_CLIP).shape[2:]
     tiles = vae.choose_tiling(real, large, vae.memory_budget(real, large)).counts
-    decoder = Decoder(pipeline.vae.to(dtype_here()))
+    decoder = Decoder(pipeline.vae.to(dtype_here()), _kernels())
     pixels = vae.decode_tiles(decoder, latents, Tiling.of(shape, tiles, Decoder.tiles))
     error = (pixels.clamp(-1, 1) - expected.clamp(-1, 1)).square().mean()
     return float(10 * torch.log10(4 / error))

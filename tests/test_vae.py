@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from hunyuan_runner.engine import decoder as decoding
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder
 from hunyuan_runner.engine.vae import Tiling, choose_tiling, tile_bytes
-from hunyuan_runner.machine.host import available_memory_bytes, memory_bytes
+from hunyuan_runner.machine.host import available_memory_bytes, cpu_flags, memory_bytes
+from hunyuan_runner.machine.instructions import available
 from hunyuan_runner.settings import BUNDLED_MODELS
 
 LEVEL = 2 / 255  # of the 8 bits that a frame's values are stored in
@@ -158,6 +160,33 @@ def test_the_demo_model_loses_nothing_one_sees_in_bf16(
         Decoder(autoencoder), latents, Tiling.of(latents.shape[1:], (1, 2, 2), Decoder.tiles)
     )
     assert psnr(pixels, whole) >= 40
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not available(cpu_flags()), reason="this CPU has no AVX2")
+def test_convolutions_in_int16_lose_less_than_bf16(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    autoencoder = AutoencoderKLHunyuanVideo(
+        block_out_channels=(64, 64, 128, 128), layers_per_block=1
+    )
+    kernels = decoding.kernels_for(torch.float32, 1, tmp_path)
+    assert kernels is not None
+    latents = torch.randn(16, 2, 5, 6)
+    expected = Decoder(autoencoder)(latents)
+    in_int16 = Decoder(autoencoder, kernels)(latents)
+    assert not torch.equal(in_int16, expected)
+    assert psnr(in_int16, expected) >= 55
+    in_bf16 = Decoder(autoencoder.bfloat16())(latents).float()
+    assert psnr(in_int16, expected) > psnr(in_bf16, expected) + 6
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not available(cpu_flags()), reason="this CPU has no AVX2")
+def test_the_demo_model_loses_nothing_one_sees_in_int16(
+    demo: AutoencoderKLHunyuanVideo, latents: torch.Tensor, whole: torch.Tensor, tmp_path: Path
+) -> None:
+    kernels = decoding.kernels_for(torch.float32, 1, tmp_path)
+    assert psnr(Decoder(demo, kernels)(latents), whole) >= 55
 
 
 class Blank(Decoder):

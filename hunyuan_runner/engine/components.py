@@ -68,7 +68,8 @@ class Components:
                 raise UnknownModel(problems)
             _require_configs(model_dir)
             self.implementation = implementation_of(self.family)
-            self.decoder: Decoder = self.implementation.decoder(self.implementation.vae(model_dir))
+            vae = self.implementation.vae(model_dir)
+            self.decoder: Decoder = self.implementation.decoder(vae, threads, kernels)
             self.scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(
                 model_dir / "scheduler", local_files_only=True
             )

@@ -71,8 +71,9 @@ class Implementation(ABC):
         """The same with weights that nobody trained, to measure how fast it is."""
 
     @abstractmethod
-    def decoder(self, vae: Any) -> Decoder:
-        """What decodes latents with the weights of the VAE."""
+    def decoder(self, vae: Any, threads: int, kernels: Path) -> Decoder:
+        """What decodes latents with the weights of the VAE. Kernels for it are built in the folder
+        `kernels`."""
 
     def was_encoded_so_before(self, model_dir: Path) -> bool:
         """Whether versions that did not note in checkpoints how prompts become tokens encoded this

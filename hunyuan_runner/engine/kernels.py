@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 ROWS = 16  # of a tile
 INT8_DEPTH = 64  # inputs per tile
+CHANNELS = 16  # the inputs of a convolution are a multiple of them
 LINE_BYTES = 64  # of a cache
 LEAST = 1e-20  # the largest weight of an output of zeros, to avoid dividing by zero
 EPSILON = 1e-6  # of every norm in HunyuanVideo's blocks

@@ -71,10 +71,10 @@ class Bench:
         # int8 blocks share buffers that are allocated once for all; plain blocks do not.
         self._blocks_in_a_row = 1 if kernels is None else BLOCKS_IN_A_ROW
 
-    def measure(self) -> Rates:
-        """Takes some seconds."""
+    def measure(self, threads: int, kernels: Path) -> Rates:
+        """Takes some seconds. Kernels for the decoder are built in the folder `kernels`."""
         linears, attention, block_seconds = self.transforming()
-        flop_seconds, decode_seconds = self._decoding()
+        flop_seconds, decode_seconds = self._decoding(threads, kernels)
         return Rates(
             linears=linears,
             attention=attention,
@@ -156,12 +156,12 @@ class Bench:
         blocks, layers = [block] * BLOCKS_IN_A_ROW, [lambda: modulation] * BLOCKS_IN_A_ROW
         return Int8Blocks(self._kernels, [], blocks, Modulation(layers), heads)
 
-    def _decoding(self) -> tuple[float, float]:
+    def _decoding(self, threads: int, kernels: Path) -> tuple[float, float]:
         """Seconds per FLOP, and the fixed seconds of a clip."""
         implementation = implementation_of(self._family)
         with torch.device("meta"):
             vae = implementation.blank_vae(self._folder)
-        decoder = implementation.decoder(_filled(vae))
+        decoder = implementation.decoder(_filled(vae), threads, kernels)
         side = self._family.pixels_per_latent
         large = self._architecture.vae_channels[0] >= LARGE_CHANNELS
         tiny, *clips = LARGE_LATENTS if large else LATENTS
@@ -231,12 +231,12 @@ def measure(model: str, precision: Precision, folder: Path, threads: int, kernel
     """How fast this machine computes a model whose files are in `folder`."""
     subject = MODELS[model]
     if precision is not Precision.INT8:
-        return Bench(subject, folder, None, DTYPES[precision]).measure()
+        return Bench(subject, folder, None, DTYPES[precision]).measure(threads, kernels)
     try:
         loaded = load_kernels(kernels, threads)
     except KernelsUnavailable:  # the engine uses fp32 then
-        return Bench(subject, folder, None, torch.float32).measure()
-    return Bench(subject, folder, loaded, torch.float32).measure()
+        return Bench(subject, folder, None, torch.float32).measure(threads, kernels)
+    return Bench(subject, folder, loaded, torch.float32).measure(threads, kernels)
 
 
 def main(threads: str, kernels: str, *wanted: str) -> None:

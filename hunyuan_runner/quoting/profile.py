@@ -18,7 +18,7 @@ from hunyuan_runner.quoting.estimate import Rates, guess
 from hunyuan_runner.settings import Settings
 
 # Raise it when engine/measure.py, or what it times, changes: then machines are measured anew.
-BENCHMARK_VERSION = 2
+BENCHMARK_VERSION = 3
 MEASURED_FILE = "calibration.json"  # so named by earlier versions
 
 logger = logging.getLogger(__name__)

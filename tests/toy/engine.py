@@ -79,7 +79,7 @@ class Toy(Implementation):
     def blank_vae(self, model_dir: Path) -> Any:
         return torch.nn.Linear(CHANNELS, PIXELS)
 
-    def decoder(self, vae: Any) -> Decoder:
+    def decoder(self, vae: Any, threads: int, kernels: Path) -> Decoder:
         return Decoder(vae.weight if isinstance(vae, torch.nn.Linear) else vae)
 
 

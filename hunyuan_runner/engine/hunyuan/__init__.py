@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoPipeline
 
 from hunyuan_runner.engine.checkpoint import Conditioning
-from hunyuan_runner.engine.decoder import Decoder, dtype_here
+from hunyuan_runner.engine.decoder import Decoder, dtype_here, kernels_for
 from hunyuan_runner.engine.hunyuan import encoding, transformer
 from hunyuan_runner.engine.hunyuan.guided import GuidedTransformer
 from hunyuan_runner.engine.implementation import Implementation
@@ -46,8 +46,8 @@ class Hunyuan(Implementation):
         del vae.encoder
         return vae
 
-    def decoder(self, vae: AutoencoderKLHunyuanVideo) -> Decoder:
-        return Decoder(vae)
+    def decoder(self, vae: AutoencoderKLHunyuanVideo, threads: int, kernels: Path) -> Decoder:
+        return Decoder(vae, kernels_for(vae.dtype, threads, kernels))
 
     def was_encoded_so_before(self, model_dir: Path) -> bool:
         return encoding.was_encoded_so_before(model_dir)

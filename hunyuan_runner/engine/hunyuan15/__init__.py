@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKLHunyuanVideo15, HunyuanVideo15Transformer3DModel
 
 from hunyuan_runner.engine.checkpoint import Conditioning
-from hunyuan_runner.engine.decoder import dtype_here
+from hunyuan_runner.engine.decoder import dtype_here, kernels_for
 from hunyuan_runner.engine.hunyuan15 import encoding
 from hunyuan_runner.engine.hunyuan15.decoder import Decoder
 from hunyuan_runner.engine.hunyuan15.transformer import GuidedTransformer
@@ -50,8 +50,8 @@ class Hunyuan15(Implementation):
         del vae.encoder
         return vae
 
-    def decoder(self, vae: AutoencoderKLHunyuanVideo15) -> Decoder:
-        return Decoder(vae)
+    def decoder(self, vae: AutoencoderKLHunyuanVideo15, threads: int, kernels: Path) -> Decoder:
+        return Decoder(vae, kernels_for(vae.dtype, threads, kernels))
 
 
 IMPLEMENTATION = Hunyuan15()

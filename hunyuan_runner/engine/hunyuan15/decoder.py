@@ -14,35 +14,36 @@ from torch.nn import functional
 
 from hunyuan_runner.engine.decoder import (
     Activate,
-    convolve,
     convolved,
-    copy,
     pointwise,
+    unchanged,
     windows,
+    with_our_convolutions,
 )
+from hunyuan_runner.engine.kernels import Kernels
 from hunyuan_runner.families.hunyuan15 import HUNYUAN15
 
 Block = Any  # a diffusers module, whose attributes have no types
 
 
 class Decoder:
-    """Decodes latents with the weights of HunyuanVideo-1.5's VAE, in its dtype."""
+    """Decodes latents with the weights of HunyuanVideo-1.5's VAE, in its dtype.
+
+    With `kernels`, convolutions of float32 are computed by these.
+    """
 
     tiles = HUNYUAN15.tiles
 
-    def __init__(self, vae: Any) -> None:
+    def __init__(self, vae: Any, kernels: Kernels | None = None) -> None:
         self.config = vae.config
         self.dtype: torch.dtype = vae.dtype
-        self._network = vae.decoder
-        for module in self._network.modules():
-            if isinstance(module, torch.nn.Conv3d):
-                module.weight.data = module.weight.to(memory_format=torch.channels_last_3d)
+        self._network: Block = with_our_convolutions(vae.decoder, kernels)
 
     def __call__(self, latents: torch.Tensor) -> torch.Tensor:
         """The pixels (CTHW, about -1..1) of one clip's latents (CTHW)."""
         network = self._network
         x = latents.to(self.dtype).permute(1, 2, 3, 0).contiguous()
-        x = convolved(x, copy, network.conv_in) + x.repeat_interleave(network.repeat, dim=-1)
+        x = convolved(x, unchanged, network.conv_in) + x.repeat_interleave(network.repeat, dim=-1)
         x = _resnet(x, network.mid_block.resnets[0])
         for attention, resnet in zip(
             network.mid_block.attentions, network.mid_block.resnets[1:], strict=True
@@ -64,9 +65,8 @@ def _resnet(x: torch.Tensor, block: Block) -> torch.Tensor:
     hidden = convolved(x, _normed_silu(block.norm1), block.conv1)
     if block.conv_shortcut is not None:
         x = pointwise(x, block.conv_shortcut)
-    causal = block.conv2.conv
     for start, top, window in windows(hidden, _normed_silu(block.norm2)):
-        made = convolve(window, causal.weight, causal.bias)
+        made = block.conv2.conv(window)
         x[start : start + len(made), top : top + made.shape[1]] += made
     return x
 
@@ -79,8 +79,8 @@ def _upsampled(x: torch.Tensor, upsampler: Block) -> torch.Tensor:
     causal = upsampler.conv.conv
     channels = causal.out_channels // (4 * temporal)
     out = x.new_empty(1 + (frames - 1) * temporal, 2 * height, 2 * width, channels)
-    for start, top, window in windows(x, copy):
-        made = convolve(window, causal.weight, causal.bias)
+    for start, top, window in windows(x, unchanged):
+        made = causal(window)
         rows = slice(top, top + made.shape[1])
         shown = slice(2 * top, 2 * (top + made.shape[1]))
         source = x[start : start + len(made), rows]
