@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import sqlite3
@@ -276,6 +277,20 @@ def test_the_same_clip_is_made_again_with_a_new_seed(page: Page, library: httpx.
     library.delete(f"/api/jobs/{newest['job_id']}")
 
 
+def test_a_clip_that_finished_while_the_stream_was_cut_appears_with_the_next_one(
+    library: httpx.Client, open_page: OpenPage, watch: Watch
+) -> None:
+    watch.allowed.append("ERR_FAILED .*/studio/events")
+    page = open_page("/static/studio/icon.svg")
+    page.route("**/studio/events", lambda route: route.abort())
+    page.goto(watch.origin)
+    job = made(library, "A circle meanwhile")
+    expect(card(page, "A circle meanwhile")).to_have_count(0)
+    page.unroute("**/studio/events")
+    expect(card(page, "A circle meanwhile")).to_be_visible()
+    library.delete(f"/api/jobs/{job['job_id']}")
+
+
 def test_the_settings_of_a_clip_are_put_into_the_form(page: Page) -> None:
     page.locator("#prompt").fill("Something else")
     opened(page, PROMPTS[1]).get_by_role("button", name="Use these settings").click()
@@ -413,6 +428,19 @@ def test_files_that_hold_no_settings_are_refused_in_words(
         drop(page, content, f"{HOSTILE[:20]}.mp4")
         expect(said.last).to_contain_text(problem)
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_settings_full_of_html_are_text(page: Page, library: httpx.Client, tmp_path: Path) -> None:
+    job = library.get("/api/jobs?limit=1").json()["jobs"][0]
+    manifest = library.get(f"/api/jobs/{job['job_id']}/manifest").json()
+    manifest["params"] |= {"prompt": HOSTILE, "negative_prompt": HOSTILE, "true_cfg_scale": 3}
+    manifest |= {"cpu": HOSTILE, "precision": HOSTILE, "versions": {HOSTILE: HOSTILE}}
+    title = page.title()
+    drop(page, with_manifest(tmp_path, json.dumps(manifest)))
+    player = page.get_by_role("dialog")
+    expect(player.locator(".prompt").first).to_have_text(HOSTILE)
+    expect(player.locator("dd", has_text="<script>").first).to_have_text(HOSTILE)
+    assert page.title() == title
 
 
 def test_a_file_of_a_model_that_is_not_here_says_so(

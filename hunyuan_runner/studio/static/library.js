@@ -318,11 +318,8 @@ document.addEventListener("job-finished", ({ detail }) => {
   add(query);
 });
 
-let connected = false;
-document.addEventListener("htmx:sseOpen", () => {
-  if (connected) add(filled()); // what finished while the stream was cut
-  connected = true;
-});
+// What finished since the page was made, or while the stream was cut.
+document.addEventListener("stream-open", () => add(filled()));
 
 // Files
 
