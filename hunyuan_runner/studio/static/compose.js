@@ -181,3 +181,9 @@ form.addEventListener("input", () => {
 showVariations();
 showChosen(); // a browser may have kept them over a reload
 mark();
+
+// The model may have been chosen before htmx listens, or kept over a reload.
+document.addEventListener("DOMContentLoaded", () => {
+  const model = field("model");
+  if (!model.selectedOptions[0]?.defaultSelected) model.dispatchEvent(new Event("change", { bubbles: true }));
+});
