@@ -44,7 +44,15 @@ def test_a_clip_is_composed_quoted_made_played_and_downloaded(
     expect(page.locator("#jobs")).to_contain_text(NOTHING)
     expect(page.locator("#quote")).to_contain_text("Starts at once")  # again
     [job] = jobs_of(api)
-    assert job["status"] == "completed"
+    page.locator(f"#clip-{job['job_id']}").get_by_role("button").click()
+    video = page.get_by_label("The clip", exact=True)
+    video.evaluate("video => video.play()")
+    while video.evaluate("video => video.currentTime") < 0.1:
+        page.wait_for_timeout(50)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == f"{job['job_id']}.mp4"
+    assert download.value.path().read_bytes() == api.get(job["video_url"]).content
 
 
 def test_variations_are_drafted_and_one_is_approved(page: Page, api: httpx.Client) -> None:
