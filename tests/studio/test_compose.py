@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.prompts.words import KnownWords
@@ -253,10 +253,15 @@ def test_another_model_has_its_own_presets_and_limits(
     watch.origin = idle.url
     page = open_page()
     page.get_by_label("API key").fill(KEYS["bo"])
-    page.keyboard.press("Enter")
+    held: list[Route] = []  # one may choose a model before the page is ready
+    page.route(
+        "**/htmx.min.js", lambda route: held.append(route)
+    )  # one may choose a model before the page is ready
+    page.get_by_role("button", name="Sign in").click(no_wait_after=True)
     demo_only = page.get_by_text("draws only soft cartoons")
     expect(demo_only).to_be_visible()
     page.get_by_label("Model").select_option("hunyuanvideo")
+    held[0].continue_()
     expect(demo_only).to_be_hidden()
     expect(page.locator(".preset").first).to_contain_text("480×360")
     expect(field(page, "num_frames")).to_have_attribute("placeholder", "61")
