@@ -117,7 +117,9 @@ def test_kubernetes_accepts_every_manifest(folder: Path, tmp_path: Path) -> None
 
 def rendered(folder: Path, tmp_path: Path) -> list[dict[str, Any]]:
     """What `kubectl apply -k` would send."""
-    kubectl = find_program("kubectl")
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("there is no kubectl, and Debian's is too old for these manifests")
     copy = shutil.copytree(folder, tmp_path / "kubernetes")
     if (example := copy / "secret.env.example").exists():
         example.rename(copy / "secret.env")
