@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hunyuan_runner.api.routes.events import MAX_NUMBER
 from hunyuan_runner.jobs.job import Job
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.studio.variations import group_of
@@ -46,11 +46,11 @@ class Queue:
     ended: Sequence[Job]  # failed, or canceled lately; the newest first
     has_more: bool  # than those in `groups`
     previews: Mapping[str, int]  # by job id: rises with each new preview
-    number: int  # of the newest event that is surely shown; a later picture has no lower one
+    number: int  # milliseconds at which it was read; events will not do, as jobs take theirs along
 
     @classmethod
     def of(cls, jobs: Jobs) -> Queue:
-        number = jobs.events_after(MAX_NUMBER).number  # before the jobs themselves
+        number = time.time_ns() // 1_000_000  # before the jobs themselves
         page = jobs.unfinished(SHOWN)
         ended = _ended(jobs)
         with_preview = [job.id for job in (*page.jobs, *ended) if job.has_preview]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 
 from fastapi import Request
@@ -32,6 +33,8 @@ from hunyuan_runner.wire import JobState
 
 BETWEEN_UPDATES_SECONDS = 0.7  # at least, however fast steps are
 REFRESH_SECONDS = 10  # at most: times left change by themselves
+
+NUMBER = re.compile(r'data-number="\d+"')  # differs in each picture
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +67,9 @@ class Stream(EventSourceResponse):
             while not subscription.ended:
                 queue = await run_in_threadpool(self._queue)
                 news = [said for job in changed if (said := self._news(job))]
-                if queue != shown:
+                if (picture := NUMBER.sub("", queue)) != shown:
                     yield format_sse_event(event="queue", data_str=queue)
-                    shown = queue
+                    shown = picture
                 elif not news:
                     yield format_sse_event(event="ping", data_str="")
                 for said in news:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -46,6 +47,17 @@ def test_a_button_acts_on_the_jobs_of_its_user_only(ana: httpx.Client, bo: httpx
     assert job_id not in bo.get("/studio/queue").text
     assert job_id in ana.get("/studio/queue").text
     assert waiting(ana) == [job_id]
+
+
+def test_a_removed_job_takes_nothing_along_of_what_orders_pictures(ana: httpx.Client) -> None:
+    def number(page: httpx.Response) -> int:
+        return int(re.findall(r'data-number="(\d+)"', page.text)[0])
+
+    job_id = submit(ana)["job_id"]
+    canceled = ana.post(f"/studio/queue/{job_id}/cancel")
+    removed = ana.post(f"/studio/queue/{job_id}/remove")
+    assert job_id not in removed.text
+    assert number(removed) >= number(canceled)
 
 
 def test_a_page_of_another_site_can_press_no_button(ana: httpx.Client) -> None:

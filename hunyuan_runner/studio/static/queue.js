@@ -25,7 +25,6 @@ function connect() {
   source = new EventSource(`${root}studio/events`);
   source.addEventListener("open", () => {
     heard();
-    number = 0; // a database that was restored counts from an earlier one
     document.dispatchEvent(new CustomEvent("stream-open"));
   });
   source.addEventListener("error", () => {
@@ -50,11 +49,12 @@ function heard() {
 
 // Answers overtake each other: what was rendered earlier must not replace what was rendered later.
 
-let number = 0;
+let number = 0; // milliseconds of the server's clock, which may be set back
+const CLOCK_SET_BACK = 60_000;
 
 function isOld(content) {
   const found = Number(/data-number="(\d+)"/.exec(content)?.[1]);
-  if (found < number) return true;
+  if (found < number && number - found < CLOCK_SET_BACK) return true;
   number = found;
   return false;
 }
