@@ -59,7 +59,7 @@ def get_capacity(
     target_wait_seconds: Annotated[
         float | None,
         Query(
-            gt=0,
+            ge=1,
             le=MAX_WAIT_SECONDS,
             description="How long a job may wait in the queue; default: "
             "HUNYUAN_TARGET_WAIT_SECONDS.",
