@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hunyuan_runner.engine.int8 import load_int8_or_fp32
 from hunyuan_runner.engine.messages import Event, StepFinished
 from hunyuan_runner.engine.process import EngineProcess
 from hunyuan_runner.engine.quantize import quantize
+from hunyuan_runner.machine import building
 from hunyuan_runner.machine.instructions import Instructions
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.settings import Settings, WantedPrecision
@@ -116,12 +118,12 @@ def test_clips_in_int8_say_so_and_resemble_those_in_float32(
 
 
 def test_kernels_that_cannot_be_built_leave_float32(
-    start_engine: Callable[[WantedPrecision], EngineProcess], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", "false")
-    engine = start_engine("int8")
-    assert engine.generate(tiny.params(), None, ignore, lambda: None).precision == "fp32"
-    engine.close()
+    monkeypatch.setattr(building, "PREBUILT", tmp_path / "none")
+    loaded = load_int8_or_fp32(tmp_path, 1, tmp_path / "kernels", lambda dtype: f"in {dtype}")
+    assert loaded == ("in torch.float32", Precision.FP32)
 
 
 @pytest.mark.slow
