@@ -151,8 +151,9 @@ def test_a_prefix_that_is_no_plain_path_is_ignored(
     headers = {"X-Forwarded-Prefix": prefix}
     job = client.get(f"/api/status/{clip['job_id']}", headers=headers).json()
     assert links_of(job) == links_of(clip)
-    page = client.get("/", headers=BROWSER | headers)
-    assert page.text == client.get("/", headers=BROWSER).text
+    pages = (client.get("/", headers=BROWSER | more).text for more in (headers, {}))
+    moment = re.compile(r'data-number="\d+"')
+    assert len({moment.sub("", page) for page in pages}) == 1
     assert "servers" not in client.get("/openapi.json", headers=headers).json()
 
 
