@@ -338,9 +338,9 @@ def _access(machine: Machine) -> str:
             "everyone who reaches the service may use it",
             "unset HUNYUAN_ALLOW_ANONYMOUS, and make a key with `hunyuan keys new NAME`",
         )
-    if not settings.api_keys:
+    if not settings.accepted_keys:
         return "no API keys: the service answers this machine only"
-    return f"API keys of {len({key.name for key in settings.api_keys})} users"
+    return f"API keys of {len({key.name for key in settings.accepted_keys})} users"
 
 
 CHECKS = (

@@ -613,6 +613,17 @@ def test_the_programs_of_a_service_with_keys_take_the_key_from_the_environment(
         clear(ana)
 
 
+def test_the_programs_of_a_service_with_the_key_of_an_admin_alone_take_it_too(
+    start_service: StartService,
+) -> None:
+    key = "k" * 40
+    service = start_service(HUNYUAN_ADMIN_KEY=key, HUNYUAN_LOCAL_RUNNER="false")
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=service.url, headers=headers, timeout=30) as admin:
+        job = submit(admin)
+        assert "HUNYUAN_API_KEY" in admin.get(f"/studio/library/{job['job_id']}").text
+
+
 def test_a_page_of_another_site_cannot_delete_clips(library: httpx.Client) -> None:
     job = library.get("/api/jobs?limit=1").json()["jobs"][0]
     answer = library.post(

@@ -139,6 +139,7 @@ def _player(
     manifest: Manifest | None,
     job: Job | None = None,
 ) -> HTMLResponse:
+    with_key = bool(backend.settings.accepted_keys)
     return render(
         request,
         "library/player.html",
@@ -148,7 +149,7 @@ def _player(
         model=MODELS.get(clip.model),
         missing=_why_missing(backend, clip.model),
         settings=clip.model_dump(mode="json") | {"draft_steps": None},
-        programs=programs(clip, _service_url(request), with_key=bool(backend.settings.api_keys)),
+        programs=programs(clip, _service_url(request), with_key=with_key),
     )
 
 
