@@ -104,7 +104,7 @@ def test_a_render_sits_out_a_full_disk_and_goes_on(
         job = wait_for(client, submit(client, **SLOW), lambda job: job["step"] >= 2)
         filler = fill(small_disk)
         # What comes first when the disk is full: storing the checkpoint, or noting the step.
-        wait_for_log(service.log, "rendering continues", "the database does not answer")
+        wait_for_log(service.log, "rendering continues", "waits for the job database")
         filler.unlink()
         assert finish(client, job)["status"] == "completed"
 
