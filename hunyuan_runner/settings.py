@@ -23,6 +23,7 @@ SECRET_PREFIX = "whsec_"  # as in Standard Webhooks; base64 follows
 SECRET_BYTES = 24
 MIN_KEY_CHARACTERS = 32  # of a key that is not made by `hunyuan keys new`
 MIN_CONNECTIONS, MAX_CONNECTIONS = 16, 2000  # bounds of the default
+MIN_TARGET_WAIT = 1  # seconds; to wait less, one would want a runner for each job
 SPARE_FILES = 64  # file descriptors that the front needs for other things
 
 POSTGRES_URL = re.compile(r"postgres(ql)?(\+psycopg)?://")
@@ -217,7 +218,7 @@ class Settings(BaseSettings):
     )
     target_wait_seconds: float = Field(
         600,
-        gt=0,
+        ge=MIN_TARGET_WAIT,
         description="The wait in the queue for which /api/capacity counts the runners wanted.",
     )
     ping_seconds: float = Field(

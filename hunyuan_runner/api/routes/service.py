@@ -18,6 +18,7 @@ from hunyuan_runner.machine.host import (
     usable_cores,
 )
 from hunyuan_runner.params import MAX_PIXEL_FRAMES, GenerationRequest
+from hunyuan_runner.settings import MIN_TARGET_WAIT
 from hunyuan_runner.wire import CapacityView, HostView, Info, ModelList, ModelView
 
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "minLength", "maxLength")
@@ -59,7 +60,7 @@ def get_capacity(
     target_wait_seconds: Annotated[
         float | None,
         Query(
-            ge=1,
+            ge=MIN_TARGET_WAIT,
             le=MAX_WAIT_SECONDS,
             description="How long a job may wait in the queue; default: "
             "HUNYUAN_TARGET_WAIT_SECONDS.",
