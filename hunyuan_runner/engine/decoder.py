@@ -20,14 +20,15 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from diffusers import AutoencoderKLHunyuanVideo
+from diffusers import AutoencoderKLHunyuanVideo, ModelMixin
 from torch import nn
 from torch.nn import functional
 
 from hunyuan_runner.engine.kernels import CHANNELS, Kernels, PackedConvolution, load_kernels
+from hunyuan_runner.engine.loading import load_whole
 from hunyuan_runner.families.hunyuan import HUNYUAN
 from hunyuan_runner.machine.building import KernelsUnavailable
 from hunyuan_runner.machine.host import cpu_flags
@@ -42,6 +43,8 @@ FEWEST_CHANNELS = 64  # with fewer, float32 is as fast as int16
 
 Block = Any  # a diffusers module, whose attributes have no types
 
+Vae = TypeVar("Vae", bound=ModelMixin)
+
 Convolve = Callable[[torch.Tensor], torch.Tensor]  # unpadded, of THWC
 
 # Takes rows of one frame (HWC), and writes them, activated, into another tensor.
@@ -53,6 +56,20 @@ def dtype_here() -> torch.dtype:
     return {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[
         vae_precision(cpu_flags())
     ]
+
+
+def load_vae(kind: type[Vae], model_dir: Path) -> Vae:
+    """The decoding half of a model's VAE. Raises as load_whole() does."""
+    vae = load_whole(kind, model_dir / "vae", dtype_here())
+    del vae.encoder
+    return vae
+
+
+def blank_vae(kind: type[Vae], model_dir: Path) -> Vae:
+    """The same with weights that nobody trained."""
+    vae: Vae = kind.from_config(kind.load_config(model_dir / "vae")).to(dtype_here())
+    del vae.encoder
+    return vae
 
 
 def kernels_for(dtype: torch.dtype, threads: int, folder: Path) -> Kernels | None:

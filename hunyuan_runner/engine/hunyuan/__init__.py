@@ -9,11 +9,10 @@ import torch
 from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoPipeline
 
 from hunyuan_runner.engine.checkpoint import Conditioning
-from hunyuan_runner.engine.decoder import Decoder, dtype_here, kernels_for
+from hunyuan_runner.engine.decoder import Decoder, blank_vae, kernels_for, load_vae
 from hunyuan_runner.engine.hunyuan import encoding, transformer
 from hunyuan_runner.engine.hunyuan.guided import GuidedTransformer
 from hunyuan_runner.engine.implementation import Implementation
-from hunyuan_runner.engine.loading import load_whole
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 
@@ -36,15 +35,10 @@ class Hunyuan(Implementation):
         return GuidedTransformer(transformer, conditioning, params)
 
     def vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo:
-        vae = load_whole(AutoencoderKLHunyuanVideo, model_dir / "vae", dtype_here())
-        del vae.encoder
-        return vae
+        return load_vae(AutoencoderKLHunyuanVideo, model_dir)
 
     def blank_vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo:
-        config = AutoencoderKLHunyuanVideo.load_config(model_dir / "vae")
-        vae = AutoencoderKLHunyuanVideo.from_config(config).to(dtype_here())
-        del vae.encoder
-        return vae
+        return blank_vae(AutoencoderKLHunyuanVideo, model_dir)
 
     def decoder(self, vae: AutoencoderKLHunyuanVideo, threads: int, kernels: Path) -> Decoder:
         return Decoder(vae, kernels_for(vae.dtype, threads, kernels))

@@ -8,13 +8,12 @@ import torch
 from diffusers import AutoencoderKLHunyuanVideo15, HunyuanVideo15Transformer3DModel
 
 from hunyuan_runner.engine.checkpoint import Conditioning
-from hunyuan_runner.engine.decoder import dtype_here, kernels_for
+from hunyuan_runner.engine.decoder import blank_vae, kernels_for, load_vae
 from hunyuan_runner.engine.hunyuan15 import encoding
 from hunyuan_runner.engine.hunyuan15.decoder import Decoder
 from hunyuan_runner.engine.hunyuan15.transformer import GuidedTransformer
 from hunyuan_runner.engine.hunyuan15.transformer import load as load_transformer
 from hunyuan_runner.engine.implementation import Implementation
-from hunyuan_runner.engine.loading import load_whole
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 
@@ -40,15 +39,10 @@ class Hunyuan15(Implementation):
         return GuidedTransformer(transformer, conditioning, params)
 
     def vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo15:
-        vae = load_whole(AutoencoderKLHunyuanVideo15, model_dir / "vae", dtype_here())
-        del vae.encoder
-        return vae
+        return load_vae(AutoencoderKLHunyuanVideo15, model_dir)
 
     def blank_vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo15:
-        config = AutoencoderKLHunyuanVideo15.load_config(model_dir / "vae")
-        vae = AutoencoderKLHunyuanVideo15.from_config(config).to(dtype_here())
-        del vae.encoder
-        return vae
+        return blank_vae(AutoencoderKLHunyuanVideo15, model_dir)
 
     def decoder(self, vae: AutoencoderKLHunyuanVideo15, threads: int, kernels: Path) -> Decoder:
         return Decoder(vae, kernels_for(vae.dtype, threads, kernels))
