@@ -1,4 +1,4 @@
-"""The service behind nginx and Caddy as the docs configure them, with TLS and below a path."""
+"""nginx and Caddy in front of the service, as the docs configure them: with TLS, below a path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LINKS = ("video_url", "thumbnail_url", "preview_url")
 
 
 @dataclass(frozen=True)
-class Behind:
+class Proxied:
     """A service, and the URL at which a proxy serves it."""
 
     url: str
@@ -46,9 +46,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def behind(
+def proxied(
     request: pytest.FixtureRequest, start_service: StartService, authority: Authority
-) -> Iterator[Behind]:
+) -> Iterator[Proxied]:
     port = free_port()
     service = start_service(
         HUNYUAN_PUBLIC_URL=f"https://localhost:{port}{PREFIX}",
@@ -58,7 +58,7 @@ def behind(
     )
     wait_until(lambda: httpx.get(f"{service.url}/health").json()["status"] == "ok")
     with proxy(request.param, port, port_of(service), authority) as url:
-        yield Behind(url, service, authority)
+        yield Proxied(url, service, authority)
     service.terminate()
 
 
@@ -68,23 +68,23 @@ def port_of(service: Service) -> int:
     return port
 
 
-def test_every_request_of_a_client_works_and_so_does_each_page(behind: Behind) -> None:
+def test_every_request_of_a_client_works_and_so_does_each_page(proxied: Proxied) -> None:
     checked = subprocess.run(
-        [sys.executable, "-m", "hunyuan_runner", "check", behind.url, "--json"],
-        env=os.environ | {"SSL_CERT_FILE": str(behind.authority.certificate)},
+        [sys.executable, "-m", "hunyuan_runner", "check", proxied.url, "--json"],
+        env=os.environ | {"SSL_CERT_FILE": str(proxied.authority.certificate)},
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    with behind.client() as client:
+    with proxied.client() as client:
         for path in ("", "/", "/docs"):
-            page = client.get(behind.url + path, headers=BROWSER)
-            assert str(page.url).startswith(behind.url + "/")
+            page = client.get(proxied.url + path, headers=BROWSER)
+            assert str(page.url).startswith(proxied.url + "/")
             for link in (quoted or plain for quoted, plain in LOADED.findall(page.text)):
                 if not link.startswith("data:"):
                     assert client.get(urljoin(str(page.url), link)).status_code == 200, link
-        assert client.get("/openapi.json").json()["servers"] == [{"url": behind.url}]
+        assert client.get("/openapi.json").json()["servers"] == [{"url": proxied.url}]
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class Stream:
                     self.data.append(json.loads(line[6:]))
 
 
-def test_events_arrive_while_the_job_is_rendered(behind: Behind) -> None:
+def test_events_arrive_while_the_job_is_rendered(proxied: Proxied) -> None:
     through, direct = Stream(), Stream()
-    with behind.client() as client, httpx.Client(base_url=behind.service.url, timeout=60) as near:
+    with proxied.client() as client, httpx.Client(base_url=proxied.service.url, timeout=60) as near:
         job = submit(near, **LONG)
         path = f"/api/jobs/{job['job_id']}/events"
         readers = [
@@ -130,12 +130,12 @@ def test_events_arrive_while_the_job_is_rendered(behind: Behind) -> None:
     print(f"{len(delays)} events, later than without the proxy: at most {delays[-1] * 1000:.1f} ms")
 
 
-def test_a_clip_is_downloaded_whole_or_in_parts(behind: Behind) -> None:
-    with behind.client() as client, httpx.Client(base_url=behind.service.url, timeout=60) as near:
+def test_a_clip_is_downloaded_whole_or_in_parts(proxied: Proxied) -> None:
+    with proxied.client() as client, httpx.Client(base_url=proxied.service.url, timeout=60) as near:
         job = finish(near, submit(near))
         video = near.get(f"/api/videos/{job['job_id']}.mp4").content
         for name in LINKS:
-            assert job[name].startswith(f"{behind.url}/api/")
+            assert job[name].startswith(f"{proxied.url}/api/")
             assert client.get(job[name]).status_code == 200
         whole = client.get(job["video_url"])
         assert whole.content == video
@@ -152,15 +152,15 @@ def test_a_clip_is_downloaded_whole_or_in_parts(behind: Behind) -> None:
         assert head.headers["Content-Length"] == str(len(video))
 
 
-def test_the_links_in_a_webhook_lead_through_the_proxy(behind: Behind) -> None:
-    with behind.client() as client, receiving() as receiver:
+def test_the_links_in_a_webhook_lead_through_the_proxy(proxied: Proxied) -> None:
+    with proxied.client() as client, receiving() as receiver:
         accepted = client.post("/api/generate", json=SHORT | {"webhook_url": receiver.url})
-        assert accepted.headers["Location"].startswith(f"{behind.url}/api/status/")
+        assert accepted.headers["Location"].startswith(f"{proxied.url}/api/status/")
         wait_until(lambda: len(receiver.posts) == 2)
         sent = json.loads(receiver.posts[-1].body)["data"]
         assert sent["status"] == "completed"
         for name in LINKS:
-            assert sent[name].startswith(f"{behind.url}/api/")
+            assert sent[name].startswith(f"{proxied.url}/api/")
             assert client.get(sent[name]).status_code == 200
 
 

@@ -137,8 +137,8 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def __init__(self, room: _Room, settings: Settings, app: ASGIApp, **given: Any) -> None:
         super().__init__(**given)
-        # Not BentoML's outer layers: their limit on time leaves a timer behind for each request,
-        # which stays for a minute, and garbage collections that hold up every answer.
+        # Not BentoML's outer layers: their limit on time sets a timer for each request, which stays
+        # for a minute. So many of them make garbage collections hold up every answer.
         self.app = app
         self._room = room
         self._settings = settings

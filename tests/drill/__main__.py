@@ -290,9 +290,9 @@ def a_front_is_restarted_under_load(drill: Drill) -> Seen:
             reader.result()
     faults = {name: number for name, number in answers.items() if not name.endswith("2xx")}
     assert not any(name.startswith("other") for name in faults), faults
-    told = ", ".join(f"{number} {name}" for name, number in sorted(faults.items())) or "none"
+    failed = ", ".join(f"{number} {name}" for name, number in sorted(faults.items())) or "none"
     return Seen(
-        f"{sum(answers.values())} reads by four clients, of which failed: {told}; "
+        f"{sum(answers.values())} reads by four clients, of which failed: {failed}; "
         f"{SHORTS} submissions went to the front that answered",
         seconds,
     )
