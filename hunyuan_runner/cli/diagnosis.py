@@ -340,7 +340,8 @@ def _access(machine: Machine) -> str:
         )
     if not settings.accepted_keys:
         return "no API keys: the service answers this machine only"
-    return f"API keys of {len({key.name for key in settings.accepted_keys})} users"
+    users = len({key.name for key in settings.accepted_keys})
+    return f"API keys of {users} user{'s' * (users > 1)}"
 
 
 CHECKS = (
