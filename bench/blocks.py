@@ -39,7 +39,7 @@ from hunyuan_runner.engine.measure import Bench
 from hunyuan_runner.engine.quantize import modulation_names, pack_linear, quantized_blocks
 from hunyuan_runner.machine.building import INSTRUCTION_FLAGS, build, library_name
 from hunyuan_runner.machine.host import cpu_flags, usable_cores
-from hunyuan_runner.machine.instructions import Attention, Instructions, available
+from hunyuan_runner.machine.instructions import Attention, Instructions, WantedKernels, available
 
 FOLDER = Path(tempfile.gettempdir()) / "hunyuan-bench-kernels"
 PEAK_SOURCE = Path(__file__).with_name("peak.cpp")
@@ -210,7 +210,7 @@ def describe(result: Result, repeats: int) -> str:
 def _paths(threads: int) -> list[Kernels]:
     """Kernels for each instruction set, with each form of attention that it has."""
     return [
-        load_kernels(FOLDER, threads, instructions, attention)
+        load_kernels(WantedKernels(FOLDER, instructions, attention), threads)
         for instructions in available(cpu_flags())
         for attention in Attention
         if instructions.attention(attention) is attention

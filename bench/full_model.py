@@ -36,6 +36,7 @@ from hunyuan_runner.engine.messages import Event, Preview, StageStarted, StepFin
 from hunyuan_runner.engine.process import EngineProcess
 from hunyuan_runner.families.configuration import QUANTIZED_TRANSFORMER, TRANSFORMER
 from hunyuan_runner.machine.host import usable_cores
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting.estimate import Work
@@ -218,7 +219,7 @@ def _quote(params: GenerationParams, settings: Settings) -> Mapping[Stage, float
         Precision.INT8,
         settings.models_dir / MODEL,
         settings.threads,
-        settings.kernels_dir,
+        WantedKernels(settings.kernels_dir),
     )
     return rates.predict(Work.of(params, MODELS[MODEL]), MODELS[MODEL])
 

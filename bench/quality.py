@@ -40,6 +40,7 @@ from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.machine.host import usable_cores
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.schedule import StepCache
@@ -113,7 +114,7 @@ def render(variant: Variant, asked: Sequence[Prompt], steps: int) -> list[Frames
     """The clips of a variant, in the order of the prompts."""
     clips = []
     with tempfile.TemporaryDirectory() as folder:
-        kernels, kept = Path(folder) / "kernels", Path(folder) / "prompts"
+        kernels, kept = WantedKernels(Path(folder) / "kernels"), Path(folder) / "prompts"
         components = Components(MODEL_DIR, variant.precision, usable_cores(), kernels)
         pipeline = VideoPipeline(components, kept)
         for number, prompt in enumerate(asked, 1):

@@ -23,6 +23,7 @@ from hunyuan_runner.engine.decoder import Decoder, dtype_here, kernels_for
 from hunyuan_runner.engine.kernels import Kernels
 from hunyuan_runner.engine.vae import Tiling
 from hunyuan_runner.machine.host import usable_cores
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.settings import BUNDLED_MODELS
 
 LARGE_CLIP = (640, 480, 61)  # width, height, num_frames; decoded in several tiles
@@ -101,8 +102,8 @@ def _real_decoder() -> Decoder:
 
 
 def _kernels() -> Kernels | None:
-    folder = Path(tempfile.gettempdir()) / "hunyuan-bench-kernels"
-    return kernels_for(dtype_here(), usable_cores(), folder)
+    wanted = WantedKernels(Path(tempfile.gettempdir()) / "hunyuan-bench-kernels")
+    return kernels_for(dtype_here(), usable_cores(), wanted)
 
 
 def _latents(width: int, height: int, num_frames: int) -> torch.Tensor:

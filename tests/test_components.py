@@ -8,6 +8,7 @@ import pytest
 
 from hunyuan_runner.engine import components as module
 from hunyuan_runner.engine.components import Components, ModelIncomplete
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from tests import tiny
 
@@ -30,7 +31,7 @@ class Loadings:
 
 
 def components_of(model_dir: Path) -> Components:
-    return Components(model_dir, Precision.FP32, threads=1, kernels=model_dir)
+    return Components(model_dir, Precision.FP32, threads=1, kernels=WantedKernels(model_dir))
 
 
 def let_memory_be(monkeypatch: pytest.MonkeyPatch, size: float) -> None:

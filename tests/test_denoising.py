@@ -17,6 +17,7 @@ from hunyuan_runner.engine.denoising import State, denoise
 from hunyuan_runner.engine.hunyuan.encoding import encode
 from hunyuan_runner.engine.hunyuan.guided import GuidedTransformer
 from hunyuan_runner.engine.step_cache import Predictor
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Cpu, Precision
 from hunyuan_runner.params import GenerationParams
 from hunyuan_runner.schedule import StepCache
@@ -45,7 +46,7 @@ def load(models_dir: Path) -> Callable[[str, Precision], Components]:
         if (obstacle := Cpu.here().obstacle(precision)) is not None:
             pytest.skip(obstacle)
         if (model, precision) not in loaded:
-            folder, kernels = models_dir / model, models_dir / "kernels"
+            folder, kernels = models_dir / model, WantedKernels(models_dir / "kernels")
             loaded[model, precision] = Components(folder, precision, threads=1, kernels=kernels)
         return loaded[model, precision]
 

@@ -38,6 +38,7 @@ from hunyuan_runner.jobs.journal import writing
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.machine.host import cpu_name, package_versions
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.prompts import tokens
 from hunyuan_runner.quoting.profile import Profile
@@ -186,7 +187,9 @@ def test_a_model_whose_prompt_is_cut_in_the_wrong_place_is_refused(
     double.write_llama_tokenizer(folder / "tokenizer", tokenizer)
     reason = "tokens of the text before the prompt"
     with pytest.raises(tokens.TokenizerUnusable, match=reason) as refused:
-        Components(folder, Precision.FP32, threads=1, kernels=tmp_path).text_encoders(lambda: None)
+        Components(
+            folder, Precision.FP32, threads=1, kernels=WantedKernels(tmp_path)
+        ).text_encoders(lambda: None)
     for what in ("--verify", "--quantise=int8"):
         command = ["download_models.py", "hunyuanvideo", what, "--models-dir", str(tmp_path)]
         command = [sys.executable, *command]
@@ -268,7 +271,7 @@ def test_a_checkpoint_of_an_earlier_version_is_used_if_its_prompt_was_read_right
     folder = tmp_path / "model"
     save(folder)
     params = tiny.params(num_frames=5, prompt="a cat")
-    components = Components(folder, Precision.FP32, threads=1, kernels=tmp_path)
+    components = Components(folder, Precision.FP32, threads=1, kernels=WantedKernels(tmp_path))
     video = VideoPipeline(components, tmp_path / "prompts")
     request = Generate(1, params, folder, Precision.FP32, None, None, 0, tmp_path / "frames.npy")
     events: list[object] = []

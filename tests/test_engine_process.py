@@ -635,7 +635,7 @@ def test_the_child_ends_when_the_pipe_does() -> None:
                 "hunyuan_runner.engine.child",
                 f"{theirs.fileno()}",
                 "1",
-                "kernels",
+                *WantedKernels(Path("kernels")).as_arguments(),
                 "prompts",
                 "verified-weights.json",
                 "INFO",

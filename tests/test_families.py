@@ -23,6 +23,7 @@ from hunyuan_runner.engine.components import Components, ModelIncomplete
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.families.configuration import UnknownModel
 from hunyuan_runner.families.hunyuan import HUNYUAN
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.models.checking import problems_of
 from hunyuan_runner.settings import BUNDLED_MODELS
@@ -73,7 +74,7 @@ def change(path: Path, **settings: object) -> None:
 
 
 def load(model_dir: Path) -> Components:
-    return Components(model_dir, Precision.FP32, threads=1, kernels=model_dir)
+    return Components(model_dir, Precision.FP32, threads=1, kernels=WantedKernels(model_dir))
 
 
 @pytest.mark.parametrize(

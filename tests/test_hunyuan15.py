@@ -33,6 +33,7 @@ from hunyuan_runner.engine.process import EngineDied, EngineProcess
 from hunyuan_runner.engine.quantize import quantize
 from hunyuan_runner.engine.vae import Tiling, choose_tiling, decode_tiles, tile_bytes
 from hunyuan_runner.families.hunyuan15 import HUNYUAN15, QUOTED
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.models.checking import problems_of
 from hunyuan_runner.params import GenerationParams, GenerationRequest, Stage
@@ -427,7 +428,7 @@ def test_weights_under_the_authors_names_are_the_same_weights(
     models_dir: Path, single_file: Path
 ) -> None:
     expected = double15.reference(models_dir / MODEL.id).transformer.half().state_dict()
-    loaded, _ = load_transformer(single_file, Precision.FP32, 1, single_file)
+    loaded, _ = load_transformer(single_file, Precision.FP32, 1, WantedKernels(single_file))
     found = loaded.state_dict()
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
@@ -459,9 +460,9 @@ def test_a_name_that_no_one_knows_is_refused(single_file: Path) -> None:
     path = single_file / "transformer" / "diffusion_pytorch_model.safetensors"
     save_file(load_file(path) | {"time_r_in.mlp.0.weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match=r"unknown weights.*time_r_in\.mlp\.0"):
-        load_transformer(single_file, Precision.FP32, 1, single_file)
+        load_transformer(single_file, Precision.FP32, 1, WantedKernels(single_file))
     weights = load_file(path)
     del weights["time_r_in.mlp.0.weight"], weights["img_in.proj.bias"]
     save_file(weights, path)
     with pytest.raises(ValueError, match=r"lacks 1 weights.*x_embedder\.proj\.bias"):
-        load_transformer(single_file, Precision.FP32, 1, single_file)
+        load_transformer(single_file, Precision.FP32, 1, WantedKernels(single_file))

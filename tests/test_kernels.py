@@ -18,7 +18,12 @@ from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, load_kernel
 from hunyuan_runner.engine.quantize import load_transformer, pack_linear, quantize
 from hunyuan_runner.machine.building import INSTRUCTION_FLAGS, KernelsUnavailable, build
 from hunyuan_runner.machine.host import cpu_flags
-from hunyuan_runner.machine.instructions import Attention, Instructions, available
+from hunyuan_runner.machine.instructions import (
+    Attention,
+    Instructions,
+    WantedKernels,
+    available,
+)
 from hunyuan_runner.settings import BUNDLED_MODELS
 from tests import tiny
 
@@ -37,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kernels(request: pytest.FixtureRequest, folder: Path) -> Kernels:
     if (wanted := Instructions(request.param)) not in HERE:
         pytest.skip(f"this CPU has no {wanted}")
-    return load_kernels(folder, threads=2, wanted=wanted)
+    return load_kernels(WantedKernels(folder, wanted), threads=2)
 
 
 @pytest.fixture(scope="module", params=["bf16", "int16", "int8"])
@@ -46,14 +51,14 @@ def attending(request: pytest.FixtureRequest, kernels: Kernels, folder: Path) ->
     form = Attention(request.param)
     if kernels.instructions.attention(form) is not form:
         pytest.skip(f"{kernels.instructions} has no attention in {form}")
-    return load_kernels(folder, threads=2, wanted=kernels.instructions, attention=form)
+    return load_kernels(WantedKernels(folder, kernels.instructions, form), threads=2)
 
 
 @pytest.fixture(scope="module")
 def narrow(folder: Path) -> Kernels:
     """The kernels for AVX-VNNI, on any CPU with VNNI."""
     if Instructions.AVX_VNNI in HERE:
-        return load_kernels(folder, threads=2, wanted=Instructions.AVX_VNNI)
+        return load_kernels(WantedKernels(folder, Instructions.AVX_VNNI), threads=2)
     if Instructions.AVX512 not in HERE:
         pytest.skip("this CPU has no VNNI")
     library = folder / "narrow.so"
@@ -376,7 +381,7 @@ def test_integer_attention_has_the_bits_of_plain_cpp(
     qkv = torch.randn(rows, 3, heads, width).bfloat16()
     norms = ((torch.rand(width) + 0.5) * 3, torch.rand(width) + 0.5)
     given = (qkv, norms, random_angles(rows - TEXT_ROWS, width))
-    ours = load_kernels(folder, threads=3, wanted=kernels.instructions, attention=form)
+    ours = load_kernels(WantedKernels(folder, kernels.instructions, form), threads=3)
     assert torch.equal(attend(ours, *given), attend(reference(folder, form), *given))
 
 

@@ -14,7 +14,7 @@ from hunyuan_runner.engine.messages import Event, StepFinished
 from hunyuan_runner.engine.process import EngineProcess
 from hunyuan_runner.engine.quantize import quantize
 from hunyuan_runner.machine import building
-from hunyuan_runner.machine.instructions import Instructions
+from hunyuan_runner.machine.instructions import Instructions, WantedKernels
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.settings import Settings, WantedPrecision
 from tests import tiny
@@ -122,7 +122,9 @@ def test_kernels_that_cannot_be_built_leave_float32(
 ) -> None:
     monkeypatch.setenv("CXX", "false")
     monkeypatch.setattr(building, "PREBUILT", tmp_path / "none")
-    loaded = load_int8_or_fp32(tmp_path, 1, tmp_path / "kernels", lambda dtype: f"in {dtype}")
+    loaded = load_int8_or_fp32(
+        tmp_path, 1, WantedKernels(tmp_path / "kernels"), lambda dtype: f"in {dtype}"
+    )
     assert loaded == ("in torch.float32", Precision.FP32)
 
 

@@ -15,6 +15,7 @@ import torch
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine import measure as benchmark
 from hunyuan_runner.jobs import measuring
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.quoting.estimate import GUESS_SPREAD, MEASURED_SPREAD, Rates
 from hunyuan_runner.quoting.profile import MEASURED_FILE, Profile, keep_measured, load_measured
@@ -91,7 +92,9 @@ def test_a_benchmark_that_fails_leaves_the_guesses(
 @pytest.mark.parametrize("precision", list(Precision))
 @torch.no_grad()
 def test_every_kind_of_work_can_be_timed(precision: Precision, tmp_path: Path) -> None:
-    rates = benchmark.measure("demo", precision, BUNDLED_MODELS / "demo", 1, tmp_path)
+    rates = benchmark.measure(
+        "demo", precision, BUNDLED_MODELS / "demo", 1, WantedKernels(tmp_path)
+    )
     assert min(rates.linears, rates.attention, rates.convolutions) > 0
     assert rates.block_seconds >= 0
 

@@ -16,6 +16,7 @@ from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.prompts import PromptCache
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from tests import tiny
 
@@ -29,7 +30,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def components(model_dir: Path) -> Components:
-    return Components(model_dir, Precision.FP32, threads=1, kernels=model_dir)
+    return Components(model_dir, Precision.FP32, threads=1, kernels=WantedKernels(model_dir))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hunyuan_runner.engine.messages import Event, Generate, StepFinished
 from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.engine.step_cache import Predictor, Velocities
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 from tests import tiny
@@ -37,7 +38,7 @@ def params(step_cache: str = "balanced", **changes: object) -> GenerationParams:
 def test_the_blocks_run_at_the_computed_steps_alone(
     model_dir: Path, tmp_path: Path, step_cache: str, guidance: dict[str, object], passes: int
 ) -> None:
-    components = Components(model_dir, Precision.FP32, threads=1, kernels=tmp_path)
+    components = Components(model_dir, Precision.FP32, threads=1, kernels=WantedKernels(tmp_path))
     transformer = components.transformer(lambda: None)
     evaluations, steps = 0, []
 

@@ -16,7 +16,7 @@ from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder
 from hunyuan_runner.engine.vae import Tiling, choose_tiling, tile_bytes
 from hunyuan_runner.machine.host import available_memory_bytes, cpu_flags, memory_bytes
-from hunyuan_runner.machine.instructions import available
+from hunyuan_runner.machine.instructions import WantedKernels, available
 from hunyuan_runner.settings import BUNDLED_MODELS
 
 LEVEL = 2 / 255  # of the 8 bits that a frame's values are stored in
@@ -169,7 +169,7 @@ def test_convolutions_in_int16_lose_less_than_bf16(tmp_path: Path) -> None:
     autoencoder = AutoencoderKLHunyuanVideo(
         block_out_channels=(64, 64, 128, 128), layers_per_block=1
     )
-    kernels = decoding.kernels_for(torch.float32, 1, tmp_path)
+    kernels = decoding.kernels_for(torch.float32, 1, WantedKernels(tmp_path))
     assert kernels is not None
     latents = torch.randn(16, 2, 5, 6)
     expected = Decoder(autoencoder)(latents)
@@ -185,7 +185,7 @@ def test_convolutions_in_int16_lose_less_than_bf16(tmp_path: Path) -> None:
 def test_the_demo_model_loses_nothing_one_sees_in_int16(
     demo: AutoencoderKLHunyuanVideo, latents: torch.Tensor, whole: torch.Tensor, tmp_path: Path
 ) -> None:
-    kernels = decoding.kernels_for(torch.float32, 1, tmp_path)
+    kernels = decoding.kernels_for(torch.float32, 1, WantedKernels(tmp_path))
     assert psnr(Decoder(demo, kernels)(latents), whole) >= 55
 
 

@@ -31,6 +31,7 @@ from hunyuan_runner.engine.messages import (
 )
 from hunyuan_runner.families.configuration import UnknownModel
 from hunyuan_runner.logs import about, configure_logging
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import Stage
@@ -54,7 +55,12 @@ class Child:
     """Holds the pipeline of one model, and renders requests one by one."""
 
     def __init__(
-        self, connection: Connection, threads: int, kernels: Path, prompts: Path, verified: Path
+        self,
+        connection: Connection,
+        threads: int,
+        kernels: WantedKernels,
+        prompts: Path,
+        verified: Path,
     ) -> None:
         self._connection = connection
         self._threads = threads
@@ -182,7 +188,9 @@ def _let_others_go_first() -> None:
 def main(
     fd: str,
     threads: str,
-    kernels: str,
+    kernels_folder: str,
+    instructions: str,
+    attention: str,
     prompts: str,
     verified: str,
     log_level: str,
@@ -193,8 +201,8 @@ def main(
     # _listen() ends the process as well, but not while something holds the interpreter.
     die_with(os.getppid())
     _go_first_when_memory_runs_out()
-    places = (Path(kernels), Path(prompts), Path(verified))
-    Child(Connection(int(fd)), int(threads), *places).run()
+    kernels = WantedKernels.of_arguments(kernels_folder, instructions, attention)
+    Child(Connection(int(fd)), int(threads), kernels, Path(prompts), Path(verified)).run()
 
 
 if __name__ == "__main__":

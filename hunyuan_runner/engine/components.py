@@ -30,6 +30,7 @@ from hunyuan_runner.families.configuration import (
     UnknownModel,
 )
 from hunyuan_runner.machine.host import available_memory_bytes
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import BYTES_PER_PARAMETER, SMALL_PARAMETERS, Precision
 from hunyuan_runner.weights import weight_files
 
@@ -48,7 +49,9 @@ class ModelIncomplete(Exception):
 class Components:
     """The components of the model in `model_dir`."""
 
-    def __init__(self, model_dir: Path, precision: Precision, threads: int, kernels: Path) -> None:
+    def __init__(
+        self, model_dir: Path, precision: Precision, threads: int, kernels: WantedKernels
+    ) -> None:
         """Loads the VAE, and the other components if there is room for them.
 
         `precision` is the transformer's. Raises ModelIncomplete, TokenizerUnusable, or UnknownModel

@@ -32,6 +32,7 @@ from hunyuan_runner.engine.loading import load_whole
 from hunyuan_runner.families.hunyuan import HUNYUAN
 from hunyuan_runner.machine.building import KernelsUnavailable
 from hunyuan_runner.machine.host import cpu_flags
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision, vae_precision
 from hunyuan_runner.quoting.memory import PIECE_BYTES
 
@@ -72,13 +73,13 @@ def blank_vae(kind: type[Vae], model_dir: Path) -> Vae:
     return vae
 
 
-def kernels_for(dtype: torch.dtype, threads: int, folder: Path) -> Kernels | None:
+def kernels_for(dtype: torch.dtype, threads: int, wanted: WantedKernels) -> Kernels | None:
     """The kernels to convolve with if the decoder is computed in `dtype`; None if torch is better,
-    or they do not work here. They are built in `folder`."""
+    or they do not work here."""
     if dtype is not torch.float32:
         return None
     try:
-        return load_kernels(folder, threads)
+        return load_kernels(wanted, threads)
     except KernelsUnavailable as reason:
         logger.warning("the decoder does without the kernels: %s", reason)
         return None

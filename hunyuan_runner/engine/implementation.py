@@ -12,6 +12,7 @@ import torch
 from hunyuan_runner.engine.checkpoint import Conditioning
 from hunyuan_runner.engine.vae import Decoder
 from hunyuan_runner.families.family import Family
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 
@@ -51,10 +52,10 @@ class Implementation(ABC):
 
     @abstractmethod
     def transformer(
-        self, model_dir: Path, precision: Precision, threads: int, kernels: Path
+        self, model_dir: Path, precision: Precision, threads: int, kernels: WantedKernels
     ) -> tuple[Transformer, Precision]:
         """Load the transformer, and return it with the precision that it really has: fp32 if the
-        int8 kernels do not work. They are built in the folder `kernels`."""
+        int8 kernels do not work."""
 
     @abstractmethod
     def guided(
@@ -71,9 +72,8 @@ class Implementation(ABC):
         """The same with weights that nobody trained, to measure how fast it is."""
 
     @abstractmethod
-    def decoder(self, vae: Any, threads: int, kernels: Path) -> Decoder:
-        """What decodes latents with the weights of the VAE. Kernels for it are built in the folder
-        `kernels`."""
+    def decoder(self, vae: Any, threads: int, kernels: WantedKernels) -> Decoder:
+        """What decodes latents with the weights of the VAE."""
 
     def was_encoded_so_before(self, model_dir: Path) -> bool:
         """Whether versions that did not note in checkpoints how prompts become tokens encoded this

@@ -13,16 +13,17 @@ from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
 from hunyuan_runner.engine.kernels import load_kernels
 from hunyuan_runner.engine.quantize import load_transformer
 from hunyuan_runner.machine.building import KernelsUnavailable
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 
 logger = logging.getLogger(__name__)
 
 
 def load_int8_or_fp32(
-    model_dir: Path, threads: int, kernels: Path, load_plain: Callable[[torch.dtype], Any]
+    model_dir: Path, threads: int, kernels: WantedKernels, load_plain: Callable[[torch.dtype], Any]
 ) -> tuple[Any, Precision]:
     """The transformer and its precision: int8, or what `load_plain` gives for float32 if the int8
-    kernels do not work here. They are built in the folder `kernels`.
+    kernels do not work here.
 
     Raises OSError, ValueError or SafetensorError if the model is incomplete.
     """

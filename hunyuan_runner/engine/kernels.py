@@ -14,7 +14,12 @@ from torch.nn import functional
 
 from hunyuan_runner.machine.building import KernelsUnavailable, library_of
 from hunyuan_runner.machine.host import cpu_flags
-from hunyuan_runner.machine.instructions import Attention, Instructions, available
+from hunyuan_runner.machine.instructions import (
+    Attention,
+    Instructions,
+    WantedKernels,
+    available,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -249,23 +254,17 @@ class Kernels:
         getattr(self._library, name)(*map(_as_c, arguments), ctypes.c_int64(self._threads))
 
 
-def load_kernels(
-    folder: Path,
-    threads: int,
-    wanted: Instructions | None = None,
-    attention: Attention | None = None,
-) -> Kernels:
-    """The kernels for the instruction set `wanted`, or for the fastest one that works here.
+def load_kernels(wanted: WantedKernels, threads: int) -> Kernels:
+    """The wanted kernels, or those for the fastest instruction set that works here.
 
-    `attention` is the form of attention, by default the best one that is as exact as bfloat16.
-    Libraries that are not there are built in `folder`. Raises KernelsUnavailable.
+    Raises KernelsUnavailable.
     """
-    candidates = available(cpu_flags()) if wanted is None else [wanted]
+    candidates = [wanted.instructions] if wanted.instructions else available(cpu_flags())
     reasons = ["this CPU has no AVX2"] if not candidates else []
     for instructions in candidates:
-        form = instructions.attention(attention)
+        form = instructions.attention(wanted.attention)
         try:
-            library = library_of(instructions, folder)
+            library = library_of(instructions, wanted.folder)
             kernels = Kernels(library, instructions, form, threads)
         except KernelsUnavailable as reason:
             logger.warning("no kernels for %s: %s", instructions, reason)

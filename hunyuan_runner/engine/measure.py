@@ -1,10 +1,11 @@
 """A short benchmark: how much of each kind of work of a model this machine computes per second.
 
-    python -m hunyuan_runner.engine.measure THREADS KERNELS MODEL:PRECISION:FOLDER …
+    python -m hunyuan_runner.engine.measure THREADS KERNELS SET ATTENTION MODEL:PRECISION:FOLDER …
 
 prints the Rates of each MODEL:PRECISION as JSON. It times the engine's own code, with random
-weights: a transformer block, attention, and the VAE's decoder. The int8 kernels are built in the
-folder KERNELS.
+weights: a transformer block, attention, and the VAE's decoder. KERNELS is the folder of the int8
+kernels; SET and ATTENTION are the instruction set and the form of attention that are wanted of
+them, or empty.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from hunyuan_runner.engine.kernels import Kernels, PackedLinear, load_kernels
 from hunyuan_runner.engine.loading import DTYPES
 from hunyuan_runner.engine.quantize import pack_linear
 from hunyuan_runner.machine.building import KernelsUnavailable
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.quoting.estimate import MEASURED_SPREAD, Rates
@@ -71,8 +73,8 @@ class Bench:
         # int8 blocks share buffers that are allocated once for all; plain blocks do not.
         self._blocks_in_a_row = 1 if kernels is None else BLOCKS_IN_A_ROW
 
-    def measure(self, threads: int, kernels: Path) -> Rates:
-        """Takes some seconds. Kernels for the decoder are built in the folder `kernels`."""
+    def measure(self, threads: int, kernels: WantedKernels) -> Rates:
+        """Takes some seconds. `kernels` are those of the decoder."""
         linears, attention, block_seconds = self.transforming()
         flop_seconds, decode_seconds = self._decoding(threads, kernels)
         return Rates(
@@ -156,7 +158,7 @@ class Bench:
         blocks, layers = [block] * BLOCKS_IN_A_ROW, [lambda: modulation] * BLOCKS_IN_A_ROW
         return Int8Blocks(self._kernels, [], blocks, Modulation(layers), heads)
 
-    def _decoding(self, threads: int, kernels: Path) -> tuple[float, float]:
+    def _decoding(self, threads: int, kernels: WantedKernels) -> tuple[float, float]:
         """Seconds per FLOP, and the fixed seconds of a clip."""
         implementation = implementation_of(self._family)
         with torch.device("meta"):
@@ -227,7 +229,9 @@ def _random_linear(inputs: int, outputs: int) -> PackedLinear:
 
 
 @torch.no_grad()
-def measure(model: str, precision: Precision, folder: Path, threads: int, kernels: Path) -> Rates:
+def measure(
+    model: str, precision: Precision, folder: Path, threads: int, kernels: WantedKernels
+) -> Rates:
     """How fast this machine computes a model whose files are in `folder`."""
     subject = MODELS[model]
     if precision is not Precision.INT8:
@@ -239,14 +243,15 @@ def measure(model: str, precision: Precision, folder: Path, threads: int, kernel
     return Bench(subject, folder, loaded, torch.float32).measure(threads, kernels)
 
 
-def main(threads: str, kernels: str, *wanted: str) -> None:
+def main(threads: str, folder: str, instructions: str, attention: str, *subjects: str) -> None:
     die_with(os.getppid())
     os.nice(NICENESS)
     torch.set_num_threads(int(threads))
     measured = {}
-    for subject in wanted:
-        model, precision, folder = subject.split(":", 2)
-        rates = measure(model, Precision(precision), Path(folder), int(threads), Path(kernels))
+    kernels = WantedKernels.of_arguments(folder, instructions, attention)
+    for subject in subjects:
+        model, precision, model_dir = subject.split(":", 2)
+        rates = measure(model, Precision(precision), Path(model_dir), int(threads), kernels)
         measured[f"{model}:{precision}"] = asdict(rates)
     print(json.dumps(measured))
 

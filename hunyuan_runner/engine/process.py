@@ -32,6 +32,7 @@ from hunyuan_runner.engine.messages import (
 from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
 from hunyuan_runner.logs import JOB_ID, REQUEST_ID
 from hunyuan_runner.machine.host import engine_threads
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.machine.scratch import Scratch
 from hunyuan_runner.params import GenerationParams, Stage
@@ -296,9 +297,10 @@ class EngineProcess:
         ours, theirs = multiprocessing.Pipe()
         settings = self._settings
         threads = engine_threads(settings)
-        places = (settings.kernels_dir, settings.prompts_dir, settings.verified_weights)
+        kernels = WantedKernels(settings.kernels_dir).as_arguments()
+        places = (settings.prompts_dir, settings.verified_weights)
         log = (settings.log_level, settings.log_format)
-        arguments = [theirs.fileno(), threads, *places, *log]
+        arguments = [theirs.fileno(), threads, *kernels, *places, *log]
         with theirs:
             process = self._starter.submit(
                 subprocess.Popen[bytes],

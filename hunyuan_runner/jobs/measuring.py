@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.machine.host import engine_threads
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.quoting.estimate import Rates
 from hunyuan_runner.quoting.profile import Profile, keep_measured, load_measured, measured_key
 from hunyuan_runner.settings import Settings
@@ -58,7 +59,7 @@ def measure_machine(settings: Settings, is_wanted: Callable[[], bool]) -> None:
 def _measure(settings: Settings, subject: str, is_wanted: Callable[[], bool]) -> Rates:
     arguments = [
         str(engine_threads(settings)),
-        str(settings.kernels_dir),
+        *WantedKernels(settings.kernels_dir).as_arguments(),
         f"{subject}:{settings.model_dir(subject.partition(':')[0])}",
     ]
     with subprocess.Popen(

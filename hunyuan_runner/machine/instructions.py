@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Self
 
 _AVX2 = frozenset({"avx2", "fma"})
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}) | _AVX2
@@ -61,6 +64,32 @@ _TITLES = {
     Instructions.AVX_VNNI: "AVX-VNNI",
     Instructions.AVX2: "AVX2",
 }
+
+
+@dataclass(frozen=True)
+class WantedKernels:
+    """Which kernels to compute with, and the folder in which those are built that are not there.
+
+    Without `instructions` and `attention`, the best that this CPU has are taken: the fastest
+    instruction set, and the best form of attention that is as exact as bfloat16.
+    """
+
+    folder: Path
+    instructions: Instructions | None = None
+    attention: Attention | None = None
+
+    @classmethod
+    def of_arguments(cls, folder: str, instructions: str, attention: str) -> Self:
+        """The reverse of as_arguments()."""
+        return cls(
+            Path(folder),
+            Instructions(instructions) if instructions else None,
+            Attention(attention) if attention else None,
+        )
+
+    def as_arguments(self) -> tuple[str, str, str]:
+        """For the command line of a child process."""
+        return str(self.folder), self.instructions or "", self.attention or ""
 
 
 def available(flags: frozenset[str]) -> list[Instructions]:

@@ -145,7 +145,8 @@ def test_the_command_line_is_in_it(image: Image, volume: Path, tmp_path: Path) -
 
 def test_it_brings_its_kernels_built(image: Image, volume: Path, tmp_path: Path) -> None:
     load = "from pathlib import Path; from hunyuan_runner.engine.kernels import load_kernels\n"
-    load += "load_kernels(Path('/nowhere/that/could/be/written'), 1)"
+    load += "from hunyuan_runner.machine.instructions import WantedKernels\n"
+    load += "load_kernels(WantedKernels(Path('/nowhere/that/could/be/written')), 1)"
     command = ["env", "PYTHONPATH=/home/bentoml/bento/src", "python", "-c", load]
     with container(image, volume, tmp_path / "log.txt", *command) as started:
         assert started.process.wait(120) == 0, started.log.read_text()

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from hunyuan_runner.engine.checkpoint import Conditioning
 from hunyuan_runner.engine.implementation import NEGATIVE, Implementation
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 
@@ -63,7 +64,7 @@ class Toy(Implementation):
         return {"embeds": encoders[list(prompt.encode())].mean(0, keepdim=True)}
 
     def transformer(
-        self, model_dir: Path, precision: Precision, threads: int, kernels: Path
+        self, model_dir: Path, precision: Precision, threads: int, kernels: WantedKernels
     ) -> tuple[torch.Tensor, Precision]:
         path = model_dir / "transformer" / "diffusion_pytorch_model.safetensors"
         return load_file(path)["weight"], Precision.FP32
@@ -79,7 +80,7 @@ class Toy(Implementation):
     def blank_vae(self, model_dir: Path) -> Any:
         return torch.nn.Linear(CHANNELS, PIXELS)
 
-    def decoder(self, vae: Any, threads: int, kernels: Path) -> Decoder:
+    def decoder(self, vae: Any, threads: int, kernels: WantedKernels) -> Decoder:
         return Decoder(vae.weight if isinstance(vae, torch.nn.Linear) else vae)
 
 

@@ -13,6 +13,7 @@ from hunyuan_runner.engine.decoder import Decoder, blank_vae, kernels_for, load_
 from hunyuan_runner.engine.hunyuan import encoding, transformer
 from hunyuan_runner.engine.hunyuan.guided import GuidedTransformer
 from hunyuan_runner.engine.implementation import Implementation
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 
@@ -25,7 +26,7 @@ class Hunyuan(Implementation):
         return encoding.encode(encoders, prompt)
 
     def transformer(
-        self, model_dir: Path, precision: Precision, threads: int, kernels: Path
+        self, model_dir: Path, precision: Precision, threads: int, kernels: WantedKernels
     ) -> tuple[torch.nn.Module, Precision]:
         return transformer.load(model_dir, precision, threads, kernels)
 
@@ -40,7 +41,9 @@ class Hunyuan(Implementation):
     def blank_vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo:
         return blank_vae(AutoencoderKLHunyuanVideo, model_dir)
 
-    def decoder(self, vae: AutoencoderKLHunyuanVideo, threads: int, kernels: Path) -> Decoder:
+    def decoder(
+        self, vae: AutoencoderKLHunyuanVideo, threads: int, kernels: WantedKernels
+    ) -> Decoder:
         return Decoder(vae, kernels_for(vae.dtype, threads, kernels))
 
     def was_encoded_so_before(self, model_dir: Path) -> bool:

@@ -12,6 +12,7 @@ from diffusers.models.transformers.transformer_hunyuan_video import HunyuanVideo
 from hunyuan_runner.engine.int8 import load_int8_or_fp32
 from hunyuan_runner.engine.loading import DTYPES, load_whole
 from hunyuan_runner.families.configuration import TRANSFORMER
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 
 
@@ -30,7 +31,7 @@ class UnmaskedAttention(HunyuanVideoAttnProcessor2_0):  # type: ignore[misc]
 
 
 def load(
-    model_dir: Path, precision: Precision, threads: int, kernels: Path
+    model_dir: Path, precision: Precision, threads: int, kernels: WantedKernels
 ) -> tuple[HunyuanVideoTransformer3DModel, Precision]:
     """See Implementation.transformer."""
 

@@ -14,6 +14,7 @@ from hunyuan_runner.engine.hunyuan15.decoder import Decoder
 from hunyuan_runner.engine.hunyuan15.transformer import GuidedTransformer
 from hunyuan_runner.engine.hunyuan15.transformer import load as load_transformer
 from hunyuan_runner.engine.implementation import Implementation
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 
@@ -26,7 +27,7 @@ class Hunyuan15(Implementation):
         return encoding.encode(encoders, prompt)
 
     def transformer(
-        self, model_dir: Path, precision: Precision, threads: int, kernels: Path
+        self, model_dir: Path, precision: Precision, threads: int, kernels: WantedKernels
     ) -> tuple[HunyuanVideo15Transformer3DModel, Precision]:
         return load_transformer(model_dir, precision, threads, kernels)
 
@@ -44,7 +45,9 @@ class Hunyuan15(Implementation):
     def blank_vae(self, model_dir: Path) -> AutoencoderKLHunyuanVideo15:
         return blank_vae(AutoencoderKLHunyuanVideo15, model_dir)
 
-    def decoder(self, vae: AutoencoderKLHunyuanVideo15, threads: int, kernels: Path) -> Decoder:
+    def decoder(
+        self, vae: AutoencoderKLHunyuanVideo15, threads: int, kernels: WantedKernels
+    ) -> Decoder:
         return Decoder(vae, kernels_for(vae.dtype, threads, kernels))
 
 

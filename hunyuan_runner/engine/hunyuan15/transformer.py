@@ -16,6 +16,7 @@ from hunyuan_runner.engine.int8 import load_int8_or_fp32, modulation_of
 from hunyuan_runner.engine.loading import DTYPES, load_whole
 from hunyuan_runner.engine.original import Renamed, open_weights
 from hunyuan_runner.families.configuration import TRANSFORMER
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams
 
@@ -57,7 +58,7 @@ class UnmaskedAttention:
 
 
 def load(
-    model_dir: Path, precision: Precision, threads: int, kernels: Path
+    model_dir: Path, precision: Precision, threads: int, kernels: WantedKernels
 ) -> tuple[HunyuanVideo15Transformer3DModel, Precision]:
     """See Implementation.transformer."""
 
