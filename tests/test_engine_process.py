@@ -47,6 +47,7 @@ from hunyuan_runner.engine.process import (
 )
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
+from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.schedule import StepCache
 from hunyuan_runner.settings import Settings
