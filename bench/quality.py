@@ -12,7 +12,6 @@ differently than in the exact clip.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import tempfile
 import time
@@ -23,8 +22,8 @@ from statistics import fmean
 from typing import Self, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.certificate.likeness import Frames, psnr
 from demo_model.evaluate import (
     MODEL_DIR,
     SHAPE_FACTORS,
@@ -44,8 +43,6 @@ from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.schedule import StepCache
-
-Frames = npt.NDArray[np.uint8]  # THWC
 
 SHAPES = 100  # so that each counts for one percent of the scores
 STEPS = 12
@@ -134,12 +131,6 @@ def unit(clip: Frames) -> Array:
     return np.divide(clip, 255, dtype=np.float32)
 
 
-def psnr(clip: Frames, exact: Frames) -> float:
-    """Peak signal-to-noise ratio in dB, over all frames of a clip."""
-    error = float(np.mean((clip.astype(np.float64) - exact) ** 2))
-    return min(10 * math.log10(255**2 / error), MAX_PSNR) if error > 0 else MAX_PSNR
-
-
 def row(
     variant: Variant,
     asked: Sequence[Prompt],
@@ -149,7 +140,7 @@ def row(
 ) -> str:
     """A row of the table."""
     computed = len(asked[0].params(variant.step_cache, steps).computed_steps)
-    ratios = [psnr(clip, other) for clip, other in zip(clips, exact, strict=True)]
+    ratios = [min(psnr(*pair), MAX_PSNR) for pair in zip(clips, exact, strict=True)]
     seen = [(clip, prompt.scene) for clip, prompt in zip(clips, asked, strict=True)]
     shapes = score_shapes((unit(clip), scene) for clip, scene in seen if scene.kind == "shape")
     scenes = fmean(is_shown(unit(clip), scene) for clip, scene in seen if scene.kind != "shape")
