@@ -25,6 +25,8 @@ ZEN4 = Cpu(Instructions.AVX512_BF16.flags, 32 * GB, has_kernels=True)
 CASCADE_LAKE = Cpu(Instructions.AVX512.flags, 32 * GB, has_kernels=True)
 ALDER_LAKE = Cpu(Instructions.AVX_VNNI.flags, 32 * GB, has_kernels=True)
 ZEN3 = Cpu(Instructions.AVX2.flags, 32 * GB, has_kernels=True)
+GRAVITON2 = Cpu(Instructions.NEON_DOTPROD.flags, 32 * GB, has_kernels=True)
+GRAVITON3 = Cpu(Instructions.NEON_I8MM.flags | {"bf16"}, 32 * GB, has_kernels=True)
 ARM = Cpu(frozenset({"asimd"}), 64 * GB, has_kernels=False)
 SMALL_ARM = Cpu(frozenset({"asimd"}), 32 * GB, has_kernels=False)
 NO_COMPILER = Cpu(ZEN4.flags, 32 * GB, has_kernels=False)
@@ -38,13 +40,15 @@ NO_COMPILER = Cpu(ZEN4.flags, 32 * GB, has_kernels=False)
         ("auto", BIG, ALDER_LAKE, "int8", "AVX-VNNI"),
         ("auto", BIG, ZEN3, "int8", "AVX2"),
         ("auto", BIG, NO_COMPILER, "bf16", "install g\\+\\+"),
-        ("auto", BIG, ARM, "fp32", "no AVX2.*no AVX-512 BF16"),
+        ("auto", BIG, GRAVITON2, "int8", "NEON dot products"),
+        ("auto", BIG, GRAVITON3, "int8", "NEON I8MM"),
+        ("auto", BIG, ARM, "fp32", "no NEON dot products.*no AVX-512 BF16"),
         ("auto", BIG, SMALL_ARM, "bf16", "would not fit"),
         ("auto", 5e6, ZEN4, "fp32", "small"),
         ("fp32", BIG, ZEN4, "fp32", "HUNYUAN_PRECISION"),
         ("bf16", BIG, ZEN3, "bf16", "HUNYUAN_PRECISION"),
         ("int8", 5e6, ZEN4, "int8", "HUNYUAN_PRECISION"),
-        ("int8", BIG, ARM, "fp32", "int8 does not work: this CPU has no AVX2"),
+        ("int8", BIG, ARM, "fp32", "int8 does not work: this CPU has no NEON"),
         ("int8", BIG, NO_COMPILER, "bf16", "int8 does not work: there is no C\\+\\+ compiler"),
     ],
 )

@@ -30,7 +30,7 @@ from hunyuan_runner.machine.host import (
     memory_bytes,
     usable_cores,
 )
-from hunyuan_runner.machine.instructions import available
+from hunyuan_runner.machine.instructions import available, lacking
 from hunyuan_runner.machine.listening import CannotListen, http_url, require_free
 from hunyuan_runner.machine.platform import unsupported_system
 from hunyuan_runner.params import GenerationRequest
@@ -142,8 +142,9 @@ def _names_of(settings: type[Settings]) -> Iterator[str]:
 
 def _cpu(machine: Machine) -> str:
     found = f"{cpu_name()}, {usable_cores()} cores"
-    sets = [each.in_words for each in available(cpu_flags())]
-    found += f"\nkernels: {sets[0] if sets else 'none, it has no AVX2'}"
+    flags = cpu_flags()
+    sets = [each.in_words for each in available(flags)]
+    found += f"\nkernels: {sets[0] if sets else f'none, {lacking(flags)}'}"
     if machine.settings is None:
         return found
     from hunyuan_runner.machine.precision import Cpu, Precision, choose

@@ -19,6 +19,7 @@ from hunyuan_runner.machine.instructions import (
     Instructions,
     WantedKernels,
     available,
+    lacking,
 )
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class PackedLinear:
 
 @dataclass(frozen=True)
 class Levels:
-    """Activations quantised row by row: uint8 in tiles, where 128 means zero, times `scale`."""
+    """Activations quantised row by row: bytes in tiles, as the kernels take them, times `scale`."""
 
     values: torch.Tensor
     scale: torch.Tensor
@@ -215,9 +216,11 @@ class Kernels:
         levels = (weight / scale[:, None, None, None, None]).round().to(torch.int16)
         missing = -outputs % panel
         levels = functional.pad(levels, (0, 0) * 4 + (0, missing))
-        tiles = levels.view(-1, panel, inputs // 2, 2, math.prod(size)).permute(0, 4, 2, 1, 3)
+        packed = torch.empty_like(levels)
+        panels = len(levels) // panel
+        self._call("hy_convolution_pack", levels, panels, inputs, math.prod(size), packed)
         return PackedConvolution(
-            weight=tiles.contiguous(),
+            weight=packed,
             scale=functional.pad(scale, (0, missing)),
             bias=functional.pad(bias.float(), (0, missing)),
             size=(size[0], size[1], size[2]),
@@ -260,7 +263,7 @@ def load_kernels(wanted: WantedKernels, threads: int) -> Kernels:
     Raises KernelsUnavailable.
     """
     candidates = [wanted.instructions] if wanted.instructions else available(cpu_flags())
-    reasons = ["this CPU has no AVX2"] if not candidates else []
+    reasons = [] if candidates else [lacking(cpu_flags())]
     for instructions in candidates:
         form = instructions.attention(wanted.attention)
         try:

@@ -2,8 +2,9 @@
 
     python -m hunyuan_runner.machine.building
 
-builds all of them into PREBUILT, from where a wheel or an image takes them. A library that is
-missing there is built by this machine's compiler at the first start, which takes some seconds.
+builds all of this machine's architecture into PREBUILT, from where a wheel or an image takes them.
+A library that is missing there is built by this machine's compiler at the first start, which takes
+some seconds.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import platform
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hunyuan_runner.machine.host import cpp_compiler, usable_cores
-from hunyuan_runner.machine.instructions import Instructions
+from hunyuan_runner.machine.instructions import ARCHITECTURES, Instructions
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +41,16 @@ COMPILER_FLAGS = (
 )
 _AVX2 = ("-mavx2", "-mfma")
 _AVX512 = (*_AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni")
+# If GCC 12 orders the instructions before it gives out registers, sums do not fit into these.
+_NEON = ("-fno-schedule-insns",)
 INSTRUCTION_FLAGS = {
     Instructions.AMX: (*_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-int8", "-mamx-bf16"),
     Instructions.AVX512_BF16: (*_AVX512, "-mavx512bf16"),
     Instructions.AVX512: _AVX512,
     Instructions.AVX_VNNI: (*_AVX2, "-mavxvnni"),
     Instructions.AVX2: _AVX2,
+    Instructions.NEON_I8MM: (*_NEON, "-march=armv8.2-a+dotprod+i8mm"),
+    Instructions.NEON_DOTPROD: (*_NEON, "-march=armv8.2-a+dotprod"),
 }
 
 
@@ -102,11 +108,13 @@ def build(library: Path, flags: Sequence[str], source: Path = SOURCES / "kernels
 
 
 def build_all(folder: Path) -> None:
-    """Build the kernels for every instruction set in `folder`, and delete what else is there.
+    """Build the kernels for every instruction set of this machine's architecture in `folder`, and
+    delete what else is there.
 
     Raises KernelsUnavailable.
     """
-    libraries = {folder / library_name(each): INSTRUCTION_FLAGS[each] for each in Instructions}
+    sets = ARCHITECTURES.get(platform.machine(), ())
+    libraries = {folder / library_name(each): INSTRUCTION_FLAGS[each] for each in sets}
     for library in folder.glob("*.so"):
         if library not in libraries:
             library.unlink()

@@ -10,6 +10,7 @@ from typing import Self
 _AVX2 = frozenset({"avx2", "fma"})
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}) | _AVX2
 _BF16 = _AVX512 | {"avx512_bf16"}
+_DOTPROD = frozenset({"asimd", "asimddp"})
 
 
 class Attention(StrEnum):
@@ -21,13 +22,15 @@ class Attention(StrEnum):
 
 
 class Instructions(StrEnum):
-    """An instruction set, the fastest first."""
+    """An instruction set of x86-64 or of Arm, the fastest of each first."""
 
     AMX = "amx"
     AVX512_BF16 = "avx512-bf16"
     AVX512 = "avx512"
     AVX_VNNI = "avx-vnni"
     AVX2 = "avx2"
+    NEON_I8MM = "neon-i8mm"
+    NEON_DOTPROD = "neon-dotprod"
 
     @property
     def flags(self) -> frozenset[str]:
@@ -55,6 +58,8 @@ _FLAGS = {
     Instructions.AVX512: _AVX512,
     Instructions.AVX_VNNI: _AVX2 | {"avx_vnni"},
     Instructions.AVX2: _AVX2,
+    Instructions.NEON_I8MM: _DOTPROD | {"i8mm"},
+    Instructions.NEON_DOTPROD: _DOTPROD,
 }
 
 _TITLES = {
@@ -63,6 +68,14 @@ _TITLES = {
     Instructions.AVX512: "AVX-512 VNNI",
     Instructions.AVX_VNNI: "AVX-VNNI",
     Instructions.AVX2: "AVX2",
+    Instructions.NEON_I8MM: "NEON I8MM",
+    Instructions.NEON_DOTPROD: "NEON dot products",
+}
+
+_ARM = (Instructions.NEON_I8MM, Instructions.NEON_DOTPROD)
+ARCHITECTURES = {
+    "x86_64": tuple(each for each in Instructions if each not in _ARM),
+    "aarch64": _ARM,
 }
 
 
@@ -95,3 +108,9 @@ class WantedKernels:
 def available(flags: frozenset[str]) -> list[Instructions]:
     """The instruction sets of a CPU with these flags, the fastest first."""
     return [instructions for instructions in Instructions if flags >= instructions.flags]
+
+
+def lacking(flags: frozenset[str]) -> str:
+    """What a CPU without any of them lacks, in words."""
+    least = Instructions.NEON_DOTPROD if "asimd" in flags else Instructions.AVX2
+    return f"this CPU has no {least.in_words}"

@@ -8,7 +8,7 @@ from typing import Self
 
 from hunyuan_runner.machine.building import can_have
 from hunyuan_runner.machine.host import cpu_flags, memory_bytes
-from hunyuan_runner.machine.instructions import available
+from hunyuan_runner.machine.instructions import available, lacking
 from hunyuan_runner.settings import WantedPrecision
 
 BF16_FLAGS = frozenset({"avx512_bf16"})
@@ -45,7 +45,7 @@ class Cpu:
     def obstacle(self, precision: Precision) -> str | None:
         """Why this CPU cannot compute in `precision`, or None if it can."""
         if precision is Precision.INT8 and not available(self.flags):
-            return "this CPU has no AVX2"
+            return lacking(self.flags)
         if precision is Precision.INT8 and not self.has_kernels:
             return "there is no C++ compiler to build the int8 kernels with (install g++)"
         if precision is Precision.BF16 and not self.flags >= BF16_FLAGS:

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include "groups.h"
 #include "linear.h"
 
 namespace convolution {
@@ -14,8 +15,21 @@ using word = std::int16_t;
 
 constexpr int64_t VECTORS = LANES == 16 ? 4 : 2;
 constexpr int64_t PANEL = VECTORS * LANES;  // outputs computed together,
-constexpr int64_t GROUP = 6;                // of so many positions
+constexpr int64_t GROUP = LANES == 4 ? 3 : 6;  // of so many positions
 constexpr int64_t DEPTH = 256;              // channels whose weights stay in the first cache
+
+// What is shared: sixteen channels of a position.
+inline void store_sixteen(word* to, const Ints (&levels)[SIXTEEN]) {
+#ifdef NEON_VECTORS
+    auto* bytes = reinterpret_cast<std::uint8_t*>(to);
+    for (int i = 0; i < SIXTEEN; i++) {
+        store_bytes(bytes + i * LANES, Words::high_of(levels[i]));
+        store_bytes(bytes + 16 + i * LANES, Words::low_of(levels[i]));
+    }
+#else
+    for (int i = 0; i < SIXTEEN; i++) store_words(to + i * LANES, levels[i]);
+#endif
+}
 
 // levels, scale = x by position; x: positions x channels, the latter a multiple of 16
 inline void quantize(const float* x, int64_t positions, int64_t channels, word* levels,
@@ -29,28 +43,52 @@ inline void quantize(const float* x, int64_t positions, int64_t channels, word* 
             magnitudes = larger(magnitudes, magnitude(load(from + c)));
         const float top = largest(magnitudes);
         const Floats factor = splat(most / top);
-        for (int64_t c = 0; c < channels; c += LANES)
-            store_words(levels + position * channels + c, to_ints(load(from + c) * factor));
+        for (int64_t c = 0; c < channels; c += 16) {
+            Ints found[SIXTEEN];
+            for (int i = 0; i < SIXTEEN; i++)
+                found[i] = to_ints(load(from + c + i * LANES) * factor);
+            store_sixteen(levels + position * channels + c, found);
+        }
         scale[position] = top / most;
     }
 }
 
 // sums (R x PANEL fp32) += products of one tap: `depth` channels of R neighbouring positions, which
-// have `channels` each, by a panel of weights, which lie as pairs of channels x PANEL x 2
+// have `channels` each, by a panel of weights, which lie as groups of channels x PARTS x PANEL
 template <int R>
 __attribute__((noinline)) void add_tap(const word* levels, int64_t channels, int64_t depth,
-                                       const word* weights, const float* scale, float* sums) {
+                                       const std::int32_t* weights, const float* scale,
+                                       float* sums) {
     Ints total[R][VECTORS];
+    const auto* rows = reinterpret_cast<const std::int32_t*>(levels);
+#ifdef NEON_VECTORS
+    Words::Sum sum[R][VECTORS];
+    const int64_t row_ints = channels / 2;
+    for (int64_t channel = 0; channel < depth; channel += 16, rows += 8) {
+        Words position[R];
+#pragma GCC unroll 3
+        for (int r = 0; r < R; r++) position[r] = {rows + r * row_ints, SHARED};
+        unrolled<SHARED>([&](auto group) {
+#pragma GCC unroll 2
+            for (int v = 0; v < VECTORS; v++) {
+                const Words weight(weights + v * LANES, PANEL);
+#pragma GCC unroll 3
+                for (int r = 0; r < R; r++) sum[r][v].template add<group>(weight, position[r]);
+            }
+            weights += Words::PARTS * PANEL;
+        });
+    }
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < VECTORS; v++) total[r][v] = sum[r][v].total();
+#else
 #pragma GCC unroll 6
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) total[r][v] = Ints{};
-    const auto* rows = reinterpret_cast<const std::int32_t*>(levels);
     for (int64_t pair = 0; pair < depth / 2; pair++) {
         Ints weight[VECTORS];
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++)
-            weight[v] = read<Ints>(weights + (pair * VECTORS + v) * LANES * 2);
+        for (int v = 0; v < VECTORS; v++) weight[v] = load(weights + (pair * VECTORS + v) * LANES);
 #pragma GCC unroll 6
         for (int r = 0; r < R; r++) {
             const Ints value = splat(rows[r * channels / 2 + pair]);
@@ -58,6 +96,7 @@ __attribute__((noinline)) void add_tap(const word* levels, int64_t channels, int
             for (int v = 0; v < VECTORS; v++) total[r][v] = dot_words(total[r][v], weight[v], value);
         }
     }
+#endif
 #pragma GCC unroll 6
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
@@ -67,13 +106,36 @@ __attribute__((noinline)) void add_tap(const word* levels, int64_t channels, int
         }
 }
 
+// packed (panels x taps x groups of channels x PARTS x PANEL) = levels (panels x PANEL x channels x
+// taps)
+inline void pack(const word* levels, int64_t panels, int64_t channels, int64_t taps,
+                 std::int32_t* packed, int64_t threads) {
+    const int64_t tap_ints = channels * PANEL / 2;
+#pragma omp parallel for collapse(2) num_threads(int(threads)) schedule(static)
+    for (int64_t panel = 0; panel < panels; panel++)
+        for (int64_t tap = 0; tap < taps; tap++) {
+            auto* to = packed + (panel * taps + tap) * tap_ints;
+            for (int64_t channel = 0; channel < channels; channel += Words::COUNT) {
+                for (int64_t output = 0; output < PANEL; output++) {
+                    const word* from =
+                        levels + ((panel * PANEL + output) * channels + channel) * taps + tap;
+                    std::int32_t group[Words::COUNT], parts[Words::PARTS];
+                    for (int i = 0; i < Words::COUNT; i++) group[i] = from[i * taps];
+                    Words::pack(group, parts);
+                    for (int i = 0; i < Words::PARTS; i++) to[i * PANEL + output] = parts[i];
+                }
+                to += Words::PARTS * PANEL;
+            }
+        }
+}
+
 struct Convolution {
     int64_t frames, height, width, channels;          // of what is seen,
     int64_t kernel_frames, kernel_height, kernel_width;
     int64_t outputs;                                  // channels of what is made
     const word* levels;
     const float* scale;                               // by position
-    const word* weights;       // panels x taps x pairs of channels x PANEL x 2
+    const std::int32_t* weights;  // panels x taps x groups of channels x PARTS x PANEL
     const float* weight_scale;  // by output, as long as the panels
     const float* bias;          // the same
     float* out;                 // THWC, with these strides between frames, rows and positions
@@ -81,27 +143,28 @@ struct Convolution {
 
     int64_t rows_out() const { return height - kernel_height + 1; }
     int64_t width_out() const { return width - kernel_width + 1; }
+    int64_t tap_ints() const { return channels * PANEL / 2; }
 
     // The outputs of a panel along a row; `sums` has room for width_out() x PANEL.
     void make_row(int64_t frame, int64_t row, int64_t panel, float* sums) const {
         const int64_t count = width_out();
         const int64_t taps = kernel_frames * kernel_height * kernel_width;
-        const word* weight = weights + panel * taps * channels * PANEL;
+        const std::int32_t* weight = weights + panel * taps * tap_ints();
         std::fill_n(sums, count * PANEL, 0.0f);
         for (int64_t t = 0; t < kernel_frames; t++)
             for (int64_t y = 0; y < kernel_height; y++)
-                for (int64_t x = 0; x < kernel_width; x++, weight += channels * PANEL) {
+                for (int64_t x = 0; x < kernel_width; x++, weight += tap_ints()) {
                     const int64_t first = ((frame + t) * height + row + y) * width + x;
                     add_row(first, count, weight, sums);
                 }
         finish_row(out + frame * frame_stride + row * row_stride + panel * PANEL, panel, sums);
     }
 
-    void add_row(int64_t first, int64_t count, const word* weight, float* sums) const {
+    void add_row(int64_t first, int64_t count, const std::int32_t* weight, float* sums) const {
         for (int64_t channel = 0; channel < channels; channel += DEPTH) {
             const auto add = [&](int64_t position, auto together) {
                 add_tap<together()>(levels + (first + position) * channels + channel, channels,
-                                    std::min(DEPTH, channels - channel), weight + channel * PANEL,
+                                    std::min(DEPTH, channels - channel), weight + channel * PANEL / 2,
                                     scale + first + position, sums + position * PANEL);
             };
             int64_t position = 0;

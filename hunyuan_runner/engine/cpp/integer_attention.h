@@ -1,4 +1,4 @@
-// Attention in integer products, for CPUs with VNNI: exact softmax over blocks of keys (Dao et al.,
+// Attention in integer products: exact softmax over blocks of keys (Dao et al.,
 // FlashAttention-2, arXiv:2307.08691).
 //
 // Queries and keys are int16, each with a scale of its own. Shares (the exponentials of scores) are
@@ -11,24 +11,24 @@
 
 #pragma once
 
+#include "groups.h"
 #include "packing.h"
 
 namespace integer_attention {
 
 using word = std::int16_t;
 
-constexpr int VECTORS = 3;
-constexpr int64_t QUERIES = VECTORS * LANES;  // scored at a time,
-constexpr int64_t KEYS = LANES / 2;           // with as many keys; and channels mixed at a time
+constexpr int VECTORS = LANES == 4 ? 2 : 3;
+constexpr int64_t QUERIES = VECTORS * LANES;          // scored at a time,
+constexpr int KEYS = LANES == 4 ? SHARED : LANES / 2;  // with as many keys; and channels mixed
 constexpr int64_t QUERY_BLOCK = 192;          // taken through the keys together
 constexpr int64_t KEY_BLOCK = 256;
 constexpr int64_t LENGTH = 768;               // rows of a head are a multiple of both blocks
 constexpr float NO_SCORE = -1e30f;
-constexpr int IN_REGISTERS = 2;  // of the KEYS right operands; the others are read by the products
 
 template <bool ROUGH>
 struct Levels {
-    static constexpr int64_t GROUP = ROUGH ? 4 : 2;  // keys whose shares fill a lane
+    using Group = std::conditional_t<ROUGH, Bytes, Words>;  // of shares, and of values
     static constexpr float SHARE = ROUGH ? 255 : 4095, VALUE = ROUGH ? 127 : 2047;
 };
 
@@ -69,8 +69,8 @@ struct Packed {
     char* end;
 };
 
-// `line` as levels of at most `most`, in pairs that are `stride` apart; the scale is returned.
-inline float quantize_pairs(float* line, int64_t width, float most, word* to, int64_t stride) {
+// `line` as levels of at most `most`, in groups whose parts are `stride` apart; the scale is returned.
+inline float quantize_groups(float* line, int64_t width, float most, word* to, int64_t stride) {
     Floats magnitudes = splat(1e-6f);
     for (int64_t k = 0; k < width; k += LANES)
         magnitudes = larger(magnitudes, magnitude(load(line + k)));
@@ -78,9 +78,12 @@ inline float quantize_pairs(float* line, int64_t width, float most, word* to, in
     auto* levels = reinterpret_cast<std::int32_t*>(line);
     for (int64_t k = 0; k < width; k += LANES)
         store(levels + k, to_ints(load(line + k) * splat(most / top)));
-    for (int64_t k = 0; k < width; k += 2) {
-        const word pair[2] = {word(levels[k]), word(levels[k + 1])};
-        std::memcpy(to + k / 2 * stride, pair, sizeof pair);
+    auto* part = reinterpret_cast<std::int32_t*>(to);
+    for (int64_t k = 0; k < width; k += Words::COUNT) {
+        std::int32_t group[Words::COUNT], parts[Words::PARTS];
+        std::memcpy(group, levels + k, sizeof group);
+        Words::pack(group, parts);
+        for (int i = 0; i < Words::PARTS; i++, part += stride) *part = parts[i];
     }
     return top / most;
 }
@@ -99,17 +102,23 @@ inline void pack(const Qkv& qkv, int64_t offset, const Packed& packed, int64_t t
                 qkv.normalize(row, head, Qkv::QUERY, 1.0f, line.get());
                 packed.query_scale[scale] =
                     sharpness *
-                    quantize_pairs(line.get(), width, most,
-                                   packed.strip(packed.queries, head, place, QUERIES) +
-                                       place % QUERIES * 2,
-                                   QUERIES * 2);
+                    quantize_groups(line.get(), width, most,
+                                    packed.strip(packed.queries, head, place, QUERIES) +
+                                        place % QUERIES * 2,
+                                    QUERIES);
                 qkv.normalize(row, head, Qkv::KEY, 1.0f, line.get());
-                packed.key_scale[scale] = quantize_pairs(
+                packed.key_scale[scale] = quantize_groups(
                     line.get(), width, most,
-                    packed.strip(packed.keys, head, place, KEYS) + place % KEYS * 2, KEYS * 2);
+                    packed.strip(packed.keys, head, place, KEYS) + place % KEYS * 2, KEYS);
             }
         }
     }
+}
+
+// What the values of a channel take, of a block of keys.
+template <class Group>
+constexpr int64_t channel_ints() {
+    return KEY_BLOCK / Group::COUNT * Group::PARTS;
 }
 
 // The values of a block of keys, from `first` on, become levels: by KEYS channels, by group of keys.
@@ -117,7 +126,7 @@ inline void pack(const Qkv& qkv, int64_t offset, const Packed& packed, int64_t t
 template <bool ROUGH>
 void quantize_values(const Qkv& qkv, const Packed& packed, int64_t head, int64_t first,
                      bf16* source) {
-    constexpr int64_t GROUP = Levels<ROUGH>::GROUP;
+    using Group = typename Levels<ROUGH>::Group;
     const int64_t width = packed.width, rows = std::min(KEY_BLOCK, qkv.rows - first);
     word* block = packed.strip(packed.values, head, first, KEY_BLOCK);
     float* scales = packed.value_scales(head, first);
@@ -131,17 +140,18 @@ void quantize_values(const Qkv& qkv, const Packed& packed, int64_t head, int64_t
             top = larger(top, magnitude(load(source + row * width + channel)));
         store(scales + channel, top / splat(Levels<ROUGH>::VALUE));
         const Floats factor = splat(Levels<ROUGH>::VALUE) / top;
-        for (int64_t row = 0; row < KEY_BLOCK; row += GROUP) {
-            Ints group{};
-            for (int64_t i = 0; i < GROUP; i++) {
-                const Ints levels = to_ints(load(source + (row + i) * width + channel) * factor);
-                group |= (levels & (ROUGH ? 0xff : 0xffff)) << (32 / GROUP * i);
+        auto* to = reinterpret_cast<std::int32_t*>(block) + channel * channel_ints<Group>();
+        for (int64_t row = 0; row < KEY_BLOCK; row += Group::COUNT) {
+            Ints levels[Group::COUNT], parts[Group::PARTS];
+            for (int i = 0; i < Group::COUNT; i++)
+                levels[i] = to_ints(load(source + (row + i) * width + channel) * factor);
+            Group::pack(levels, parts);
+            for (int part = 0; part < Group::PARTS; part++, to += KEYS) {
+                std::int32_t lanes[LANES];
+                store(lanes, parts[part]);
+                for (int64_t i = 0; i < LANES; i += KEYS)
+                    std::memcpy(to + i * channel_ints<Group>(), lanes + i, KEYS * 4);
             }
-            std::int32_t lanes[LANES];
-            store(lanes, group);
-            for (int64_t i = 0; i < LANES; i += KEYS)
-                std::memcpy(block + (channel + i) * KEY_BLOCK * 2 / GROUP + row / GROUP * KEYS * 2,
-                            lanes + i, KEYS * 4);
         }
     }
 }
@@ -152,29 +162,8 @@ __attribute__((noinline)) inline void score(const word* queries, const word* key
                                             const float* key_scale, int64_t real, float* scores,
                                             Floats* most) {
     Ints sum[KEYS][VECTORS];
-#pragma GCC unroll 8
-    for (int i = 0; i < KEYS; i++)
-#pragma GCC unroll 3
-        for (int j = 0; j < VECTORS; j++) sum[i][j] = Ints{};
-    for (int64_t pair = 0; pair < width / 2; pair++) {
-        Ints query[VECTORS];
-#pragma GCC unroll 3
-        for (int j = 0; j < VECTORS; j++)
-            query[j] = read<Ints>(queries + (pair * VECTORS + j) * LANES * 2);
-        const auto* key = reinterpret_cast<const std::int32_t*>(keys) + pair * KEYS;
-#pragma GCC unroll 8
-        for (int i = 0; i < KEYS; i++) {
-            if (i < IN_REGISTERS) {
-                const Ints all = splat(key[i]);
-#pragma GCC unroll 3
-                for (int j = 0; j < VECTORS; j++) sum[i][j] = dot_words(sum[i][j], query[j], all);
-            } else {
-#pragma GCC unroll 3
-                for (int j = 0; j < VECTORS; j++)
-                    sum[i][j] = dot_words(sum[i][j], query[j], key + i);
-            }
-        }
-    }
+    sum_products<Words>(reinterpret_cast<const std::int32_t*>(queries),
+                        reinterpret_cast<const std::int32_t*>(keys), width / Words::COUNT, sum);
 #pragma GCC unroll 3
     for (int j = 0; j < VECTORS; j++)
 #pragma GCC unroll 8
@@ -189,58 +178,37 @@ __attribute__((noinline)) inline void score(const word* queries, const word* key
 // Shares of `keys` keys: 2^(score * scale + shift), in groups; `total` is their sum.
 template <bool ROUGH>
 __attribute__((noinline)) void share(const float* scores, int64_t keys, const Floats* scale,
-                                     const Floats* shift, Ints* shares, Ints* total) {
-    constexpr int64_t GROUP = Levels<ROUGH>::GROUP;
+                                     const Floats* shift, std::int32_t* shares, Ints* total) {
+    using Group = typename Levels<ROUGH>::Group;
     Ints sum[VECTORS] = {};
-    for (int64_t group = 0; group < keys / GROUP; group++) {
+    for (int64_t key = 0; key < keys; key += Group::COUNT) {
 #pragma GCC unroll 3
         for (int j = 0; j < VECTORS; j++) {
-            Ints lanes{};
+            Ints levels[Group::COUNT], parts[Group::PARTS];
 #pragma GCC unroll 4
-            for (int64_t i = 0; i < GROUP; i++) {
-                const float* from = scores + ((group * GROUP + i) * VECTORS + j) * LANES;
-                lanes |= to_ints(exp2_coarse(fma(load(from), scale[j], shift[j])))
-                         << (32 / GROUP * i);
+            for (int i = 0; i < Group::COUNT; i++) {
+                const float* from = scores + ((key + i) * VECTORS + j) * LANES;
+                levels[i] = to_ints(exp2_coarse(fma(load(from), scale[j], shift[j])));
+                sum[j] += levels[i];
             }
-            shares[group * VECTORS + j] = lanes;
-            sum[j] = ROUGH ? dot_bytes(sum[j], lanes, splat(0x01010101))
-                           : dot_words(sum[j], lanes, splat(0x00010001));
+            Group::pack(levels, parts);
+#pragma GCC unroll 2
+            for (int part = 0; part < Group::PARTS; part++)
+                store(shares + (part * VECTORS + j) * LANES, parts[part]);
         }
+        shares += Group::PARTS * QUERIES;
     }
     for (int j = 0; j < VECTORS; j++) total[j] = sum[j];
 }
 
 // mixed = mixed * shrink + the values of KEYS channels by their shares * grow
 template <bool ROUGH>
-__attribute__((noinline)) void mix(const Ints* shares, const word* values, int64_t groups,
-                                   const float* value_scale, const Floats* shrink,
+__attribute__((noinline)) void mix(const std::int32_t* shares, const std::int32_t* values,
+                                   int64_t keys, const float* value_scale, const Floats* shrink,
                                    const Floats* grow, float* mixed) {
+    using Group = typename Levels<ROUGH>::Group;
     Ints sum[KEYS][VECTORS];
-#pragma GCC unroll 8
-    for (int i = 0; i < KEYS; i++)
-#pragma GCC unroll 3
-        for (int j = 0; j < VECTORS; j++) sum[i][j] = Ints{};
-    for (int64_t group = 0; group < groups; group++) {
-        Ints given[VECTORS];
-#pragma GCC unroll 3
-        for (int j = 0; j < VECTORS; j++) given[j] = shares[group * VECTORS + j];
-        const auto* value = reinterpret_cast<const std::int32_t*>(values) + group * KEYS;
-#pragma GCC unroll 8
-        for (int i = 0; i < KEYS; i++) {
-            if (i < IN_REGISTERS) {
-                const Ints all = splat(value[i]);
-#pragma GCC unroll 3
-                for (int j = 0; j < VECTORS; j++)
-                    sum[i][j] = ROUGH ? dot_bytes(sum[i][j], given[j], all)
-                                      : dot_words(sum[i][j], given[j], all);
-            } else {
-#pragma GCC unroll 3
-                for (int j = 0; j < VECTORS; j++)
-                    sum[i][j] = ROUGH ? dot_bytes(sum[i][j], given[j], value + i)
-                                      : dot_words(sum[i][j], given[j], value + i);
-            }
-        }
-    }
+    sum_products<Group>(shares, values, keys / Group::COUNT, sum);
 #pragma GCC unroll 3
     for (int j = 0; j < VECTORS; j++)
 #pragma GCC unroll 8
@@ -255,12 +223,12 @@ __attribute__((noinline)) void mix(const Ints* shares, const word* values, int64
 template <bool ROUGH>
 struct QueryBlock {
     static constexpr int64_t STRIPS = QUERY_BLOCK / QUERIES;
-    static constexpr int64_t GROUP = Levels<ROUGH>::GROUP;
+    using Group = typename Levels<ROUGH>::Group;
 
     const Packed& packed;
     int64_t rows, head, first;
     Buffer<float> scores = buffer<float>(KEY_BLOCK * QUERIES);
-    Buffer<Ints> shares = buffer<Ints>(KEY_BLOCK / GROUP * VECTORS);
+    Buffer<std::int32_t> shares = buffer<std::int32_t>(channel_ints<Group>() * QUERIES);
     Buffer<float> mixed = buffer<float>(QUERY_BLOCK * packed.width);  // by strip, by channel
     Floats most[STRIPS][VECTORS], total[STRIPS][VECTORS];
 
@@ -305,10 +273,11 @@ struct QueryBlock {
         share<ROUGH>(scores.get(), scored, scale, shift, shares.get(), sum);
         for (int j = 0; j < VECTORS; j++)
             total[strip][j] = fma(total[strip][j], shrink[j], grow[j] * to_floats(sum[j]));
-        const word* values = packed.strip(packed.values, head, key, KEY_BLOCK);
+        const auto* values = reinterpret_cast<const std::int32_t*>(
+            packed.strip(packed.values, head, key, KEY_BLOCK));
         const float* value_scale = packed.value_scales(head, key);
         for (int64_t channel = 0; channel < width; channel += KEYS)
-            mix<ROUGH>(shares.get(), values + channel * KEY_BLOCK * 2 / GROUP, scored / GROUP,
+            mix<ROUGH>(shares.get(), values + channel * channel_ints<Group>(), scored,
                        value_scale + channel, shrink, grow,
                        mixed.get() + (strip * width + channel) * QUERIES);
     }

@@ -123,6 +123,13 @@ float hy_convolution_level(int64_t channels) {
     return most_level(std::min(channels, convolution::DEPTH));
 }
 
+// packed = the weights of a convolution as hy_convolve() takes them. levels: outputs (a multiple of
+// the panel) x channels x taps.
+void hy_convolution_pack(const std::int16_t* levels, int64_t panels, int64_t channels, int64_t taps,
+                         std::int32_t* packed, int64_t threads) {
+    convolution::pack(levels, panels, channels, taps, packed, threads);
+}
+
 // levels, scale = x by position. x: positions x channels fp32, the channels a multiple of 16.
 void hy_convolution_quantize(const float* x, int64_t positions, int64_t channels,
                              std::int16_t* levels, float* scale, int64_t threads) {
@@ -132,7 +139,7 @@ void hy_convolution_quantize(const float* x, int64_t positions, int64_t channels
 // out = the convolution of what was quantised, which has its padding; see convolution.h.
 void hy_convolve(const std::int16_t* levels, const float* scale, int64_t frames, int64_t height,
                  int64_t width, int64_t channels, int64_t kernel_frames, int64_t kernel_height,
-                 int64_t kernel_width, int64_t outputs, const std::int16_t* weights,
+                 int64_t kernel_width, int64_t outputs, const std::int32_t* weights,
                  const float* weight_scale, const float* bias, float* out, int64_t frame_stride,
                  int64_t row_stride, int64_t position_stride, int64_t threads) {
     convolution::Convolution{frames,       height,     width,        channels,

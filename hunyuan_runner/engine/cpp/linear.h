@@ -6,13 +6,17 @@
 
 #include "products.h"
 
-constexpr int ZERO_POINT_BITS = 7;
-constexpr int ZERO_POINT = 1 << ZERO_POINT_BITS;  // a quantised zero; makes activations unsigned
+#ifdef NEON_VECTORS
+constexpr int ZERO_POINT = 0;  // a quantised zero: activations are signed,
+#else
+constexpr int ZERO_POINT = 128;  // or unsigned
+#endif
 constexpr float LOG2E = 1.44269504088896f;
 
-// The largest level of int16 whose products can be summed `count` at a time in an int32.
+// The largest level of int16 whose products can be summed `count` at a time in an int32, and that
+// Arm multiplies as two bytes (groups.h).
 inline float most_level(int64_t count) {
-    return std::min(32767.0f, std::floor(std::sqrt(2147483647.0f / float(count) * 0.99999f)));
+    return std::min(8191.0f, std::floor(std::sqrt(2147483647.0f / float(count) * 0.99999f)));
 }
 
 // GELU in its tanh form: x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 x^3)).
@@ -100,7 +104,7 @@ struct Linear {
                 return from && first < outputs ? load_part(from + first, outputs - first)
                                                : Floats{};
             };
-            panel.offset[j] = load(weight_sum + first) << ZERO_POINT_BITS;
+            panel.offset[j] = load(weight_sum + first) * ZERO_POINT;
             panel.scale[j] = load(weight_scale + first);
             panel.shift[j] = read(bias);
             panel.gates[j] = read(gate);

@@ -8,8 +8,6 @@
 
 #pragma once
 
-#include <type_traits>
-
 #include "vectors.h"
 
 #if defined(WIDE_VECTORS) && defined(__AVX512BF16__)
@@ -129,10 +127,15 @@ inline void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind
 
 struct TileRegisters {};
 
-inline Ints dot(Ints sum, Ints left, Ints right, Int8) { return dot_bytes(sum, left, right); }
+// The products of columns by rows that lanes share, of which LANE is one.
+template <int LANE>
+inline Ints dot(Ints sum, Ints columns, Ints row, Int8) {
+    return dot_levels<LANE>(sum, columns, row);
+}
 #ifdef HAS_BF16
-inline Ints dot(Ints sum, Ints left, Ints right, Bf16) {
-    return as_ints(_mm512_dpbf16_ps(as_floats(sum), (__m512bh)left, (__m512bh)right));
+template <int>
+inline Ints dot(Ints sum, Ints columns, Ints row, Bf16) {
+    return as_ints(_mm512_dpbf16_ps(as_floats(sum), (__m512bh)row, (__m512bh)columns));
 }
 #endif
 
@@ -149,29 +152,36 @@ __attribute__((noinline)) void multiply_rows(const char* left, int64_t left_stri
     Ints total[R][VECTORS];
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int j = 0; j < VECTORS; j++) total[i][j] = accumulate ? load(place(i, j)) : Ints{};
     for (int64_t k = 0; k < depth; k++) {
         const auto* a = reinterpret_cast<const std::int32_t*>(left + k * left_stride);
         const char* b[N];
         for (int n = 0; n < N; n++) b[n] = right.at(n, k);
-        for (int64_t group = 0; group < 16; group++) {
-            Ints columns[VECTORS];
-#pragma GCC unroll 3
-            for (int j = 0; j < VECTORS; j++)
-                columns[j] = read<Ints>(b[j / SIXTEEN] + group * 64 + j % SIXTEEN * 4 * LANES);
-#pragma GCC unroll 8
-            for (int i = 0; i < R; i++) {
-                const Ints row = splat(a[i * 16 + group]);
-#pragma GCC unroll 3
+        for (int64_t group = 0; group < 16; group += SHARED) {
+            Ints rows[R];  // if the registers have room for them
+            if constexpr (SHARED > 1)
+#pragma GCC unroll 4
+                for (int i = 0; i < R; i++) rows[i] = shared(a + i * 16 + group);
+            unrolled<SHARED>([&](auto lane) {
+                Ints columns[VECTORS];
+#pragma GCC unroll 4
                 for (int j = 0; j < VECTORS; j++)
-                    total[i][j] = dot(total[i][j], row, columns[j], Kind{});
-            }
+                    columns[j] = read<Ints>(b[j / SIXTEEN] + (group + lane) * 64 +
+                                            j % SIXTEEN * 4 * LANES);
+#pragma GCC unroll 8
+                for (int i = 0; i < R; i++) {
+                    const Ints row = SHARED > 1 ? rows[i] : shared(a + i * 16 + group);
+#pragma GCC unroll 4
+                    for (int j = 0; j < VECTORS; j++)
+                        total[i][j] = dot<lane>(total[i][j], columns[j], row, Kind{});
+                }
+            });
         }
     }
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int j = 0; j < VECTORS; j++) store(place(i, j), total[i][j]);
 }
 
@@ -183,7 +193,9 @@ void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind::Sum* 
             multiply_rows<Kind, count(), N>(left.at(m, 0) + first * 64, left.depth_stride, right,
                                             depth, sums + m * stride + first * ROWS, accumulate);
         };
-        if constexpr (LANES == 16) {  // of 32 registers
+        if constexpr (LANES == 4) {  // of 32 registers
+            unrolled<4>([&](auto i) { rows(i * 4, std::integral_constant<int, 4>{}); });
+        } else if constexpr (LANES == 16) {  // of 32 larger ones
             rows(0, std::integral_constant<int, 8>{});
             rows(8, std::integral_constant<int, 8>{});
         } else {  // of 16

@@ -1,4 +1,4 @@
-// Vectors of 16 or 8 numbers, and the few operations on them that differ between instruction sets.
+// Vectors of 16, 8 or 4 numbers, and the few operations on them that differ between instruction sets.
 // Everything else is written once, with these and with +, -, *, /, |, << of the compiler's vectors.
 //
 // Whatever is computed with them has the same bits with each instruction set: numbers are added in
@@ -13,6 +13,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <type_traits>
+#include <utility>
 
 using std::int64_t;
 using bf16 = std::uint16_t;
@@ -21,6 +23,9 @@ using bf16 = std::uint16_t;
 #if defined(__AVX512VNNI__) && !defined(NARROW_VECTORS)
 #define WIDE_VECTORS 1
 constexpr int LANES = 16;
+#elif defined(__ARM_FEATURE_DOTPROD) && !defined(PLAIN_VECTORS)
+#define NEON_VECTORS 1
+constexpr int LANES = 4;
 #else
 constexpr int LANES = 8;
 #endif
@@ -46,11 +51,34 @@ inline void store(std::int32_t* to, Ints values) { std::memcpy(to, &values, size
 
 #if defined(WIDE_VECTORS)
 #include "vectors_avx512.h"
+#elif defined(NEON_VECTORS)
+#include "vectors_neon.h"
 #elif defined(__AVX2__) && !defined(PLAIN_VECTORS)
 #include "vectors_avx2.h"
 #else
 #include "vectors_plain.h"
 #endif
+
+#ifndef NEON_VECTORS
+// What all lanes of one operand share of the other.
+constexpr int SHARED = 1;
+inline Ints shared(const std::int32_t* from) { return splat(*from); }
+// sum + the products of four signed bytes of each lane with activations that are shared
+template <int>
+inline Ints dot_levels(Ints sum, Ints left, Ints right) {
+    return dot_bytes(sum, right, left);
+}
+#endif
+
+// what(0), what(1), ... what(COUNT - 1), of constants
+template <class What, int... EACH>
+inline void unrolled(What what, std::integer_sequence<int, EACH...>) {
+    (what(std::integral_constant<int, EACH>{}), ...);
+}
+template <int COUNT, class What>
+inline void unrolled(What what) {
+    unrolled(what, std::make_integer_sequence<int, COUNT>{});
+}
 
 // The first `count` of a vector; the others are 0, or stay as they are.
 inline Floats load_part(const float* from, int64_t count) {
@@ -116,5 +144,12 @@ struct FlushDenormals {
     unsigned before = __builtin_ia32_stmxcsr();
     FlushDenormals() { __builtin_ia32_ldmxcsr(before | 0x8040); }
     ~FlushDenormals() { __builtin_ia32_ldmxcsr(before); }
+#elif defined(__aarch64__)
+    std::uint64_t before;
+    FlushDenormals() {
+        asm volatile("mrs %0, fpcr" : "=r"(before));
+        asm volatile("msr fpcr, %0" : : "r"(before | 1 << 24) : "memory");
+    }
+    ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(before) : "memory"); }
 #endif
 };

@@ -27,7 +27,8 @@ FEATURES = {
     "avx512_bf16": "AVX-512 BF16",
     "amx_int8": "AMX int8",
     "amx_bf16": "AMX BF16",
-    "i8mm": "i8mm",
+    "asimddp": "NEON dot products",
+    "i8mm": "NEON I8MM",
     "bf16": "BF16",
 }
 

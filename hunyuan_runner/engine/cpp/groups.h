@@ -1,0 +1,148 @@
+// Groups of small numbers that fill a lane, and sums of the products of groups. A group has PARTS
+// parts, which are whole vectors, of COUNT numbers.
+//
+// Products are always of the lanes of one operand, each its own, by groups of the other that all
+// lanes share.
+
+#pragma once
+
+#include "vectors.h"
+
+// Four bytes: unsigned ones by signed ones, which the lanes share.
+struct Bytes {
+    static constexpr int COUNT = 4, PARTS = 1;
+
+    template <class T>
+    static void pack(const T (&levels)[COUNT], T (&parts)[PARTS]) {
+        parts[0] = levels[0] & 0xff;
+        for (int i = 1; i < COUNT; i++) parts[0] |= (levels[i] & 0xff) << (8 * i);
+    }
+
+#ifdef NEON_VECTORS
+    Ints bytes;
+    Bytes(const std::int32_t* from, int64_t) : bytes(load(from)) {}
+
+    struct Sum {
+        Ints sum = {};
+        template <int LANE>
+        void add(const Bytes& lanes, const Bytes& all) {
+            sum = dot_bytes<LANE>(sum, lanes.bytes, all.bytes);
+        }
+        Ints total() const { return sum; }
+    };
+#else
+    template <class Right>
+    static Ints add(Ints sum, Ints lanes, Right all) {
+        return dot_bytes(sum, lanes, all);
+    }
+#endif
+};
+
+#ifdef NEON_VECTORS
+
+// Four int16 of up to 8191, as 128 * high + low. An instruction multiplies four times as many bytes as
+// int16, and three products of bytes make one of int16 (Karatsuba): with both = high + low,
+//   (128 a + b) (128 c + d) = 16384 ac + 128 ((a + b) (c + d) - ac - bd) + bd
+struct Words {
+    static constexpr int COUNT = 4, PARTS = 2;
+
+    template <class T>
+    static T high_of(T level) {
+        return (level + 64) >> 7;
+    }
+    template <class T>
+    static T low_of(T level) {
+        return level - (high_of(level) << 7);
+    }
+    template <class T>
+    static void pack(const T (&levels)[COUNT], T (&parts)[PARTS]) {
+        parts[0] = high_of(levels[0]) & 0xff;
+        parts[1] = low_of(levels[0]) & 0xff;
+        for (int i = 1; i < COUNT; i++) {
+            parts[0] |= (high_of(levels[i]) & 0xff) << (8 * i);
+            parts[1] |= (low_of(levels[i]) & 0xff) << (8 * i);
+        }
+    }
+
+    Ints high, low, both;
+    Words() = default;
+    Words(const std::int32_t* from, int64_t stride)
+        : high(load(from)),
+          low(load(from + stride)),
+          both((Ints)vaddq_s8((int8x16_t)high, (int8x16_t)low)) {}
+
+    struct Sum {
+        Ints high = {}, low = {}, both = {};
+        template <int LANE>
+        void add(const Words& lanes, const Words& all) {
+            high = dot_levels<LANE>(high, lanes.high, all.high);
+            low = dot_levels<LANE>(low, lanes.low, all.low);
+            both = dot_levels<LANE>(both, lanes.both, all.both);
+        }
+        Ints total() const { return (high << 14) + ((both - high - low) << 7) + low; }
+    };
+};
+
+#else
+
+// Two int16.
+struct Words {
+    static constexpr int COUNT = 2, PARTS = 1;
+
+    template <class T>
+    static void pack(const T (&levels)[COUNT], T (&parts)[PARTS]) {
+        parts[0] = (levels[0] & 0xffff) | levels[1] << 16;
+    }
+    template <class Right>
+    static Ints add(Ints sum, Ints lanes, Right all) {
+        return dot_words(sum, lanes, all);
+    }
+};
+
+#endif
+
+// sum[i][j] = the products of `groups` groups of the lanes of vector j by the i-th that they share.
+// left: groups x PARTS x VECTORS vectors; right: groups x PARTS x KEYS.
+template <class Group, int KEYS, int VECTORS>
+inline void sum_products(const std::int32_t* left, const std::int32_t* right, int64_t groups,
+                         Ints (&sum)[KEYS][VECTORS]) {
+#ifdef NEON_VECTORS
+    static_assert(KEYS == SHARED);
+    typename Group::Sum sums[KEYS][VECTORS];
+    for (int64_t group = 0; group < groups; group++) {
+        const Group all(right + group * Group::PARTS * KEYS, KEYS);
+#pragma GCC unroll 2
+        for (int j = 0; j < VECTORS; j++) {
+            const Group lanes(left + (group * Group::PARTS * VECTORS + j) * LANES,
+                              VECTORS * LANES);
+            unrolled<KEYS>([&](auto i) { sums[i][j].template add<i>(lanes, all); });
+        }
+    }
+    for (int i = 0; i < KEYS; i++)
+        for (int j = 0; j < VECTORS; j++) sum[i][j] = sums[i][j].total();
+#else
+    constexpr int IN_REGISTERS = 2;  // of what lanes share; the products read the others
+#pragma GCC unroll 8
+    for (int i = 0; i < KEYS; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < VECTORS; j++) sum[i][j] = Ints{};
+    for (int64_t group = 0; group < groups; group++) {
+        Ints lanes[VECTORS];
+#pragma GCC unroll 3
+        for (int j = 0; j < VECTORS; j++) lanes[j] = load(left + (group * VECTORS + j) * LANES);
+        const auto* all = right + group * KEYS;
+#pragma GCC unroll 8
+        for (int i = 0; i < KEYS; i++) {
+            if (i < IN_REGISTERS) {
+                const Ints one = splat(all[i]);
+#pragma GCC unroll 3
+                for (int j = 0; j < VECTORS; j++) sum[i][j] = Group::add(sum[i][j], lanes[j], one);
+            } else {
+#pragma GCC unroll 3
+                for (int j = 0; j < VECTORS; j++)
+                    sum[i][j] = Group::add(sum[i][j], lanes[j], all + i);
+            }
+        }
+    }
+#endif
+}
