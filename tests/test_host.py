@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hunyuan_runner.machine import cgroup, host
+from hunyuan_runner.machine.instructions import Instructions, available
 
 MB = 2**20
 
@@ -135,3 +136,30 @@ def test_threads_of_one_core_count_once(tmp_path: Path, monkeypatch: pytest.Monk
     for cpu, siblings in {0: "0,4", 1: "1,5", 2: "2,6", 4: "0,4"}.items():
         write(tmp_path / f"cpu{cpu}" / "topology", thread_siblings_list=siblings)
     assert host.usable_cores() == min(3, int(cgroup.cpu_quota() or 3))
+
+
+GRAVITON3 = """\
+processor\t: 0
+BogoMIPS\t: 2100.00
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt \
+fcma lrcpc dcpop sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs paca pacg \
+dcpodp svei8mm svebf16 i8mm bf16 dgh rng
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x1
+CPU part\t: 0xd40
+CPU revision\t: 1
+"""
+
+
+def test_an_arm_cpu_has_a_name_and_its_instruction_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "CPUINFO", tmp_path / "cpuinfo")
+    host.CPUINFO.write_text(GRAVITON3)
+    assert host.cpu_name() == "Neoverse V1"
+    assert available(host.cpu_flags()) == [Instructions.NEON_I8MM, Instructions.NEON_DOTPROD]
+    older = GRAVITON3.replace(" i8mm", "").replace("0xd40", "0xfff")
+    host.CPUINFO.write_text(older)
+    assert host.cpu_name() == "Arm CPU 0x41 0xfff"
+    assert available(host.cpu_flags()) == [Instructions.NEON_DOTPROD]

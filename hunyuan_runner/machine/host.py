@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from hunyuan_runner.settings import Settings  # which the client does not have
 
 CPUS = Path("/sys/devices/system/cpu")
+CPUINFO = Path("/proc/cpuinfo")
+# Arm's CPUs tell numbers in place of a name: that of the maker, and that of the core.
+ARM_CORES = {
+    ("0x41", "0xd08"): "Cortex-A72",
+    ("0x41", "0xd0b"): "Cortex-A76",
+    ("0x41", "0xd0c"): "Neoverse N1",
+    ("0x41", "0xd40"): "Neoverse V1",
+    ("0x41", "0xd49"): "Neoverse N2",
+    ("0x41", "0xd4f"): "Neoverse V2",
+    ("0xc0", "0xac3"): "Ampere-1",
+}
 PACKAGES = ("bentoml", "torch", "diffusers", "transformers")
 
 
@@ -34,17 +45,22 @@ def _version(package: str) -> str | None:
 
 
 def cpu_name() -> str:
-    return _cpu_fact("model name") or platform.processor() or platform.machine()
+    return _cpu_fact("model name") or _arm_core() or platform.processor() or platform.machine()
+
+
+def _arm_core() -> str:
+    maker, part = _cpu_fact("CPU implementer"), _cpu_fact("CPU part")
+    return ARM_CORES.get((maker, part), f"Arm CPU {maker} {part}") if part else ""
 
 
 def cpu_flags() -> frozenset[str]:
     """Instruction set extensions, named as in /proc/cpuinfo; empty if this is not Linux."""
-    return frozenset(_cpu_fact("flags").split())
+    return frozenset((_cpu_fact("flags") or _cpu_fact("Features")).split())
 
 
 def _cpu_fact(name: str) -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPUINFO.read_text().splitlines()
     except OSError:  # not Linux
         return ""
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
