@@ -36,11 +36,12 @@ inline float quantize_row(const float* values, int64_t depth, int64_t padded, st
     for (int64_t k = 0; k < depth; k += LANES) most = larger(most, magnitude(load(values + k)));
     const float top = largest(most);
     const Floats scale = splat(127.0f / top);
-    auto* target = tiles + row / ROWS * (padded / I8_DEPTH) * TILE_BYTES + row % ROWS * I8_DEPTH;
+    auto* target = tiles + row / ROWS * (padded / I8_DEPTH) * TILE_BYTES;
     for (int64_t k = 0; k < padded; k += LANES) {
         Ints levels = splat(ZERO_POINT);
         if (k < depth) levels += to_ints(load(values + k) * scale);
-        store_bytes(target + k / I8_DEPTH * TILE_BYTES + k % I8_DEPTH, levels);
+        store_bytes(target + k / I8_DEPTH * TILE_BYTES + place_in_tile(row % ROWS, k % I8_DEPTH),
+                    levels);
     }
     return top / 127.0f;
 }
@@ -183,6 +184,7 @@ void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t r
         const int64_t first = panels * worker / workers, last = panels * (worker + 1) / workers;
         const bool whole = depth_tiles <= block_depth;
         auto sums = buffer<std::int32_t>(block_pairs * pair_sums * (whole ? 1 : last - first));
+        auto room = buffer<char>(SLICE_DEPTH / I8_DEPTH * TILE_BYTES);  // for one column of tiles
         for (int64_t m = 0; m < row_tiles; m += block_pairs * PAIR) {
             const int64_t end = std::min(row_tiles, m + block_pairs * PAIR);
             for (int64_t block = 0; block < depth_tiles; block += block_depth) {
@@ -207,12 +209,12 @@ void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t r
                     };
                     for (int64_t k = block; k < block_end; k += slice_depth) {
                         const int64_t slice = std::min(slice_depth, block_end - k);
+                        const Tiles right = arranged(tiles(weights, n, k), slice, room.get());
                         for (int64_t pair = m; pair < end; pair += PAIR) {
                             multiply<Int8, Again::RIGHT>(
-                                tiles(levels, pair, k), tiles(weights, n, k),
-                                std::min(PAIR, end - pair), columns, slice,
-                                panel_sums + (pair - m) / PAIR * pair_sums, PANEL * TILE_SUMS,
-                                k > 0, [&] { finish(PAIR_ROWS / slice_depth); });
+                                tiles(levels, pair, k), right, std::min(PAIR, end - pair), columns,
+                                slice, panel_sums + (pair - m) / PAIR * pair_sums,
+                                PANEL * TILE_SUMS, k > 0, [&] { finish(PAIR_ROWS / slice_depth); });
                             if (k + slice == depth_tiles) {
                                 finish(PAIR_ROWS);
                                 ready = pair * ROWS;

@@ -5,6 +5,9 @@
 //   right tile: element (k, n) of KT x 16 at [k / V][n][k % V]
 //
 // where KT is 64 and V 4 for int8, and KT is 32 and V 2 for bfloat16. Tiles are 1 KiB each.
+//
+// Arm's I8MM multiplies two rows of eight by two columns of eight. So left tiles have element (m, k) at
+// [k / 8][m][k % 8] there, and right tiles are brought to [k / 8][n][k % 8] before they are multiplied.
 
 #pragma once
 
@@ -17,6 +20,10 @@
 #define USE_AMX 1
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
+
+#if defined(NEON_VECTORS) && defined(__ARM_FEATURE_MATMUL_INT8)
+#define USE_I8MM 1
 #endif
 
 constexpr int64_t ROWS = 16;        // of a tile, and columns of a right tile and of a product
@@ -127,6 +134,92 @@ inline void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind
 
 struct TileRegisters {};
 
+#ifdef USE_I8MM
+
+// Where element (row, k) of a left tile of int8 is.
+inline int64_t place_in_tile(int64_t row, int64_t k) { return k / 8 * 128 + row * 8 + k % 8; }
+
+// A column of right tiles, `depth` deep, brought into `room`.
+inline Tiles arranged(Tiles right, int64_t depth, char* room) {
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t group = 0; group < 16; group += 2)
+            for (int64_t j = 0; j < 4; j++) {
+                const char* from = right.at(0, k) + group * 64 + j * 16;
+                const auto low = read<int32x4_t>(from), high = read<int32x4_t>(from + 64);
+                char* to = room + k * TILE_BYTES + group * 64 + j * 32;
+                vst1q_s32(reinterpret_cast<std::int32_t*>(to), vzip1q_s32(low, high));
+                vst1q_s32(reinterpret_cast<std::int32_t*>(to + 16), vzip2q_s32(low, high));
+            }
+    return {room, 0, TILE_BYTES};
+}
+
+// sum (2 x 2) + the products of two rows by two columns
+inline Ints dot_pairs(Ints sum, Ints rows, Ints columns) {
+    asm("smmla %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(rows), "w"(columns));
+    return sum;
+}
+
+// Eight rows by eight columns of a tile of the product.
+__attribute__((noinline)) inline void multiply_eights(Tiles left, Tiles right, int64_t depth,
+                                                      std::int32_t* sums, bool accumulate) {
+    // what lies as two rows of four, as two squares, and the reverse
+    const auto first = [](Ints a, Ints b) {
+        return (Ints)vzip1q_s64((int64x2_t)a, (int64x2_t)b);
+    };
+    const auto second = [](Ints a, Ints b) {
+        return (Ints)vzip2q_s64((int64x2_t)a, (int64x2_t)b);
+    };
+    Ints total[4][4] = {};
+    if (accumulate)
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+#pragma GCC unroll 2
+            for (int j = 0; j < 4; j += 2) {
+                const std::int32_t* place = sums + i * 2 * ROWS + j * 2;
+                const Ints upper = load(place), lower = load(place + ROWS);
+                total[i][j] = first(upper, lower);
+                total[i][j + 1] = second(upper, lower);
+            }
+    for (int64_t k = 0; k < depth; k++) {
+        const char *a = left.at(0, k), *b = right.at(0, k);
+        for (int64_t eight = 0; eight < 8; eight++, a += 128, b += 128) {
+            Ints rows[4], columns[4];
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                rows[i] = read<Ints>(a + i * 16);
+                columns[i] = read<Ints>(b + i * 16);
+            }
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++)
+#pragma GCC unroll 4
+                for (int j = 0; j < 4; j++)
+                    total[i][j] = dot_pairs(total[i][j], rows[i], columns[j]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < 4; j += 2) {
+            std::int32_t* place = sums + i * 2 * ROWS + j * 2;
+            store(place, first(total[i][j], total[i][j + 1]));
+            store(place + ROWS, second(total[i][j], total[i][j + 1]));
+        }
+}
+
+template <class, Again, int M, int, class Meanwhile>
+void multiply_tiles(Tiles left, Tiles right, int64_t depth, std::int32_t* sums, int64_t stride,
+                    bool accumulate, Meanwhile meanwhile) {
+    for (int64_t m = 0; m < M; m++)
+        for (int64_t row = 0; row < ROWS; row += 8)
+            for (int64_t column = 0; column < ROWS; column += 8)
+                multiply_eights({left.at(m, 0) + row * 8, 0, left.depth_stride},
+                                {right.base + column * 8, 0, right.depth_stride}, depth,
+                                sums + m * stride + row * ROWS + column, accumulate);
+    for (int64_t k = 0; k < depth; k++) meanwhile();
+}
+
+#else
+
 // The products of columns by rows that lanes share, of which LANE is one.
 template <int LANE>
 inline Ints dot(Ints sum, Ints columns, Ints row, Int8) {
@@ -208,6 +301,12 @@ void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind::Sum* 
     for (int64_t k = 0; k < depth; k++) meanwhile();
 }
 
+#endif
+#endif
+
+#ifndef USE_I8MM
+inline int64_t place_in_tile(int64_t row, int64_t k) { return row * I8_DEPTH + k; }
+inline Tiles arranged(Tiles right, int64_t, char*) { return right; }
 #endif
 
 // sums (tiles, the `rows` of them `stride` elements apart) = or += left * right: up to a pair of
