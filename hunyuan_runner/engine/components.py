@@ -1,8 +1,8 @@
 """The components of a model: loaded when needed, and kept as long as there is room.
 
-Text encoders, transformer and VAE work one after another. In the 13B models they take 16, 10 and
-half a GB. If the machine has room for all of them, all stay loaded. If not, the one that is needed
-next replaces those that are not.
+Text encoders, transformer and VAE work one after another. In the 13B models they take half a GB,
+13 GB and half a GB. If the machine has room for all of them, all stay loaded. If not, the one that
+is needed next replaces those that are not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +18,17 @@ import diffusers
 import torch
 import transformers
 from diffusers import FlowMatchEulerDiscreteScheduler
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from hunyuan_runner.catalogue import family_in, unknown_settings
 from hunyuan_runner.engine.implementation import TextEncoders, Transformer, implementation_of
+from hunyuan_runner.engine.loading import (
+    DTYPES,
+    encoder_folders,
+    encoders_precision,
+    held_parameters,
+)
+from hunyuan_runner.engine.stored import parameters_in
 from hunyuan_runner.engine.vae import Decoder
 from hunyuan_runner.families.configuration import (
     QUANTIZED_TRANSFORMER,
@@ -31,13 +37,12 @@ from hunyuan_runner.families.configuration import (
 )
 from hunyuan_runner.machine.host import available_memory_bytes
 from hunyuan_runner.machine.instructions import WantedKernels
-from hunyuan_runner.machine.precision import BYTES_PER_PARAMETER, SMALL_PARAMETERS, Precision
-from hunyuan_runner.weights import weight_files
+from hunyuan_runner.machine.precision import BYTES_PER_PARAMETER, Precision
 
 logger = logging.getLogger(__name__)
 
 WORKING_BYTES = 2e9  # for a step or an encoder, besides the weights, and for other processes
-NOTICED_BYTES = 1e9  # loading more than this takes noticeable time
+NOTICED_BYTES = 2e8  # loading more than this takes noticeable time
 
 Loading = Callable[[], None]
 
@@ -125,14 +130,11 @@ class Components:
                 gc.collect()  # modules refer to each other
 
     def _encoders_dtype(self) -> torch.dtype:
-        small = self._encoders_parameters() < SMALL_PARAMETERS
-        return torch.float32 if small else torch.bfloat16
-
-    def _encoders_parameters(self) -> int:
-        return sum(_parameters(folder) for folder in self.model_dir.glob("text_encoder*"))
+        return DTYPES[encoders_precision(self.model_dir)]
 
     def _encoders_bytes(self) -> float:
-        return self._encoders_parameters() * self._encoders_dtype().itemsize
+        held = sum(map(held_parameters, encoder_folders(self.model_dir)))
+        return held * self._encoders_dtype().itemsize
 
     def _transformer_bytes(self) -> float:
         quantized = self.model_dir / QUANTIZED_TRANSFORMER
@@ -140,21 +142,12 @@ class Components:
             # the modulation stays on the disk and is read when it is needed
             files = (path for path in quantized.iterdir() if path.name != "modulation.safetensors")
             return sum(path.stat().st_size for path in files)
-        parameters = _parameters(self.model_dir / TRANSFORMER)
+        parameters = parameters_in(self.model_dir / TRANSFORMER)
         return parameters * BYTES_PER_PARAMETER[self.precision]
 
 
 def _say_nothing() -> None:
     pass
-
-
-def _parameters(folder: Path) -> int:
-    """The number of parameters in a component's folder."""
-    count = 0
-    for path in weight_files(folder):
-        with safe_open(path, framework="pt") as file:
-            count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    return count
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from hunyuan_runner.engine.checkpoint import (
     fingerprint,
     model_fingerprint,
 )
-from hunyuan_runner.engine.components import Components
+from hunyuan_runner.engine.components import Components, reading
 from hunyuan_runner.engine.denoising import denoise
 from hunyuan_runner.engine.frames import reserve_frames, write_frames
 from hunyuan_runner.engine.implementation import NEGATIVE
@@ -102,9 +102,19 @@ class VideoPipeline:
         return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(params.seed))
 
     def _encode(self, params: GenerationParams, on_event: OnEvent) -> Conditioning:
+        stage = Stage.ENCODING
+
+        def enter(next_stage: Stage) -> None:
+            nonlocal stage
+            stage = next_stage
+            on_event(StageStarted(stage))
+
         def load_and_encode(prompt: str) -> Conditioning:
-            encoders = self._components.text_encoders(lambda: on_event(StageStarted(Stage.LOADING)))
-            return self._components.implementation.encode(encoders, prompt)
+            encoders = self._components.text_encoders(lambda: enter(Stage.LOADING))
+            if stage is Stage.LOADING:
+                enter(Stage.ENCODING)
+            with reading():  # large ones read their weights meanwhile
+                return self._components.implementation.encode(encoders, prompt)
 
         conditioning = self._prompts.conditioning(params.prompt, load_and_encode)
         if (negative_prompt := self._components.family.negative_prompt(params)) is not None:

@@ -1,7 +1,7 @@
 """A cache of encoded prompts, in files.
 
-The text encoders of the 13B models take 16 GB. A prompt that is rendered again, with another seed
-or in a retry, does not need them.
+The text encoders of the 13B models read 13 GB for a prompt. A prompt that is rendered again, with
+another seed or in a retry, does not need them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import torch
 
 from hunyuan_runner.catalogue import family_in
 from hunyuan_runner.engine.checkpoint import Conditioning, model_fingerprint
+from hunyuan_runner.engine.loading import encoders_precision
 from hunyuan_runner.engine.sealed import Damaged, seal, unseal
 from hunyuan_runner.machine.host import cpu_name, package_versions
 from hunyuan_runner.prompts.tokens import encoding_digest
 
 MAX_BYTES = 512 * 2**20  # of all files in the folder
 SUFFIX = ".prompt"
-ENCODING = 2  # raise it when the last bits of what is encoded change
+ENCODING = 3  # raise it when the last bits of what is encoded change
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class PromptCache:
         self._folder = folder
         self._max_bytes = max_bytes
         self._encoders = model_fingerprint(model_dir, "text_encoder*/*")
+        self._precision = encoders_precision(model_dir)
         self._tokens = encoding_digest(model_dir, family_in(model_dir).readers)
 
     def conditioning(self, prompt: str, encode: Callable[[str], Conditioning]) -> Conditioning:
@@ -65,6 +67,7 @@ class PromptCache:
         made_by = [
             ENCODING,
             self._encoders,
+            self._precision,
             self._tokens,
             torch.get_num_threads(),
             cpu_name(),

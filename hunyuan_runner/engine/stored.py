@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +30,7 @@ class StoredWeights:
     def __init__(self, folder: Path) -> None:
         """Raises FileNotFoundError if there are no files, SafetensorError if one is broken, and
         ValueError if their index is broken."""
+        self.folder = folder
         self._file_of: dict[str, Path] = {}
         for path in weight_files(folder):
             with safe_open(path, framework="pt") as file:
@@ -37,10 +39,24 @@ class StoredWeights:
             raise FileNotFoundError(f"{folder} has no weights")
 
     def __getitem__(self, name: str) -> torch.Tensor:
+        return self.mapped(name).clone()
+
+    def mapped(self, name: str) -> torch.Tensor:
+        """The tensor in its file: what is looked at is read then, and stays in memory no longer
+        than the tensor, unless the system has room for it."""
         # Opened each time, because what was read of an open file stays in memory.
         with safe_open(self._file_of[name], framework="pt") as file:
             tensor: torch.Tensor = file.get_tensor(name)
-            return tensor.clone()
+            return tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._file_of)
+
+
+def parameters_in(folder: Path) -> int:
+    """The number of parameters in a component's folder."""
+    count = 0
+    for path in weight_files(folder):
+        with safe_open(path, framework="pt") as file:
+            count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return count

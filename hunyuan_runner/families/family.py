@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 
 from hunyuan_runner.families.configuration import Agreement, Component
 
+BYTES_PER_TOKEN = 4  # of a prompt, on average
+
 
 class Clip(Protocol):
     """The parameters of a clip that a family looks at; see params.py."""
@@ -45,6 +47,10 @@ class Architecture:
     vae_channels: tuple[int, ...]  # of the decoder's levels, starting at the pixels
     vae_attention: bool  # whether the middle block attends over all positions of a tile
     decode_flops_per_pixel: float  # per pixel and frame, without tiling
+    # Of the text encoders: those that each token of a prompt is multiplied with, and those that are
+    # held in memory. The layers of a large encoder are read from the disk.
+    text_layer_parameters: float = 0.0
+    held_text_parameters: float = 0.0
 
     @property
     def blocks(self) -> int:
@@ -107,6 +113,13 @@ class TextReader:
     def enough_tokens(self) -> int:
         """A prompt with fewer tokens is read whole; one is added at its end."""
         return self.tokens - 1
+
+    def about_tokens(self, prompt: str) -> int:
+        """About how many tokens it makes of a prompt with its template: English and Chinese take
+        about four bytes for a token."""
+        rest = prompt + (self.template or "{}").partition("{}")[2]
+        about = -(-len(rest.encode()) // BYTES_PER_TOKEN)
+        return (self.crop_start or 0) + min(about, self.tokens)
 
     @property
     def settings(self) -> tuple[str | int, ...]:

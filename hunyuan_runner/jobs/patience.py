@@ -30,6 +30,7 @@ class Patience:
         # Bytes that the stages read from the model's files. Estimates do not include the time.
         self._read_bytes = {
             Stage.LOADING: 2 * weights,  # once to verify them, once to load them
+            Stage.ENCODING: 2 * architecture.text_encoder_bytes,  # once for each prompt
             Stage.DENOISING: modulation,
             Stage.PUBLISHING: weights,  # to hash them for the manifest
         }

@@ -95,3 +95,14 @@ def vae_precision(flags: frozenset[str]) -> Precision:
     MP4 differs from its frames.
     """
     return Precision.BF16 if flags >= BF16_FLAGS else Precision.FP32
+
+
+def text_encoder_precision(parameters: float, flags: frozenset[str]) -> Precision:
+    """The precision of text encoders with so many parameters on a CPU with these flags.
+
+    bf16 only where the CPU multiplies it: fp32 takes no more memory, because large ones stay on the
+    disk, and torch's emulation of bf16 is several times slower.
+    """
+    if parameters < SMALL_PARAMETERS or not flags >= BF16_FLAGS:
+        return Precision.FP32
+    return Precision.BF16

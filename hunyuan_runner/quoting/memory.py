@@ -13,6 +13,8 @@ from hunyuan_runner.params import GenerationParams
 PROCESS_BYTES = 1e9  # of the engine with its libraries, before any weights
 RESERVE_BYTES = 1e9  # for the system, the front and the runner
 
+ENCODING_BYTES = 0.3e9  # a linear layer of a large text encoder, and what it computes
+
 PIECES = 7  # of PIECE_BYTES, which the VAE's decoder holds at its peak besides its feature maps
 PIECE_BYTES = 24e6  # malloc maps larger ones anew each time, and the page faults cost more
 FLOAT_BYTES = 4
@@ -22,11 +24,12 @@ FRAME_BYTES = 3 * (4 + 4 + 1)  # per pixel: float32 in tiles, float32 as a whole
 def peak_bytes(params: GenerationParams, model: Model, precision: Precision) -> int:
     """What the engine's process takes if memory is short; otherwise it takes more.
 
-    The text encoders are released before the transformer is loaded.
+    The text encoders are released before the transformer is loaded. They take the most where they
+    are float32.
     """
     architecture = model.architecture
     transformer = transformer_bytes(model, precision)
-    encoding = architecture.text_encoder_bytes
+    encoding = ENCODING_BYTES + architecture.held_text_parameters * FLOAT_BYTES
     denoising = transformer + _activation_bytes(params, model, precision)
     decoding = transformer + _decode_bytes(params, model)
     return int(PROCESS_BYTES + architecture.vae_bytes + max(encoding, denoising, decoding))
