@@ -14,17 +14,20 @@ from hunyuan_runner.api import bodies
 from hunyuan_runner.api.document import GUARDED
 from hunyuan_runner.api.errors import CODES
 from hunyuan_runner.api.routes import events
+from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs.states import TRANSITIONS
 from hunyuan_runner.params import MAX_PIXEL_FRAMES
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.studio.app import create_app
+from tests.matrix import CHECKS, where
 
 API = Path(__file__).with_name("api.md")
 SETTINGS = Path(__file__).with_name("settings.md")
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 PROXIES = Path(__file__).with_name("proxies.md")
-PAGES = (API, SETTINGS, ARCHITECTURE, PROXIES)
+MODELS_PAGE = Path(__file__).with_name("models.md")
+PAGES = (API, SETTINGS, ARCHITECTURE, PROXIES, MODELS_PAGE)
 TABLE = re.compile(r"(<!-- begin (\w+) -->\n)(.*?)(<!-- end \w+ -->)", re.DOTALL)
 
 MAX_NAMES = 3  # an object with more fields than this is shown as "object"
@@ -165,6 +168,13 @@ def transitions(_: Schema) -> str:
     return _table(("event", "from", "to"), rows)
 
 
+def tested(_: Schema) -> str:
+    """What is proven of each model, and on what; then what each check means."""
+    rows = [[f"`{model}`", *(where(check, model) for check in CHECKS)] for model in MODELS]
+    meanings = "".join(f"- **{check}**: {meaning}.\n" for check, meaning in CHECKS.items())
+    return f"{_table(('model', *CHECKS), rows)}\n{meanings}"
+
+
 def nginx(_: Schema) -> str:
     return _file("deploy/nginx/hunyuan.conf", "nginx")
 
@@ -177,7 +187,7 @@ TABLES: Mapping[str, Callable[[Schema], str]] = {
     table.__name__: table
     for table in (
         *(routes, fields, estimate, job, errors, kinds, limits),
-        *(settings, transitions, nginx, caddy),
+        *(settings, transitions, tested, nginx, caddy),
     )
 }
 

@@ -16,6 +16,7 @@ from diffusers import (
     HunyuanVideo15Pipeline,
     HunyuanVideo15Transformer3DModel,
 )
+from safetensors.torch import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import (
     ByT5Tokenizer,
@@ -213,3 +214,66 @@ def reference(folder: Path) -> HunyuanVideo15Pipeline:
         tokenizer_2=ByT5Tokenizer.from_pretrained(folder / "tokenizer_2"),
         guider=ClassifierFreeGuidance.from_pretrained(folder / "guider"),
     )
+
+
+# Of diffusers' names, as patterns, the authors' ones, where they differ.
+AUTHORS_NAMES = {
+    r"^context_embedder\.token_refiner\.refiner_blocks": "txt_in.individual_token_refiner.blocks",
+    r"(blocks\.\d+)\.attn\.to_out\.0": r"\1.self_attn_proj",
+    r"(token_refiner\.blocks\.\d+)\.ff\.net\.0\.proj": r"\1.mlp.fc1",
+    r"(token_refiner\.blocks\.\d+)\.ff\.net\.2": r"\1.mlp.fc2",
+    r"(token_refiner\.blocks\.\d+)\.norm_out\.linear": r"\1.adaLN_modulation.1",
+    r"^transformer_blocks\.(\d+)\.self_attn_proj": r"double_blocks.\1.img_attn_proj",
+    r"^transformer_blocks": "double_blocks",
+    r"norm1\.linear": "img_mod.linear",
+    r"norm1_context\.linear": "txt_mod.linear",
+    r"attn\.norm_added_(.)": r"txt_attn_\1_norm",
+    r"attn\.norm_(.)": r"img_attn_\1_norm",
+    r"attn\.add_(.)_proj": r"txt_attn_\1",
+    r"attn\.to_add_out": "txt_attn_proj",
+    r"attn\.to_(.)\.": r"img_attn_\1.",
+    r"ff_context\.net\.0\.proj": "txt_mlp.fc1",
+    r"ff_context\.net\.2": "txt_mlp.fc2",
+    r"ff\.net\.0\.proj": "img_mlp.fc1",
+    r"ff\.net\.2": "img_mlp.fc2",
+    r"^time_embed\.timestep_embedder\.linear_1": "time_in.mlp.0",
+    r"^time_embed\.timestep_embedder\.linear_2": "time_in.mlp.2",
+    r"^context_embedder\.time_text_embed\.timestep_embedder\.linear_1": "txt_in.t_embedder.mlp.0",
+    r"^context_embedder\.time_text_embed\.timestep_embedder\.linear_2": "txt_in.t_embedder.mlp.2",
+    r"^context_embedder\.time_text_embed\.text_embedder": "txt_in.c_embedder",
+    r"^context_embedder\.proj_in": "txt_in.input_embedder",
+    r"^context_embedder_2\.norm": "byt5_in.layernorm",
+    r"^context_embedder_2\.linear_": "byt5_in.fc",
+    r"^image_embedder\.norm_in": "vision_in.proj.0",
+    r"^image_embedder\.linear_1": "vision_in.proj.1",
+    r"^image_embedder\.linear_2": "vision_in.proj.3",
+    r"^image_embedder\.norm_out": "vision_in.proj.4",
+    r"^x_embedder": "img_in",
+    r"^cond_type_embed": "cond_type_embedding",
+    r"^norm_out\.linear": "final_layer.adaLN_modulation.1",
+    r"^proj_out": "final_layer.linear",
+}
+
+
+def with_authors_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Query, key and value of the text refiner as one, and the last shift before the scale."""
+    named: dict[str, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        for ours, theirs in AUTHORS_NAMES.items():
+            name = re.sub(ours, theirs, name)
+        if match := re.fullmatch(r"(txt_in.*)\.img_attn_[qkv]\.(\w+)", name):
+            name = f"{match[1]}.self_attn_qkv.{match[2]}"
+            tensor = torch.cat([named[name], tensor]) if name in named else tensor
+        if name.startswith("final_layer.adaLN"):
+            tensor = torch.cat(tensor.chunk(2)[::-1])
+        named[name] = tensor
+    return named
+
+
+def put_into_one_file(folder: Path) -> None:
+    """Replace a transformer's shards by one file in half precision, under the authors' names."""
+    weights = HunyuanVideo15Transformer3DModel.from_pretrained(folder).half().state_dict()
+    named = {name: tensor.contiguous() for name, tensor in with_authors_names(weights).items()}
+    for shard in folder.glob("diffusion_pytorch_model*"):
+        shard.unlink()
+    save_file(named, folder / "diffusion_pytorch_model.safetensors")

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -28,19 +23,16 @@ from hunyuan_runner.engine.checkpoint import Conditioning
 from hunyuan_runner.engine.hunyuan15.decoder import Decoder
 from hunyuan_runner.engine.hunyuan15.encoding import TextEncoders, encode, load_encoders
 from hunyuan_runner.engine.hunyuan15.transformer import load as load_transformer
-from hunyuan_runner.engine.messages import Event, Preview, Resumed, StageStarted, StepFinished
-from hunyuan_runner.engine.process import EngineDied, EngineProcess
 from hunyuan_runner.engine.quantize import quantize
 from hunyuan_runner.engine.vae import Tiling, choose_tiling, decode_tiles, tile_bytes
 from hunyuan_runner.families.hunyuan15 import HUNYUAN15, QUOTED
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.models.checking import problems_of
-from hunyuan_runner.params import GenerationParams, GenerationRequest, Stage
+from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.prompts.tokens import TokenizerUnusable, quoted_text, unread
 from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.quoting.memory import peak_bytes, transformer_bytes
-from hunyuan_runner.settings import Settings
 from tests import double15
 
 MODEL = MODELS["hunyuanvideo15"]
@@ -270,157 +262,12 @@ def test_the_double_is_complete(models_dir: Path) -> None:
         shards[0].with_suffix(".gone").rename(shards[0])
 
 
-@pytest.fixture(scope="module")
-def engine(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    settings = Settings(
-        data_dir=tmp_path_factory.mktemp("data"),
-        models_dir=models_dir,
-        threads=1,
-        precision="fp32",
-        cancel_grace_seconds=60,
-    )
-    engine = EngineProcess(settings, tmp_path_factory.mktemp("scratch"))
-    yield engine
-    engine.close()
-
-
-class Seen:
-    """The events of a render whose engine is killed at one of them: at a stage or after a step."""
-
-    def __init__(self, engine: EngineProcess, cue: Stage | int | None = None) -> None:
-        self.events: list[Event] = []
-        self.checkpoint: bytes | None = None
-        self._engine = engine
-        self._cue = cue
-
-    def __call__(self, event: Event) -> None:
-        self.events.append(event)
-        match event:
-            case StepFinished(step, checkpoint):
-                self.checkpoint = checkpoint
-                self._kill_at(step)
-            case StageStarted(stage):
-                self._kill_at(stage)
-
-    def _kill_at(self, place: Stage | int) -> None:
-        if place == self._cue:
-            assert self._engine.pid is not None
-            os.kill(self._engine.pid, signal.SIGKILL)
-
-    @property
-    def resumed_at(self) -> list[int]:
-        return [event.step for event in self.events if isinstance(event, Resumed)]
-
-
-# A checkpoint that is larger than a pipe's buffer, and frames that take a while to decode: so a
-# signal arrives before the child goes on.
-CLIP = double15.params(
-    model=MODEL.id,
-    prompt='A sign says "Hello" on the grass' + " and on the grass" * 60,
-    width=128,
-    height=128,
-    num_frames=17,
-)
-
-
-def render(
-    engine: EngineProcess,
-    seen: Seen,
-    checkpoint: bytes | None = None,
-    draft_after: int | None = None,
-) -> Any:
-    path = engine.generate(CLIP, checkpoint, seen, lambda: None, draft_after).frames
-    frames = np.load(path)
-    path.unlink()
-    return frames
-
-
-def test_a_clip_killed_at_every_stage_is_bit_identical(engine: EngineProcess) -> None:
-    checkpoint, steps = None, []
-    for cue in (Stage.LOADING, Stage.ENCODING, 2, Stage.DECODING):
-        killed = Seen(engine, cue)
-        with pytest.raises(EngineDied):
-            render(engine, killed, checkpoint)
-        steps += killed.resumed_at
-        checkpoint = killed.checkpoint
-    last = Seen(engine)
-    frames = render(engine, last, checkpoint)
-    assert steps + last.resumed_at == [2, 4]
-
-    undisturbed = Seen(engine)
-    assert np.array_equal(render(engine, undisturbed), frames)
-    assert frames.shape == (17, 128, 128, 3)
-    assert undisturbed.resumed_at == []
-    assert any(isinstance(event, Preview) for event in undisturbed.events)
-
-    draft = Seen(engine)
-    assert not np.array_equal(render(engine, draft, draft_after=3), frames)
-    assert np.array_equal(render(engine, Seen(engine), draft.checkpoint), frames)
-
-
-# Of diffusers' names, as patterns, the authors' ones, where they differ.
-AUTHORS_NAMES = {
-    r"^context_embedder\.token_refiner\.refiner_blocks": "txt_in.individual_token_refiner.blocks",
-    r"(blocks\.\d+)\.attn\.to_out\.0": r"\1.self_attn_proj",
-    r"(token_refiner\.blocks\.\d+)\.ff\.net\.0\.proj": r"\1.mlp.fc1",
-    r"(token_refiner\.blocks\.\d+)\.ff\.net\.2": r"\1.mlp.fc2",
-    r"(token_refiner\.blocks\.\d+)\.norm_out\.linear": r"\1.adaLN_modulation.1",
-    r"^transformer_blocks\.(\d+)\.self_attn_proj": r"double_blocks.\1.img_attn_proj",
-    r"^transformer_blocks": "double_blocks",
-    r"norm1\.linear": "img_mod.linear",
-    r"norm1_context\.linear": "txt_mod.linear",
-    r"attn\.norm_added_(.)": r"txt_attn_\1_norm",
-    r"attn\.norm_(.)": r"img_attn_\1_norm",
-    r"attn\.add_(.)_proj": r"txt_attn_\1",
-    r"attn\.to_add_out": "txt_attn_proj",
-    r"attn\.to_(.)\.": r"img_attn_\1.",
-    r"ff_context\.net\.0\.proj": "txt_mlp.fc1",
-    r"ff_context\.net\.2": "txt_mlp.fc2",
-    r"ff\.net\.0\.proj": "img_mlp.fc1",
-    r"ff\.net\.2": "img_mlp.fc2",
-    r"^time_embed\.timestep_embedder\.linear_1": "time_in.mlp.0",
-    r"^time_embed\.timestep_embedder\.linear_2": "time_in.mlp.2",
-    r"^context_embedder\.time_text_embed\.timestep_embedder\.linear_1": "txt_in.t_embedder.mlp.0",
-    r"^context_embedder\.time_text_embed\.timestep_embedder\.linear_2": "txt_in.t_embedder.mlp.2",
-    r"^context_embedder\.time_text_embed\.text_embedder": "txt_in.c_embedder",
-    r"^context_embedder\.proj_in": "txt_in.input_embedder",
-    r"^context_embedder_2\.norm": "byt5_in.layernorm",
-    r"^context_embedder_2\.linear_": "byt5_in.fc",
-    r"^image_embedder\.norm_in": "vision_in.proj.0",
-    r"^image_embedder\.linear_1": "vision_in.proj.1",
-    r"^image_embedder\.linear_2": "vision_in.proj.3",
-    r"^image_embedder\.norm_out": "vision_in.proj.4",
-    r"^x_embedder": "img_in",
-    r"^cond_type_embed": "cond_type_embedding",
-    r"^norm_out\.linear": "final_layer.adaLN_modulation.1",
-    r"^proj_out": "final_layer.linear",
-}
-
-
-def with_authors_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Query, key and value of the text refiner as one, and the last shift before the scale."""
-    named: dict[str, torch.Tensor] = {}
-    for name, tensor in weights.items():
-        for ours, theirs in AUTHORS_NAMES.items():
-            name = re.sub(ours, theirs, name)
-        if match := re.fullmatch(r"(txt_in.*)\.img_attn_[qkv]\.(\w+)", name):
-            name = f"{match[1]}.self_attn_qkv.{match[2]}"
-            tensor = torch.cat([named[name], tensor]) if name in named else tensor
-        if name.startswith("final_layer.adaLN"):
-            tensor = torch.cat(tensor.chunk(2)[::-1])
-        named[name] = tensor
-    return named
-
-
 @pytest.fixture
 def single_file(models_dir: Path, tmp_path: Path) -> Path:
     """The double with its transformer in one file in half precision, under the authors' names."""
     folder = tmp_path / MODEL.id
-    skipped = shutil.ignore_patterns("diffusion_pytorch_model*")
-    shutil.copytree(models_dir / MODEL.id / "transformer", folder / "transformer", ignore=skipped)
-    weights = double15.reference(models_dir / MODEL.id).transformer.half().state_dict()
-    named = {name: tensor.contiguous() for name, tensor in with_authors_names(weights).items()}
-    save_file(named, folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    shutil.copytree(models_dir / MODEL.id / "transformer", folder / "transformer")
+    double15.put_into_one_file(folder / "transformer")
     return folder
 
 
@@ -450,7 +297,7 @@ def test_weights_under_the_authors_names_are_the_same_weights(
 def test_the_authors_file_has_as_many_tensors_as_the_real_one() -> None:
     with torch.device("meta"):
         transformer = HunyuanVideo15Transformer3DModel(task_type="t2v")
-    named = with_authors_names(transformer.state_dict())
+    named = double15.with_authors_names(transformer.state_dict())
     assert len(named) == 1793
     for name in ("double_blocks.53.img_attn_q_norm.weight", "vision_in.proj.4.bias"):
         assert name in named

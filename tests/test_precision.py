@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.int8 import load_int8_or_fp32
-from hunyuan_runner.engine.messages import Event, StepFinished
-from hunyuan_runner.engine.process import EngineProcess
-from hunyuan_runner.engine.quantize import quantize
+from hunyuan_runner.engine.messages import Event, Generate, Resumed, StepFinished
+from hunyuan_runner.engine.pipeline import VideoPipeline
 from hunyuan_runner.machine import building
 from hunyuan_runner.machine.instructions import Instructions, WantedKernels
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
-from hunyuan_runner.settings import Settings, WantedPrecision
+from hunyuan_runner.params import GenerationParams
+from hunyuan_runner.settings import WantedPrecision
 from tests import tiny
 
 BIG = 12.8e9
@@ -67,58 +67,33 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def start_engine(models_dir: Path, tmp_path: Path) -> Callable[[WantedPrecision], EngineProcess]:
-    def start(precision: WantedPrecision) -> EngineProcess:
-        settings = Settings(
-            models_dir=models_dir, data_dir=tmp_path, threads=1, precision=precision
-        )
-        return EngineProcess(settings, tmp_path / "scratch")
-
-    return start
-
-
-def ignore(_: Event) -> None:
-    pass
-
-
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize("precision", [Precision.BF16, Precision.INT8])
 def test_a_resumed_clip_is_bit_identical_in_every_precision(
-    start_engine: Callable[[WantedPrecision], EngineProcess], precision: WantedPrecision
+    models_dir: Path, tmp_path: Path, precision: Precision
 ) -> None:
     params = tiny.params(negative_prompt="red", true_cfg_scale=2.0)
-    engine = start_engine(precision)
-    checkpoints: list[bytes] = []
-
-    def keep(event: Event) -> None:
-        if isinstance(event, StepFinished):
-            checkpoints.append(event.checkpoint)
-
-    whole = np.load(engine.generate(params, None, keep, lambda: None).frames)
+    whole, checkpoints = render(models_dir / "tiny", tmp_path, precision, params)
     for checkpoint in (checkpoints[0], checkpoints[2]):
-        engine.close()
-        engine = start_engine(precision)  # as after a kill: nothing is left in memory
-        resumed = engine.generate(params, checkpoint, ignore, lambda: None)
-        assert np.array_equal(np.load(resumed.frames), whole)
-    engine.close()
+        resumed, _ = render(models_dir / "tiny", tmp_path, precision, params, checkpoint)
+        assert np.array_equal(resumed, whole)
 
 
-@pytest.mark.skipif(
-    Cpu.here().obstacle(Precision.INT8) is not None, reason="no int8 kernels on this machine"
-)
-def test_clips_in_int8_say_so_and_resemble_those_in_float32(
-    start_engine: Callable[[WantedPrecision], EngineProcess],
-) -> None:
-    frames = {}
-    wanted: tuple[WantedPrecision, ...] = ("fp32", "int8")
-    for precision in wanted:
-        engine = start_engine(precision)
-        finished = engine.generate(tiny.params(), None, ignore, lambda: None)
-        assert finished.precision == precision
-        frames[precision] = np.load(finished.frames).astype(float)
-        engine.close()
-    error = np.mean((frames["int8"] - frames["fp32"]) ** 2)
-    assert 10 * np.log10(255**2 / error) > 30
+def render(
+    model_dir: Path,
+    folder: Path,
+    precision: Precision,
+    params: GenerationParams,
+    checkpoint: bytes | None = None,
+) -> tuple[np.ndarray, list[bytes]]:
+    """The frames and the checkpoints, of components that are loaded anew, as after a kill."""
+    kernels, frames = WantedKernels(folder / "kernels"), folder / "frames.npy"
+    components = Components(model_dir, precision, threads=1, kernels=kernels)
+    events: list[Event] = []
+    request = Generate(1, params, model_dir, precision, checkpoint, None, 0, frames)
+    VideoPipeline(components, folder / "prompts").generate(request, events.append)
+    assert isinstance(events[0], Resumed) is (checkpoint is not None)
+    checkpoints = [event.checkpoint for event in events if isinstance(event, StepFinished)]
+    return np.load(frames), checkpoints
 
 
 def test_kernels_that_cannot_be_built_leave_float32(
@@ -130,25 +105,3 @@ def test_kernels_that_cannot_be_built_leave_float32(
         tmp_path, 1, WantedKernels(tmp_path / "kernels"), lambda dtype: f"in {dtype}"
     )
     assert loaded == ("in torch.float32", Precision.FP32)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    Cpu.here().obstacle(Precision.INT8) is not None, reason="no int8 kernels on this machine"
-)
-def test_the_int8_form_alone_renders_what_the_original_does(tmp_path: Path) -> None:
-    folder = tmp_path / "models" / "tiny"
-    tiny.save_model(folder)
-    settings = Settings(
-        models_dir=tmp_path / "models", data_dir=tmp_path, threads=1, precision="int8"
-    )
-    frames = []
-    for _ in range(2):
-        engine = EngineProcess(settings, tmp_path / "scratch")
-        finished = engine.generate(tiny.params(), None, ignore, lambda: None)
-        frames.append(np.load(finished.frames))
-        engine.close()
-        if (folder / "transformer").exists():
-            quantize(folder, lambda done, of: None)
-            (folder / "transformer").rename(tmp_path / "gone")
-    assert np.array_equal(*frames)
