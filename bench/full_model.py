@@ -39,7 +39,7 @@ from hunyuan_runner.machine.host import usable_cores
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
-from hunyuan_runner.quoting.estimate import Work
+from hunyuan_runner.quoting.estimate import MEASURED_SPREAD, Rates, Work
 from hunyuan_runner.settings import BUNDLED_MODELS, Settings
 
 MODEL = "hunyuanvideo"
@@ -214,13 +214,15 @@ def describe(result: Result) -> str:
 def _quote(params: GenerationParams, settings: Settings) -> Mapping[Stage, float]:
     """Seconds by stage, predicted from the benchmark that a runner makes at its start."""
     assert settings.threads is not None
-    rates = measure_rates(
+    parts = measure_rates(
         MODEL,
         Precision.INT8,
         settings.models_dir / MODEL,
         settings.threads,
         WantedKernels(settings.kernels_dir),
     )
+    measured = dict(item for part in parts for item in part.items())
+    rates = Rates(**measured, spread=MEASURED_SPREAD)
     return rates.predict(Work.of(params, MODELS[MODEL]), MODELS[MODEL])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from itertools import count
 from pathlib import Path
 
 import psutil
@@ -17,12 +16,21 @@ from hunyuan_runner.engine import measure as benchmark
 from hunyuan_runner.jobs import measuring
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
-from hunyuan_runner.quoting.estimate import GUESS_SPREAD, MEASURED_SPREAD, Rates
-from hunyuan_runner.quoting.profile import MEASURED_FILE, Profile, keep_measured, load_measured
+from hunyuan_runner.quoting.estimate import GUESS_SPREAD, MEASURED_PARTS, MEASURED_SPREAD
+from hunyuan_runner.quoting.profile import (
+    MEASURED_FILE,
+    Profile,
+    keep_measured,
+    load_measured,
+    measured_key,
+    missing_parts,
+)
 from hunyuan_runner.settings import BUNDLED_MODELS, Settings
 
 DEMO = MODELS["demo"]
-RATES = Rates(1e9, 2e9, 3e9, block_seconds=0.001, decode_seconds=0.1, spread=MEASURED_SPREAD)
+KEY = measured_key(DEMO, Precision.FP32)
+TRANSFORMER = {"linears": 1e9, "attention": 2e9, "block_seconds": 0.001}
+DECODER = {"convolutions": 3e9, "decode_seconds": 0.1}
 
 
 @pytest.fixture
@@ -45,13 +53,23 @@ def test_a_profile_comes_through_json_as_it_was(settings: Settings) -> None:
 
 
 def test_what_was_measured_is_gone_by_on_the_same_machine_alone(settings: Settings) -> None:
-    keep_measured(settings, {"192/8 in fp32": RATES})
-    measured = Profile.of_this_machine(settings).models["demo"]
-    assert measured.rates == RATES
+    keep_measured(settings, {KEY: TRANSFORMER | DECODER})
+    measured = Profile.of_this_machine(settings).models["demo"].rates
+    assert vars(measured) == TRANSFORMER | DECODER | {"spread": MEASURED_SPREAD}
     more_threads = settings.model_copy(update={"threads": 2})
-    guessed = Profile.of_this_machine(more_threads).models["demo"]
-    assert guessed.rates.spread == GUESS_SPREAD
-    assert guessed.basis != measured.basis
+    assert Profile.of_this_machine(more_threads).models["demo"].rates.spread == GUESS_SPREAD
+
+
+def test_a_part_that_was_measured_is_gone_by_while_the_rest_is_guessed(settings: Settings) -> None:
+    guessed = Profile.of_this_machine(settings).models["demo"].rates
+    keep_measured(settings, {KEY: TRANSFORMER})
+    rates = Profile.of_this_machine(settings).models["demo"].rates
+    assert vars(rates) == vars(guessed) | TRANSFORMER
+
+
+def test_what_an_earlier_version_measured_is_read(settings: Settings) -> None:
+    keep_measured(settings, {KEY: TRANSFORMER | DECODER | {"spread": 0.3}})
+    assert load_measured(settings) == {KEY: TRANSFORMER | DECODER}
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"machine": 1}', '{"machine": null, "rates": 3}'])
@@ -65,16 +83,34 @@ def test_the_machine_is_measured_once(settings: Settings, monkeypatch: pytest.Mo
     monkeypatch.setattr(measuring, "TIMEOUT_SECONDS", 600)  # others may want the cores
     measuring.measure_machine(settings, lambda: False)
     (rates,) = load_measured(settings).values()
-    assert min(rates.linears, rates.attention, rates.convolutions) > 1e6
+    assert missing_parts(rates) == []
+    assert min(rates["linears"], rates["attention"], rates["convolutions"]) > 1e6
     written = (settings.data_dir / MEASURED_FILE).stat().st_mtime_ns
     measuring.measure_machine(settings, lambda: False)
     assert (settings.data_dir / MEASURED_FILE).stat().st_mtime_ns == written
 
 
-def test_a_worker_that_has_something_better_to_do_measures_no_longer(settings: Settings) -> None:
-    asked, others = count(), psutil.Process().children()
+@pytest.mark.slow
+def test_what_is_measured_when_a_job_comes_is_kept_and_the_rest_follows_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "TIMEOUT_SECONDS", 600)
+    others = psutil.Process().children()
     with pytest.raises(measuring.Interrupted):
-        measuring.measure_machine(settings, lambda: next(asked) > 2)
+        measuring.measure_machine(settings, lambda: load_measured(settings) != {})
+    assert psutil.Process().children() == others
+    (first,) = load_measured(settings).values()
+    assert len(missing_parts(first)) == len(MEASURED_PARTS) - 1
+    measuring.measure_machine(settings, lambda: False)
+    (both,) = load_measured(settings).values()
+    assert missing_parts(both) == []
+    assert first.items() < both.items()
+
+
+def test_a_worker_that_has_something_better_to_do_measures_no_longer(settings: Settings) -> None:
+    others = psutil.Process().children()
+    with pytest.raises(measuring.Interrupted):
+        measuring.measure_machine(settings, lambda: True)
     assert psutil.Process().children() == others
     assert load_measured(settings) == {}
 
@@ -92,11 +128,12 @@ def test_a_benchmark_that_fails_leaves_the_guesses(
 @pytest.mark.parametrize("precision", list(Precision))
 @torch.no_grad()
 def test_every_kind_of_work_can_be_timed(precision: Precision, tmp_path: Path) -> None:
-    rates = benchmark.measure(
-        "demo", precision, BUNDLED_MODELS / "demo", 1, WantedKernels(tmp_path)
-    )
-    assert min(rates.linears, rates.attention, rates.convolutions) > 0
-    assert rates.block_seconds >= 0
+    folder, kernels = BUNDLED_MODELS / "demo", WantedKernels(tmp_path)
+    parts = list(benchmark.measure("demo", precision, folder, 1, kernels))
+    assert [tuple(part) for part in parts] == list(MEASURED_PARTS.values())
+    rates = parts[0] | parts[1]
+    assert min(rates["linears"], rates["attention"], rates["convolutions"]) > 0
+    assert rates["block_seconds"] >= 0
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.models.folder import components
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.prompts.tokens import encoding_digest
-from hunyuan_runner.quoting.estimate import Expectation, Work, expect, guess, progress
-from hunyuan_runner.quoting.profile import load_measured, measured_key
+from hunyuan_runner.quoting.estimate import Expectation, Work, expect, progress
+from hunyuan_runner.quoting.profile import load_measured, rates_of
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.studio.wording import duration
 
@@ -150,8 +150,7 @@ class TimeLeft:
 
 def _quote(job: Job, settings: Settings) -> Expectation:
     model = MODELS[job.params.model]
-    rates = load_measured(settings).get(measured_key(model, job.precision))
-    rates = rates or guess(model, job.precision, engine_threads(settings))
+    rates = rates_of(model, job.precision, engine_threads(settings), load_measured(settings))
     return expect(Work.of(job.params, model), model, rates, {})
 
 

@@ -1,10 +1,12 @@
 """A short benchmark: how much of each kind of work of a model this machine computes per second.
 
-    python -m hunyuan_runner.engine.measure THREADS KERNELS SET ATTENTION MODEL:PRECISION:FOLDER …
+    python -m hunyuan_runner.engine.measure THREADS KERNELS SET ATTENTION
+        MODEL PRECISION FOLDER PART …
 
-prints the Rates of each MODEL:PRECISION as JSON. It times the engine's own code, with random
-weights: a transformer block, attention, and the VAE's decoder. KERNELS is the folder of the int8
-kernels; SET and ATTENTION are the instruction set and the form of attention that are wanted of
+measures parts of MODEL, whose configurations are in FOLDER: those of MEASURED_PARTS. As soon as one
+is measured, it prints its fields of Rates as JSON, in a line. It times the engine's own code, with
+random weights: a transformer block, attention, and the VAE's decoder. KERNELS is the folder of the
+int8 kernels; SET and ATTENTION are the instruction set and the form of attention that are wanted of
 them, or empty.
 """
 
@@ -15,8 +17,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -36,7 +37,7 @@ from hunyuan_runner.machine.building import KernelsUnavailable
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.machine.precision import Precision
-from hunyuan_runner.quoting.estimate import MEASURED_SPREAD, Rates
+from hunyuan_runner.quoting.estimate import MEASURED_PARTS
 
 NICENESS = 10  # like the engine's
 ENOUGH_SECONDS = 1.5  # for timing some things in turns
@@ -72,19 +73,6 @@ class Bench:
         self._dtype = dtype
         # int8 blocks share buffers that are allocated once for all; plain blocks do not.
         self._blocks_in_a_row = 1 if kernels is None else BLOCKS_IN_A_ROW
-
-    def measure(self, threads: int, kernels: WantedKernels) -> Rates:
-        """Takes some seconds. `kernels` are those of the decoder."""
-        linears, attention, block_seconds = self.transforming()
-        flop_seconds, decode_seconds = self._decoding(threads, kernels)
-        return Rates(
-            linears=linears,
-            attention=attention,
-            convolutions=1 / flop_seconds,
-            block_seconds=block_seconds,
-            decode_seconds=decode_seconds,
-            spread=MEASURED_SPREAD,
-        )
 
     def transforming(self) -> tuple[float, float, float]:
         """FLOP/s of linear layers, FLOP/s of attention, and the fixed seconds of a block."""
@@ -158,8 +146,8 @@ class Bench:
         blocks, layers = [block] * BLOCKS_IN_A_ROW, [lambda: modulation] * BLOCKS_IN_A_ROW
         return Int8Blocks(self._kernels, [], blocks, Modulation(layers), heads)
 
-    def _decoding(self, threads: int, kernels: WantedKernels) -> tuple[float, float]:
-        """Seconds per FLOP, and the fixed seconds of a clip."""
+    def decoding(self, threads: int, kernels: WantedKernels) -> tuple[float, float]:
+        """FLOP/s, and the fixed seconds of a clip."""
         implementation = implementation_of(self._family)
         with torch.device("meta"):
             vae = implementation.blank_vae(self._folder)
@@ -183,7 +171,8 @@ class Bench:
         tiny_rate = flops(tiny) / _seconds(run(tiny))
         clip = affordable(clips, lambda shape: flops(shape) / tiny_rate)
         few, many = typical_seconds(run(tiny), run(clip))
-        return _line(flops(tiny), few, flops(clip), many)
+        flop_seconds, start_seconds = _line(flops(tiny), few, flops(clip), many)
+        return 1 / flop_seconds, start_seconds
 
 
 def affordable(clips: Sequence[Shape], seconds: Callable[[Shape], float]) -> Shape:
@@ -230,30 +219,48 @@ def _random_linear(inputs: int, outputs: int) -> PackedLinear:
 
 @torch.no_grad()
 def measure(
-    model: str, precision: Precision, folder: Path, threads: int, kernels: WantedKernels
-) -> Rates:
-    """How fast this machine computes a model whose files are in `folder`."""
-    subject = MODELS[model]
+    model: str,
+    precision: Precision,
+    folder: Path,
+    threads: int,
+    kernels: WantedKernels,
+    parts: Iterable[str] = MEASURED_PARTS,
+) -> Iterator[dict[str, float]]:
+    """Fields of Rates for a model whose files are in `folder`, part by part: each takes seconds."""
+    bench = _bench(MODELS[model], precision, folder, threads, kernels)
+    for part in parts:
+        rates = bench.transforming() if part == "transformer" else bench.decoding(threads, kernels)
+        yield dict(zip(MEASURED_PARTS[part], rates, strict=True))
+
+
+def _bench(
+    model: Model, precision: Precision, folder: Path, threads: int, kernels: WantedKernels
+) -> Bench:
     if precision is not Precision.INT8:
-        return Bench(subject, folder, None, DTYPES[precision]).measure(threads, kernels)
+        return Bench(model, folder, None, DTYPES[precision])
     try:
-        loaded = load_kernels(kernels, threads)
+        return Bench(model, folder, load_kernels(kernels, threads), torch.float32)
     except KernelsUnavailable:  # the engine uses fp32 then
-        return Bench(subject, folder, None, torch.float32).measure(threads, kernels)
-    return Bench(subject, folder, loaded, torch.float32).measure(threads, kernels)
+        return Bench(model, folder, None, torch.float32)
 
 
-def main(threads: str, folder: str, instructions: str, attention: str, *subjects: str) -> None:
+def main(
+    threads: str,
+    kernels: str,
+    instructions: str,
+    attention: str,
+    model: str,
+    precision: str,
+    folder: str,
+    *parts: str,
+) -> None:
     die_with(os.getppid())
     os.nice(NICENESS)
     torch.set_num_threads(int(threads))
-    measured = {}
-    kernels = WantedKernels.of_arguments(folder, instructions, attention)
-    for subject in subjects:
-        model, precision, model_dir = subject.split(":", 2)
-        rates = measure(model, Precision(precision), Path(model_dir), int(threads), kernels)
-        measured[f"{model}:{precision}"] = asdict(rates)
-    print(json.dumps(measured))
+    wanted = WantedKernels.of_arguments(kernels, instructions, attention)
+    places = (Path(folder), int(threads), wanted)
+    for rates in measure(model, Precision(precision), *places, parts):
+        print(json.dumps(rates), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,38 @@
-"""Measures how fast this machine is, once, in a child process, for the installed models."""
+"""Measures how fast this machine is, once, in a child process, for the installed models.
+
+It is done part by part, while no job waits: a job interrupts the part that is being measured, and
+the parts that are finished are kept.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from pydantic import TypeAdapter
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.machine.host import engine_threads
 from hunyuan_runner.machine.instructions import WantedKernels
-from hunyuan_runner.quoting.estimate import Rates
-from hunyuan_runner.quoting.profile import Profile, keep_measured, load_measured, measured_key
+from hunyuan_runner.machine.precision import Precision
+from hunyuan_runner.quoting.profile import (
+    Measured,
+    Profile,
+    keep_measured,
+    load_measured,
+    measured_key,
+    missing_parts,
+)
 from hunyuan_runner.settings import Settings
 
 TIMEOUT_SECONDS = 180  # it takes up to 30 on an idle machine
 TICK_SECONDS = 0.1
+
+_RATES = TypeAdapter(dict[str, float])
 
 logger = logging.getLogger(__name__)
 
@@ -33,45 +45,64 @@ def measure_machine(settings: Settings, is_wanted: Callable[[], bool]) -> None:
     """Measure what is not known yet about this machine, and keep it in the data folder.
 
     If that fails, the reason is logged and estimates stay guesses. `is_wanted` is polled ten times
-    a second. If it returns True, raises Interrupted; finished measurements are kept.
+    a second. If it returns True, raises Interrupted; finished parts are kept.
     """
     known = load_measured(settings)
     wanted = {
-        measured_key(MODELS[model_id], ability.precision): f"{model_id}:{ability.precision}"
+        measured_key(MODELS[model_id], ability.precision): (model_id, ability.precision)
         for model_id, ability in Profile.of_this_machine(settings).models.items()
         if ability.installed
     }
-    for key, subject in wanted.items():
-        if key in known:
+    for key, (model_id, precision) in wanted.items():
+        if not (parts := missing_parts(known.get(key, {}))):
             continue
         started = time.monotonic()
         try:
-            known[key] = _measure(settings, subject, is_wanted)
-            keep_measured(settings, known)
-        except (OSError, RuntimeError, ValueError, KeyError):  # clips can be rendered without
+            for rates in _measure(settings, model_id, precision, parts, is_wanted):
+                known[key] = {**known.get(key, {}), **rates}
+                keep_measured(settings, known)
+        except (OSError, RuntimeError, ValueError):  # clips can be rendered without
             logger.warning(
-                "%s could not be measured; estimates are guesses", subject, exc_info=True
+                "%s could not be measured; estimates are guesses", model_id, exc_info=True
             )
         else:
-            logger.info("measured %s in %.1f s", subject, time.monotonic() - started)
+            logger.info("measured %s in %.1f s", model_id, time.monotonic() - started)
 
 
-def _measure(settings: Settings, subject: str, is_wanted: Callable[[], bool]) -> Rates:
-    arguments = [
-        str(engine_threads(settings)),
+def _measure(
+    settings: Settings,
+    model_id: str,
+    precision: Precision,
+    parts: Sequence[str],
+    is_wanted: Callable[[], bool],
+) -> Iterator[Measured]:
+    """The rates of each part, as soon as they are known."""
+    arguments = (
+        engine_threads(settings),
         *WantedKernels(settings.kernels_dir).as_arguments(),
-        f"{subject}:{settings.model_dir(subject.partition(':')[0])}",
-    ]
+        model_id,
+        precision,
+        settings.model_dir(model_id),
+        *parts,
+    )
     with subprocess.Popen(
-        [sys.executable, "-m", "hunyuan_runner.engine.measure", *arguments],
+        [sys.executable, "-m", "hunyuan_runner.engine.measure", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        bufsize=0,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         start_new_session=True,  # a terminal's Ctrl-C is for the parent
     ) as process:
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         try:
-            deadline = time.monotonic() + TIMEOUT_SECONDS
-            while process.poll() is None:
+            is_running = True
+            while is_running:
+                is_running = process.poll() is None
+                # A pipe passes on a short line as a whole.
+                for line in (process.stdout.read() or b"").splitlines():
+                    yield _RATES.validate_json(line)
                 if is_wanted():
                     raise Interrupted
                 if time.monotonic() > deadline:
@@ -79,8 +110,5 @@ def _measure(settings: Settings, subject: str, is_wanted: Callable[[], bool]) ->
                 time.sleep(TICK_SECONDS)
         finally:
             process.kill()
-        assert process.stdout is not None
-        rates = process.stdout.read()  # one line, which fits in a pipe
     if process.returncode != 0:
         raise RuntimeError(f"the benchmark ended with exit code {process.returncode}")
-    return TypeAdapter(dict[str, Rates]).validate_python(json.loads(rates))[subject]

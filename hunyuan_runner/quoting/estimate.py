@@ -92,6 +92,12 @@ class Rates:
         }
 
 
+# What is measured in one piece, and the rates that this gives.
+MEASURED_PARTS = {
+    "transformer": ("linears", "attention", "block_seconds"),
+    "decoder": ("convolutions", "decode_seconds"),
+}
+
 # GFLOP/s of a Zen4 core in linears, attention and convolutions.
 _CORE_GFLOPS = {
     Precision.FP32: (60, 40, 30),

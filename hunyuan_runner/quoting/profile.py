@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,12 +14,14 @@ from pydantic import TypeAdapter, ValidationError
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.machine.host import cpu_name, engine_threads, package_versions
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
-from hunyuan_runner.quoting.estimate import Rates, guess
+from hunyuan_runner.quoting.estimate import MEASURED_PARTS, MEASURED_SPREAD, Rates, guess
 from hunyuan_runner.settings import Settings
 
 # Raise it when engine/measure.py, or what it times, changes: then machines are measured anew.
 BENCHMARK_VERSION = 3
 MEASURED_FILE = "calibration.json"  # so named by earlier versions
+
+Measured = Mapping[str, float]  # fields of Rates: all of those parts that are measured
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class Ability:
     precision: Precision
     reason: str  # for this precision
     rates: Rates
-    basis: str  # of the rates; corrections compare if basis, model and precision are the same
+    basis: str  # what jobs took compares if basis, model and precision are the same
 
 
 @dataclass(frozen=True)
@@ -50,16 +52,16 @@ class Profile:
         threads = engine_threads(settings)
         cpu = Cpu.here()
         measured = load_measured(settings)
+        basis = machine_key(threads)
 
         def ability(model: Model) -> Ability:
             choice = choose(settings.precision, model.parameters, cpu)
-            rates = measured.get(measured_key(model, choice.precision))
             return Ability(
                 installed=settings.has_model(model.id),
                 precision=choice.precision,
                 reason=choice.reason,
-                rates=rates or guess(model, choice.precision, threads),
-                basis=machine_key(threads) if rates else f"a guess for {threads} threads",
+                rates=rates_of(model, choice.precision, threads, measured),
+                basis=basis,
             )
 
         abilities = {model.id: ability(model) for model in MODELS.values()}
@@ -87,13 +89,27 @@ def measured_key(model: Model, precision: Precision) -> str:
     return f"{architecture.width}/{architecture.vae_channels[0]} in {precision}"
 
 
-def load_measured(settings: Settings) -> dict[str, Rates]:
-    """The rates that were measured on this machine with as many threads, by measured_key()."""
+def rates_of(
+    model: Model, precision: Precision, threads: int, measured: Mapping[str, Measured]
+) -> Rates:
+    """What was measured, and guesses for the parts that were not."""
+    known = measured.get(measured_key(model, precision), {})
+    rates = replace(guess(model, precision, threads), **known)
+    return rates if missing_parts(known) else replace(rates, spread=MEASURED_SPREAD)
+
+
+def missing_parts(known: Measured) -> list[str]:
+    """The parts of a model that are still to be measured."""
+    return [part for part, rates in MEASURED_PARTS.items() if not known.keys() >= set(rates)]
+
+
+def load_measured(settings: Settings) -> dict[str, Measured]:
+    """What was measured on this machine with as many threads, by measured_key()."""
     try:
         kept = json.loads(_file(settings).read_text())
         if kept["machine"] != machine_key(engine_threads(settings)):
             return {}
-        return TypeAdapter(dict[str, Rates]).validate_python(kept["rates"])
+        rates = TypeAdapter(dict[str, dict[str, float]]).validate_python(kept["rates"])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, ValidationError):
@@ -101,13 +117,15 @@ def load_measured(settings: Settings) -> dict[str, Rates]:
             "%s cannot be read. The machine will be measured anew.", _file(settings), exc_info=True
         )
         return {}
-
-
-def keep_measured(settings: Settings, rates: Mapping[str, Rates]) -> None:
-    kept = {
-        "machine": machine_key(engine_threads(settings)),
-        "rates": {key: asdict(rate) for key, rate in rates.items()},
+    names = set().union(*MEASURED_PARTS.values())  # earlier versions wrote others, too
+    return {
+        key: {name: rate for name, rate in known.items() if name in names}
+        for key, known in rates.items()
     }
+
+
+def keep_measured(settings: Settings, rates: Mapping[str, Measured]) -> None:
+    kept = {"machine": machine_key(engine_threads(settings)), "rates": rates}
     _file(settings).write_text(json.dumps(kept, indent=1))
 
 
