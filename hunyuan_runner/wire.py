@@ -153,6 +153,9 @@ class RangeView(Wire):
     low: Seconds
     expected: Seconds
     high: Seconds
+    guess: Flag = Field(
+        description="Whether it is a guess: the machine was not measured, and rendered no clip yet."
+    )
 
 
 class JobError(Wire):

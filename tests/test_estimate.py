@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,12 +13,12 @@ from hunyuan_runner.params import GenerationRequest, Stage
 from hunyuan_runner.quoting import estimate
 from hunyuan_runner.quoting.estimate import (
     TIMED_STAGES,
-    Correction,
     Expectation,
+    Experience,
     Rates,
+    Timing,
     Work,
     expect,
-    first_correction,
     guess,
     progress,
 )
@@ -31,9 +32,9 @@ TEN_SECONDS = Expectation(
         Stage.DENOISING: 6,
         Stage.DECODING: 2,
         Stage.PUBLISHING: 1,
-    },
-    spread=0.1,
+    }
 )
+NOTHING_LEARNT = Experience.of([], MODEL, RATES)
 
 
 def work(**fields: object) -> Work:
@@ -98,37 +99,95 @@ def test_small_clips_are_not_quicker_than_their_blocks_can_begin() -> None:
 def test_the_work_of_several_clips_takes_as_long_as_they_one_by_one() -> None:
     small, large = work(width=320, height=240), work(negative_prompt="a dog")
     both = Work(*(getattr(small, name) + getattr(large, name) for name in estimate.WORK_FIELDS))
-    one_by_one = [expect(clip, MODEL, RATES, {}).total for clip in (small, large)]
-    assert expect(both, MODEL, RATES, {}).total == pytest.approx(sum(one_by_one))
+    one_by_one = [expect(clip, MODEL, RATES, NOTHING_LEARNT).total for clip in (small, large)]
+    assert expect(both, MODEL, RATES, NOTHING_LEARNT).total == pytest.approx(sum(one_by_one))
 
 
-def test_a_correction_holds_for_clips_of_other_sizes() -> None:
+def took(times: float, clip: Work, *stages: Stage) -> Timing:
+    """A job whose `stages`, or all, took so many times longer than predicted."""
+    predicted = RATES.predict(clip, MODEL)
+    slow = stages or TIMED_STAGES
+    return Timing(
+        clip, {stage: predicted[stage] * (times if stage in slow else 1) for stage in predicted}
+    )
+
+
+def test_what_a_clip_taught_holds_for_clips_of_other_sizes() -> None:
     small, large = work(width=320, height=240), work(width=640, height=480)
-    known = {Stage.DENOISING: Correction(2.0, 0.1)}
+    learnt = Experience.of([took(2.0, small, Stage.DENOISING)] * 9, MODEL, RATES)
     for clip in (small, large):
-        before, after = (expect(clip, MODEL, RATES, c).seconds for c in ({}, known))
-        assert after[Stage.DENOISING] == 2 * before[Stage.DENOISING]
+        before, after = (expect(clip, MODEL, RATES, x).seconds for x in (NOTHING_LEARNT, learnt))
+        assert after[Stage.DENOISING] == pytest.approx(2 * before[Stage.DENOISING], rel=0.15)
         assert after[Stage.DECODING] == before[Stage.DECODING]
 
 
-def test_one_observation_after_the_other_moves_a_correction_towards_the_truth() -> None:
-    correction = Correction(1.0, 0.3)
-    for _ in range(20):
-        correction = correction.observe(3.0)
-    assert correction.factor == pytest.approx(3.0, rel=0.01)
-    assert correction.spread == pytest.approx(estimate.MIN_SPREAD, abs=0.02)
+def test_one_job_after_the_other_moves_what_is_expected_towards_the_truth() -> None:
+    expected = [
+        expect(work(), MODEL, RATES, Experience.of([took(3.0, work())] * jobs, MODEL, RATES))
+        for jobs in range(11)
+    ]
+    totals = [each.total / expected[0].total for each in expected]
+    assert totals == sorted(totals)
+    assert totals[-1] == pytest.approx(3.0, rel=0.2)
+    widths = [each.high / each.low for each in expected[1:]]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] < 2
+
+
+def test_the_latest_jobs_count_more() -> None:
+    fast, slow = took(1.0, work()), took(4.0, work())
+    sped_up, slowed_down = (
+        expect(work(), MODEL, RATES, Experience.of(jobs, MODEL, RATES)).total
+        for jobs in ([fast, fast, slow, slow], [slow, slow, fast, fast])
+    )
+    assert slowed_down > sped_up
 
 
 def test_the_first_clip_corrects_a_guess_more_than_what_was_measured() -> None:
-    measured = first_correction(4.0, estimate.MEASURED_SPREAD)
-    guessed = first_correction(4.0, estimate.GUESS_SPREAD)
-    assert measured.factor == pytest.approx(2.0)  # half-way, as factors go
-    assert 2.0 < guessed.factor < 4.0
+    timing = [took(4.0, work())]
+    measured, guessed = (
+        Experience.of(timing, MODEL, replace(RATES, spread=spread)).factors[Stage.DENOISING]
+        for spread in (estimate.MEASURED_SPREAD, estimate.GUESS_SPREAD)
+    )
+    assert measured == pytest.approx(2.0)  # half-way, as factors go
+    assert 2.0 < guessed < 4.0
 
 
-def test_what_was_measured_is_surer_than_a_guess() -> None:
+@pytest.mark.parametrize("slowdown", [2.0, 5.0])
+def test_the_range_has_room_for_what_others_did_to_earlier_jobs(slowdown: float) -> None:
+    """Another program took the cores while some of the jobs ran. The next may go either way."""
+    jobs = [took(slowdown if number % 3 == 0 else 1.0, work()) for number in range(9)]
+    expected = expect(work(), MODEL, RATES, Experience.of(jobs, MODEL, RATES))
+    alone = sum(RATES.predict(work(), MODEL).values())
+    assert expected.low * expected.total < alone
+    assert expected.high * expected.total > slowdown * alone
+    assert expected.high / expected.low < 2 * slowdown
+
+
+def test_a_job_of_which_only_some_stages_ran_teaches_about_these() -> None:
+    whole = took(3.0, work())
+    part = Timing(work(), {Stage.DECODING: whole.seconds[Stage.DECODING]})
+    learnt = Experience.of([part], MODEL, RATES)
+    assert learnt.factors[Stage.DECODING] > 1.5
+    assert learnt.factors[Stage.DENOISING] == 1
+    assert learnt.high / learnt.low < 10
+
+
+def test_old_jobs_are_forgotten() -> None:
+    latest = [took(1.0, work())] * estimate.REMEMBERED_JOBS
+    assert Experience.of([*latest, took(50.0, work())], MODEL, RATES) == Experience.of(
+        latest, MODEL, RATES
+    )
+
+
+def test_only_what_rests_on_nothing_is_a_guess() -> None:
     guessed = guess(MODEL, Precision.FP32, threads=8)
-    assert expect(work(), MODEL, guessed, {}).spread > expect(work(), MODEL, RATES, {}).spread
+    first, measured, learnt = (
+        expect(work(), MODEL, rates, Experience.of(timings, MODEL, rates))
+        for rates, timings in ((guessed, []), (RATES, []), (guessed, [took(3.0, work())]))
+    )
+    assert [each.range(1.0).guess for each in (first, measured, learnt)] == [True, False, False]
+    assert first.high > measured.high
 
 
 def test_a_guess_is_faster_with_more_threads_and_fewer_bits() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, GenerationRequest
-from hunyuan_runner.quoting.estimate import Rates, Work, expect
+from hunyuan_runner.quoting.estimate import Expectation, Experience, Rates, Work, expect
 from hunyuan_runner.quoting.memory import peak_bytes, transformer_bytes
 from hunyuan_runner.quoting.profile import Ability, Profile
 from hunyuan_runner.quoting.quotes import (
@@ -35,14 +35,14 @@ def terms(memory_bytes: int = 64 * GB, precision: Precision = Precision.INT8) ->
     abilities = {
         model.id: Ability(True, precision, "", RATES, "test") for model in (LARGE, FAST)
     } | {DEMO.id: Ability(True, Precision.FP32, "", SMALL_RATES, "test")}
+
+    def expectation(params: GenerationParams) -> Expectation:
+        model, rates = MODELS[params.model], abilities[params.model].rates
+        return expect(Work.of(params, model), model, rates, Experience.of([], model, rates))
+
     return Terms(
         Profile("a CPU", 8, memory_bytes, abilities),
-        lambda params: expect(
-            Work.of(params, MODELS[params.model]),
-            MODELS[params.model],
-            abilities[params.model].rates,
-            {},
-        ),
+        expectation,
         cost_per_hour=2.0,
     )
 

@@ -123,7 +123,7 @@ def newer(job: dict[str, Any]) -> dict[str, Any]:
         "status": "archived",
         "stage": "upscaling",
         "params": params,
-        "eta_seconds": {"low": 1, "expected": 2, "high": 3, "percentile": 90},
+        "eta_seconds": {"low": 1, "expected": 2, "high": 3, "guess": True, "percentile": 90},
         "error": {"code": "melted", "message": "Too hot.", "hint": {"see": "docs"}},
         "warnings": [{"code": "too_hot", "message": "It is hot.", "since": 5}],
         "tenant": {"name": "ana"},

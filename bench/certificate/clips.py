@@ -31,7 +31,7 @@ from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.models.folder import components
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.prompts.tokens import encoding_digest
-from hunyuan_runner.quoting.estimate import Expectation, Work, expect, progress
+from hunyuan_runner.quoting.estimate import Expectation, Experience, Work, expect, progress
 from hunyuan_runner.quoting.profile import load_measured, rates_of
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.studio.wording import duration
@@ -151,7 +151,7 @@ class TimeLeft:
 def _quote(job: Job, settings: Settings) -> Expectation:
     model = MODELS[job.params.model]
     rates = rates_of(model, job.precision, engine_threads(settings), load_measured(settings))
-    return expect(Work.of(job.params, model), model, rates, {})
+    return expect(Work.of(job.params, model), model, rates, Experience.of([], model, rates))
 
 
 def render(jobs: Sequence[Job], clips: Clips, settings: Settings) -> None:

@@ -200,7 +200,7 @@ def _why(outcome: Outcome) -> str:
 
 def quote(estimate: Estimate) -> str:
     """In one line, how long a clip takes, its wait in the queue, its memory and cost."""
-    facts = [f"takes {_between(estimate.seconds)}"]
+    facts = [f"takes {_takes(estimate.seconds)}"]
     if estimate.queue_seconds >= 1:
         facts.append(f"after {rounded(estimate.queue_seconds)} in the queue")
     return " · ".join([*facts, *_means(estimate)])
@@ -212,7 +212,7 @@ def estimate_facts(estimate: Estimate, deadline: float | None) -> Facts:
     facts = Facts()
     size = f"{params.width}x{params.height}, {_length(params)}"
     facts.add("clip", f"{size}, {params.num_inference_steps} steps of {params.model}")
-    facts.add("takes", _between(estimate.seconds))
+    facts.add("takes", _takes(estimate.seconds))
     if estimate.queue_seconds >= 1:
         facts.add("waits", f"{rounded(estimate.queue_seconds)} in the queue first")
     facts.add("memory", _gigabytes(estimate.peak_memory_bytes))
@@ -242,7 +242,8 @@ def _verdict(estimate: Estimate, deadline: float) -> Text:
 
 
 def _later(seconds: Eta, wait: float) -> Eta:
-    return Eta(low=seconds.low + wait, expected=seconds.expected + wait, high=seconds.high + wait)
+    later = {name: getattr(seconds, name) + wait for name in ("low", "expected", "high")}
+    return seconds.model_copy(update=later)
 
 
 def alternative_table(alternatives: Sequence[Alternative]) -> Listing:
@@ -353,7 +354,15 @@ def _local(time: datetime | None) -> str:
 
 
 def _left(eta: Eta) -> str:
-    return "almost there" if round(eta.high) == 0 else f"{_between(eta)} left"
+    if round(eta.high) == 0:
+        return "almost there"
+    return f"{_between(eta)} left{' (a guess)' if eta.guess else ''}"
+
+
+def _takes(seconds: Eta) -> str:
+    """The range, and whether it says little."""
+    guess = " (a guess: the machine was not measured yet)" if seconds.guess else ""
+    return f"{_between(seconds)}{guess}"
 
 
 def _between(seconds: Eta) -> str:

@@ -18,7 +18,7 @@ from hunyuan_runner.jobs.unavailable import (
     known_trouble,
     reason_of,
 )
-from hunyuan_runner.quoting.estimate import WORK_FIELDS
+from hunyuan_runner.quoting.estimate import TIMED_STAGES, WORK_FIELDS
 from hunyuan_runner.settings import Settings
 
 if TYPE_CHECKING:
@@ -240,16 +240,18 @@ schema = sa.Table(
     sa.Column("release", sa.Text),  # null if it was a version that wrote none
 )
 
-# The factors by which predicted times were wrong; see estimate.Correction.
-corrections = sa.Table(
-    "hunyuan_corrections",
+# What the latest finished jobs took, in seconds by stage; see estimate.Timing. A stage that was
+# interrupted is null.
+timings = sa.Table(
+    "hunyuan_timings",
     metadata,
-    sa.Column("basis", sa.Text, primary_key=True),  # of the prediction: profile.Ability
-    sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("precision", sa.Text, primary_key=True),
-    sa.Column("stage", sa.Text, primary_key=True),
-    sa.Column("factor", sa.Float, nullable=False),
-    sa.Column("spread", sa.Float, nullable=False),
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("basis", sa.Text, nullable=False),  # profile.Ability.basis
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("precision", sa.Text, nullable=False),
+    *(sa.Column(name, sa.Float, nullable=False) for name in WORK_FIELDS),
+    *(sa.Column(stage, sa.Float) for stage in TIMED_STAGES),
+    sa.Index("hunyuan_timings_subject", "basis", "model", "precision", "id"),
 )
 
 

@@ -13,13 +13,25 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.jobs.database import corrections, upsert, workers
+from hunyuan_runner.jobs.database import timings, workers
 from hunyuan_runner.params import Stage
-from hunyuan_runner.quoting.estimate import Correction, Expectation, Work, expect, first_correction
+from hunyuan_runner.quoting.estimate import (
+    REMEMBERED_JOBS,
+    TIMED_STAGES,
+    WORK_FIELDS,
+    Expectation,
+    Experience,
+    Rates,
+    Timing,
+    Work,
+    expect,
+)
 from hunyuan_runner.quoting.profile import Ability, Profile
 
-_CORRECTIONS = sa.select(corrections)
-Subject = tuple[str, str, str]  # what a correction is of: basis, model and precision
+_COLUMNS = ("basis", "model", "precision", *WORK_FIELDS, *TIMED_STAGES)
+_LATEST_FIRST = sa.select(*(timings.c[name] for name in _COLUMNS)).order_by(timings.c.id.desc())
+Subject = tuple[str, str, str]  # whose timings: basis, model and precision
+Row = tuple[float | None, ...]  # of WORK_FIELDS and TIMED_STAGES
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +41,7 @@ class Forecast:
     """What is known of the machines now. Those of live workers are listed by executor id."""
 
     machines: Mapping[str, Profile]
-    corrections: Mapping[Subject, Mapping[Stage, Correction]]
+    timings: Mapping[Subject, tuple[Row, ...]]  # the latest first
     otherwise: Callable[[], Profile]  # the machine to assume while there is no worker
 
     @classmethod
@@ -47,14 +59,14 @@ class Forecast:
         machines = {row.executor_id: _profile(row.profile) for row in live}
         return cls(
             {executor_id: profile for executor_id, profile in machines.items() if profile},
-            _load_corrections(connection),
+            _load_timings(connection),
             otherwise,
         )
 
     @classmethod
     def of(cls, connection: sa.Connection, machine: Profile) -> Self:
         """The forecast for one machine."""
-        return cls({}, _load_corrections(connection), lambda: machine)
+        return cls({}, _load_timings(connection), lambda: machine)
 
     @cached_property
     def largest(self) -> Profile:
@@ -71,8 +83,9 @@ class Forecast:
         """How long the work takes on that worker's machine, or on the largest one."""
         machine = self.machines.get(executor_id or "", self.largest)
         ability = machine.models[model_id]
-        known = self.corrections.get(_subject(model_id, ability), {})
-        return expect(work, MODELS[model_id], ability.rates, known)
+        rows = self.timings.get(_subject(model_id, ability), ())
+        experience = _experience(rows, model_id, ability.rates)
+        return expect(work, MODELS[model_id], ability.rates, experience)
 
 
 def learn(
@@ -82,32 +95,42 @@ def learn(
     work: Work,
     seconds: Mapping[Stage, float],
 ) -> None:
-    """Correct the predictions for this ability by the seconds that a job's stages took."""
-    basis, _, precision = subject = _subject(model_id, ability)
-    known = _load_corrections(connection).get(subject, {})
-    predicted = ability.rates.predict(work, MODELS[model_id])
-    # Loading is not predicted. Sorted, so that all workers lock these rows in the same order.
-    for stage in sorted(predicted.keys() & seconds.keys()):
-        factor = seconds[stage] / predicted[stage]
-        correction = (
-            known[stage].observe(factor)
-            if stage in known
-            else first_correction(factor, ability.rates.spread)
-        )
-        values = {"factor": correction.factor, "spread": correction.spread}
-        key = {"basis": basis, "model": model_id, "precision": precision, "stage": stage}
-        # If another worker learns at the same moment, the later one counts.
-        insert = upsert(connection, corrections).values(key | values)
-        connection.execute(insert.on_conflict_do_update(index_elements=[*key], set_=values))
+    """Remember what the stages of a job took, for the predictions for this ability.
+
+    Of its earlier jobs, only the latest are kept.
+    """
+    subject = dict(zip(_COLUMNS, _subject(model_id, ability), strict=False))
+    # Ratios are learnt, so a clock that saw no time pass teaches nothing.
+    took = {stage: seconds.get(stage) or None for stage in TIMED_STAGES}
+    if not any(took.values()):
+        return
+    connection.execute(sa.insert(timings).values(subject | vars(work) | took))
+    same = [timings.c[name] == value for name, value in subject.items()]
+    ids = sa.select(timings.c.id).where(*same).order_by(timings.c.id.desc())
+    forgotten = ids.offset(REMEMBERED_JOBS).limit(1).scalar_subquery()
+    connection.execute(sa.delete(timings).where(*same, timings.c.id <= forgotten))
 
 
-def _load_corrections(connection: sa.Connection) -> Mapping[Subject, dict[Stage, Correction]]:
-    found: defaultdict[Subject, dict[Stage, Correction]] = defaultdict(dict)
-    for row in connection.execute(_CORRECTIONS):
-        found[row.basis, row.model, row.precision][Stage(row.stage)] = Correction(
-            row.factor, row.spread
-        )
+def _load_timings(connection: sa.Connection) -> Mapping[Subject, tuple[Row, ...]]:
+    found: defaultdict[Subject, tuple[Row, ...]] = defaultdict(tuple)
+    for basis, model, precision, *row in connection.execute(_LATEST_FIRST):
+        found[basis, model, precision] += (tuple(row),)
     return found
+
+
+@lru_cache(maxsize=256)
+def _experience(rows: tuple[Row, ...], model_id: str, rates: Rates) -> Experience:
+    """Cached, because every status asks for it."""
+    return Experience.of(list(map(_timing, rows)), MODELS[model_id], rates)
+
+
+def _timing(row: Row) -> Timing:
+    work, seconds = row[: len(WORK_FIELDS)], row[len(WORK_FIELDS) :]
+    took = zip(TIMED_STAGES, seconds, strict=True)
+    return Timing(
+        Work(**dict(zip(WORK_FIELDS, work, strict=True))),  # type: ignore[arg-type]
+        {stage: value for stage, value in took if value is not None},
+    )
 
 
 def _subject(model_id: str, ability: Ability) -> Subject:

@@ -70,6 +70,6 @@ class Patience:
         """The longest time until the next report."""
         stage = self._stage or Stage.LOADING
         expected = self._expectation.seconds.get(stage, 0.0) / self._reports.get(stage, 1)
-        expected *= 1 + self._expectation.spread
+        expected *= self._expectation.high
         reading = self._read_bytes.get(stage, 0.0) / SLOW_DISK_BYTES_PER_SECOND
         return self._factor * (self._least_seconds + GENEROSITY * expected + reading)

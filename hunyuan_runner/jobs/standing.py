@@ -19,7 +19,7 @@ from hunyuan_runner.jobs.turns import RUNNING
 from hunyuan_runner.machine.disk import Room, amount
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting import estimate
-from hunyuan_runner.quoting.estimate import Expectation, Range, Work
+from hunyuan_runner.quoting.estimate import Expectation, Work
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.wire import ClipWarning, JobError, JobState
@@ -168,7 +168,7 @@ def _view(
         expectation = forecast.expect(work_of(row), row.model, row.executor_id)
         progress = _progress(row, expectation)
         if row.state != JobState.PAUSED:
-            eta = Range.about(wait + expectation.total * (1 - progress), expectation.spread)
+            eta = expectation.range(wait + expectation.total * (1 - progress))
     columns = {name: getattr(row, name) for name in _COLUMNS}
     return Job(
         **columns

@@ -1,14 +1,15 @@
 """How long a clip takes on a machine.
 
 The time of each stage is predicted from what the machine computes per second (`Rates`), and then
-corrected by how much longer finished jobs took than predicted (`Correction`). A correction is a
-factor, so it holds for clips of other sizes too.
+corrected by how much longer the latest finished jobs took than predicted (`Experience`). That is a
+factor, so it holds for clips of other sizes too. How much these jobs differed says how wide the
+range must be: on a machine that others use, a clip takes several times as long as another.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -17,8 +18,10 @@ from hunyuan_runner.families.family import Architecture
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, Stage
 
-OBSERVATION_WEIGHT = 0.3  # of a new observation; the older ones have the rest
-MIN_SPREAD = 0.1
+REMEMBERED_JOBS = 10
+AGING = 0.85  # the weight of a job, relative to that of the next one
+LEAST_SPREAD = 0.15  # beyond the fastest and the slowest of the remembered jobs
+UNSEEN_SPREAD = 1.0  # more, divided by their number: the next one may be faster or slower than all
 MEASURED_SPREAD = 0.3
 GUESS_SPREAD = 1.5
 
@@ -74,7 +77,7 @@ class Rates:
     convolutions: float  # FLOP/s of the VAE's decoder
     block_seconds: float  # fixed cost of a single block, even with few tokens
     decode_seconds: float  # fixed cost of decoding, even for a small clip
-    spread: float  # predictions may be off by a factor of 1 + spread
+    spread: float  # predictions of them alone may be off by a factor of 1 + spread
 
     def predict(self, work: Work, model: Model) -> dict[Stage, float]:
         """Seconds by stage."""
@@ -98,54 +101,88 @@ MEASURED_PARTS = {
     "decoder": ("convolutions", "decode_seconds"),
 }
 
-# GFLOP/s of a Zen4 core in linears, attention and convolutions.
+# GFLOP/s of a core without AMX in linears, attention and convolutions.
 _CORE_GFLOPS = {
     Precision.FP32: (60, 40, 30),
     Precision.BF16: (150, 60, 70),
     Precision.INT8: (300, 100, 70),
 }
-SMALL_WIDTH_SHARE = 0.25  # of a large model's speed
+_BLOCK_SECONDS = 0.004
 
 
 def guess(model: Model, precision: Precision, threads: int) -> Rates:
     """Rough rates for a machine that was not measured yet."""
-    share = 1.0 if model.architecture.width >= 1024 else SMALL_WIDTH_SHARE
     linears, attention, convolutions = (
-        gflops * 1e9 * threads * share for gflops in _CORE_GFLOPS[precision]
+        gflops * 1e9 * threads for gflops in _CORE_GFLOPS[precision]
     )
-    return Rates(linears, attention, convolutions, 0.001, 0.0, spread=GUESS_SPREAD)
+    return Rates(linears, attention, convolutions, _BLOCK_SECONDS, 0.0, spread=GUESS_SPREAD)
 
 
 @dataclass(frozen=True)
-class Correction:
-    """By which factor a stage takes longer than predicted, and how uncertain that is."""
+class Timing:
+    """What the stages of a finished job took, in seconds; not those that were interrupted."""
 
-    factor: float
-    spread: float
-
-    def observe(self, factor: float, weight: float = OBSERVATION_WEIGHT) -> Correction:
-        """This correction after one more observation, averaged in logarithms."""
-        ratio = factor / self.factor
-        spread = (1 - weight) * self.spread + weight * abs(math.log(ratio))
-        return Correction(self.factor * ratio**weight, max(MIN_SPREAD, spread))
+    work: Work
+    seconds: Mapping[Stage, float]
 
 
-def first_correction(factor: float, spread: float) -> Correction:
-    """After the first observation, which weighs more if the prediction was less certain."""
-    weight = spread / (spread + MEASURED_SPREAD)
-    return Correction(1.0, spread).observe(factor, weight)
+@dataclass(frozen=True)
+class Experience:
+    """By which factors clips take longer than predicted."""
+
+    factors: Mapping[Stage, float]
+    low: float  # of the time that is expected with these factors
+    high: float
+    guess: bool  # neither was the machine measured, nor was a clip rendered
+
+    @classmethod
+    def of(cls, timings: Sequence[Timing], model: Model, rates: Rates) -> Self:
+        """From jobs on the machine of these rates, the latest first."""
+        timings = timings[:REMEMBERED_JOBS]
+        weights = [AGING**age for age in range(len(timings))]
+        predicted = [rates.predict(timing.work, model) for timing in timings]
+
+        # The prediction counts as another job; a guess for less of one.
+        factors = {}
+        for stage in TIMED_STAGES:
+            known, total = MEASURED_SPREAD / rates.spread, 0.0
+            for timing, expected, weight in zip(timings, predicted, weights, strict=True):
+                if stage in timing.seconds:
+                    known += weight
+                    total += weight * math.log(timing.seconds[stage] / expected[stage])
+            factors[stage] = math.exp(total / known)
+
+        levels = [
+            sum(timing.seconds.values())
+            / sum(factors[stage] * expected[stage] for stage in timing.seconds)
+            for timing, expected in zip(timings, predicted, strict=True)
+        ]
+        unseen = UNSEEN_SPREAD / len(timings) if timings else rates.spread
+        margin = 1 + LEAST_SPREAD + unseen
+        return cls(
+            factors,
+            low=min([1.0, *levels]) / margin,
+            high=max([1.0, *levels]) * margin,
+            guess=rates.spread == GUESS_SPREAD and not timings,
+        )
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Seconds by stage. The sum may be off by a factor of 1 + `spread`."""
+    """Seconds by stage. The sum should be between `low` and `high` times what it is."""
 
     seconds: Mapping[Stage, float]
-    spread: float
+    low: float = 1.0
+    high: float = 1.0
+    guess: bool = False
 
     @property
     def total(self) -> float:
         return sum(self.seconds.values())
+
+    def range(self, seconds: float) -> Range:
+        """Around so many seconds of this work, or of work like it."""
+        return Range(seconds * self.low, seconds, seconds * self.high, self.guess)
 
 
 @dataclass(frozen=True)
@@ -155,21 +192,14 @@ class Range:
     low: float
     expected: float
     high: float
-
-    @classmethod
-    def about(cls, seconds: float, spread: float) -> Self:
-        return cls(seconds / (1 + spread), seconds, seconds * (1 + spread))
+    guess: bool = False  # neither was the machine measured, nor was a clip rendered
 
 
-def expect(
-    work: Work, model: Model, rates: Rates, corrections: Mapping[Stage, Correction]
-) -> Expectation:
-    """The time `work` takes on a machine with these rates and corrections."""
-    known = {stage: corrections.get(stage, Correction(1.0, rates.spread)) for stage in TIMED_STAGES}
+def expect(work: Work, model: Model, rates: Rates, experience: Experience) -> Expectation:
+    """The time `work` takes on a machine with these rates and this experience."""
     predicted = rates.predict(work, model)
-    seconds = {stage: predicted[stage] * known[stage].factor for stage in TIMED_STAGES}
-    longest = max(seconds, key=lambda stage: seconds[stage])
-    return Expectation(seconds, known[longest].spread)
+    seconds = {stage: predicted[stage] * experience.factors[stage] for stage in TIMED_STAGES}
+    return Expectation(seconds, experience.low, experience.high, experience.guess)
 
 
 def progress(

@@ -90,7 +90,7 @@ class Terms:
         seconds = expectation.total
         return Quote(
             params=params,
-            seconds=Range.about(seconds, expectation.spread),
+            seconds=expectation.range(seconds),
             peak_memory_bytes=needed,
             fits=fits(model, needed, self.machine.memory_bytes),
             cost=None if self.cost_per_hour is None else self.cost_per_hour * seconds / 3600,

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs import forecast
+from hunyuan_runner.jobs.database import timings
 from hunyuan_runner.jobs.forecast import learn
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.params import Stage
-from hunyuan_runner.quoting.estimate import Work
+from hunyuan_runner.quoting.estimate import REMEMBERED_JOBS, Work
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from tests.jobs.conftest import clip
@@ -51,12 +52,39 @@ def test_what_a_job_took_corrects_the_next_ones_and_its_loading_does_not(
     ability = Profile.of_this_machine(settings).models["demo"]
     before = jobs.forecast().expect(WORK, "demo")
     took = {stage: 3 * seconds for stage, seconds in before.seconds.items()}
-    for _ in range(12):
+    for _ in range(2 * REMEMBERED_JOBS):
         with jobs.database.begin() as connection:
             learn(connection, "demo", ability, WORK, {Stage.LOADING: 9.0, **took})
     after = jobs.forecast().expect(WORK, "demo")
-    assert after.total == pytest.approx(3 * before.total, rel=0.05)
-    assert after.spread < before.spread
+    assert after.total == pytest.approx(3 * before.total, rel=0.15)
+    assert after.high / after.low < before.high / before.low
+    with jobs.database.connect() as connection:
+        kept = connection.execute(sa.select(sa.func.count()).select_from(timings)).scalar_one()
+    assert kept == REMEMBERED_JOBS
+
+
+def test_what_jobs_taught_before_the_machine_was_measured_still_counts(
+    jobs: Jobs, settings: Settings
+) -> None:
+    guessed = Profile.of_this_machine(settings).models["demo"]
+    rates = replace(guessed.rates, linears=1e15, attention=1e15, convolutions=1e15, spread=0.3)
+    before = jobs.forecast().expect(WORK, "demo")
+    for _ in range(REMEMBERED_JOBS):
+        with jobs.database.begin() as connection:
+            learn(connection, "demo", guessed, WORK, before.seconds)
+    measured = Profile.of_this_machine(settings)
+    measured = replace(measured, models={"demo": replace(guessed, rates=rates)})
+    Lease(jobs.database, settings.lease_seconds).renew(measured)
+    assert jobs.forecast().expect(WORK, "demo").total == pytest.approx(before.total, rel=0.5)
+
+
+def test_a_job_that_took_no_time_at_all_teaches_nothing(jobs: Jobs, settings: Settings) -> None:
+    before = jobs.forecast().expect(WORK, "demo")
+    ability = Profile.of_this_machine(settings).models["demo"]
+    with jobs.database.begin() as connection:
+        learn(connection, "demo", ability, WORK, {Stage.DECODING: 0.0})
+        learn(connection, "demo", ability, WORK, {})
+    assert jobs.forecast().expect(WORK, "demo") == before
 
 
 def test_two_workers_learn_of_their_first_clips_at_the_same_moment(

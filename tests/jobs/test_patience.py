@@ -19,15 +19,15 @@ def clip(model: str) -> GenerationParams:
     return request.resolve(model, MODELS[model].presets)
 
 
-def patience(model: str, spread: float = 0.0) -> Patience:
-    return Patience(Expectation(SECONDS, spread), clip(model), MODELS[model], LEAST)
+def patience(model: str, high: float = 1.0) -> Patience:
+    return Patience(Expectation(SECONDS, high=high), clip(model), MODELS[model], LEAST)
 
 
 def test_a_step_may_take_many_times_what_it_should() -> None:
     demo = patience("demo")
     demo.heed(StageStarted(Stage.DENOISING))
     assert demo.seconds == pytest.approx(LEAST + GENEROSITY * 1_000, rel=0.01)
-    unsure = patience("demo", spread=1.5)
+    unsure = patience("demo", high=2.5)
     unsure.heed(StageStarted(Stage.DENOISING))
     assert unsure.seconds > 2 * demo.seconds
 
