@@ -16,7 +16,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: .venv/runtime  ## serve on PORT (default 3000) with the demo model
+run: .venv/runtime .venv/kernels  ## serve on PORT (default 3000) with the demo model
 	@exec $(BIN)/hunyuan serve --host $(HOST) --port $(PORT)
 
 test: check  ## lint, types and every test
@@ -112,6 +112,11 @@ build/requirements.txt: requirements-torch.txt requirements.lock
 .venv/runtime: requirements.lock pyproject.toml .venv/torch
 	@$(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+# Those for this CPU, so that the first clip does not wait for the compiler.
+.venv/kernels: $(wildcard hunyuan_runner/engine/cpp/*.h hunyuan_runner/engine/cpp/*.cpp) .venv/runtime
+	@$(BIN)/python -m hunyuan_runner.machine.building here
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/runtime

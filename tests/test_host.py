@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hunyuan_runner.machine import cgroup, host
+from hunyuan_runner.machine import building, cgroup, host
 from hunyuan_runner.machine.instructions import Instructions, available
 
 MB = 2**20
@@ -163,3 +163,27 @@ def test_an_arm_cpu_has_a_name_and_its_instruction_sets(
     host.CPUINFO.write_text(older)
     assert host.cpu_name() == "Arm CPU 0x41 0xfff"
     assert available(host.cpu_flags()) == [Instructions.NEON_DOTPROD]
+
+
+def test_the_kernels_of_this_machine_are_built_ahead_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "PREBUILT", tmp_path)
+    monkeypatch.setattr(building, "cpu_flags", lambda: Instructions.AVX2.flags)
+    monkeypatch.setattr(building, "build", lambda library, _: library.touch())
+    building.build_here(tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / building.library_name(Instructions.AVX2)]
+    monkeypatch.delattr(building, "build")
+    building.build_here(tmp_path)
+
+
+def test_a_machine_that_cannot_build_kernels_does_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(building, "PREBUILT", tmp_path)
+    monkeypatch.setattr(building, "cpp_compiler", lambda: None)
+    for flags in (frozenset(), Instructions.AVX2.flags):
+        monkeypatch.setattr(building, "cpu_flags", lambda flags=flags: flags)
+        building.build_here(tmp_path)
+    assert "install g++" in caplog.text
+    assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,10 @@
 """Builds the kernels of engine/cpp/ for an instruction set. The package's build uses this too.
 
-    python -m hunyuan_runner.machine.building
+    python -m hunyuan_runner.machine.building [here]
 
-builds all of this machine's architecture into PREBUILT, from where a wheel or an image takes them.
-A library that is missing there is built by this machine's compiler at the first start, which takes
-some seconds.
+builds all of this machine's architecture into PREBUILT, from where a wheel or an image takes them;
+with `here`, those that this machine uses. A library that is missing there is built by this
+machine's compiler when the first clip is rendered, which takes some seconds.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import logging
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hunyuan_runner.machine.host import cpp_compiler, usable_cores
-from hunyuan_runner.machine.instructions import ARCHITECTURES, Instructions
+from hunyuan_runner.machine.host import cpp_compiler, cpu_flags, usable_cores
+from hunyuan_runner.machine.instructions import ARCHITECTURES, Instructions, available
 
 logger = logging.getLogger(__name__)
 
@@ -123,5 +124,17 @@ def build_all(folder: Path) -> None:
         list(pool.map(build, missing, missing.values()))
 
 
+def build_here(folder: Path) -> None:
+    """Build the kernels that this machine uses in `folder`, unless it cannot have any."""
+    for instructions in available(cpu_flags())[:1]:
+        try:
+            library_of(instructions, folder)
+        except KernelsUnavailable as reason:
+            logger.warning("clips are computed without kernels, which is slower: %s", reason)
+
+
 if __name__ == "__main__":
-    build_all(PREBUILT)
+    if sys.argv[1:] == ["here"]:
+        build_here(PREBUILT)
+    else:
+        build_all(PREBUILT)
