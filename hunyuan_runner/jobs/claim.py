@@ -94,6 +94,7 @@ class Claim:
                 executor_id=executor_id,
                 started_at=sa.func.coalesce(jobs.c.started_at, now),
                 progressed_at=now,
+                denoising_seconds=None,
             )
             row = connection.execute(update).one()
             record(connection, row, Change.STATE)
@@ -133,14 +134,22 @@ class Claim:
         self._report(step=0, path=None)
 
     def finish_step(
-        self, step: int, seconds: float | None = None, expected_seconds: float = 0.0
+        self,
+        step: int,
+        seconds: float | None = None,
+        expected_seconds: float = 0.0,
+        denoising_seconds: float | None = None,
     ) -> None:
-        """`seconds`: what the step took; None if it was predicted, which takes no time."""
+        """`seconds`: what the step took; None if it was predicted, which takes no time.
+
+        `denoising_seconds`: what all steps take, by those of this attempt.
+        """
         timed: Notes = ()
         if seconds is not None:
             quoted = tallies.STEP_QUOTED.of(self.model, amount=expected_seconds)
             timed = (tallies.STEP.of(self.model, seconds), quoted)
-        self._advance(timed, step=step, failed_starts=0, path=self.path)
+        values = {"step": step, "failed_starts": 0, "path": self.path}
+        self._advance(timed, **values, denoising_seconds=denoising_seconds)
 
     def finish_tile(self, tile: int, tiles: int) -> None:
         self._advance(part=tile, parts=tiles)

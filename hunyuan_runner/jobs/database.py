@@ -80,6 +80,8 @@ jobs = sa.Table(
     sa.Column("parts", sa.Integer, nullable=False, server_default="1"),
     sa.Column("progressed_at", sa.BigInteger),
     sa.Column("rendered_ms", sa.BigInteger, nullable=False, server_default="0"),  # of all attempts
+    # What denoising takes, by the computed steps of this attempt; null before the first of them.
+    sa.Column("denoising_seconds", sa.Float),
     # What decides the clip's bits, as of its last step: skills.path_of. Null before the first.
     sa.Column("path", sa.Text),
     sa.Column("has_preview", sa.Boolean, nullable=False, default=False),

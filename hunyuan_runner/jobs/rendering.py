@@ -228,7 +228,9 @@ class Rendering:
                 self._keep(checkpoint_key(job_id), checkpoint)
                 self._stage_span.event("step", step=step)
                 seconds = self._stopwatch.finish_step(step)
-                self._claim.finish_step(step, seconds, self._patience.expected_step_seconds)
+                expected = self._patience.expected_step_seconds
+                denoising = self._stopwatch.seconds.get(Stage.DENOISING)
+                self._claim.finish_step(step, seconds, expected, denoising)
             case TileFinished(tile, tiles):
                 self._stage_span.event("tile", tile=tile, tiles=tiles)
                 self._claim.finish_tile(tile, tiles)

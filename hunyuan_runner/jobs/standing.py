@@ -19,7 +19,7 @@ from hunyuan_runner.jobs.turns import RUNNING
 from hunyuan_runner.machine.disk import Room, amount
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.quoting import estimate
-from hunyuan_runner.quoting.estimate import Expectation, Work
+from hunyuan_runner.quoting.estimate import Expectation, Range, Work
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.wire import ClipWarning, JobError, JobState
@@ -141,8 +141,10 @@ class Standing:
 def _remaining(connection: sa.Connection, forecast: Forecast) -> Iterator[tuple[str, float]]:
     """The model of each job that is rendered now, and the seconds that it will still take."""
     for row in connection.execute(_RENDERED):
-        expectation = forecast.expect(work_of(row), row.model, row.executor_id)
-        yield row.model, expectation.total * (1 - _progress(row, expectation))
+        yield (
+            row.model,
+            _left(row, forecast.expect(work_of(row), row.model, row.executor_id)).expected,
+        )
 
 
 def _waits(row: sa.Row[Any]) -> bool:
@@ -168,7 +170,7 @@ def _view(
         expectation = forecast.expect(work_of(row), row.model, row.executor_id)
         progress = _progress(row, expectation)
         if row.state != JobState.PAUSED:
-            eta = expectation.range(wait + expectation.total * (1 - progress))
+            eta = _left(row, expectation, wait)
     columns = {name: getattr(row, name) for name in _COLUMNS}
     return Job(
         **columns
@@ -200,6 +202,14 @@ def _error(row: sa.Row[Any]) -> JobError | None:
 def work_of(row: sa.Row[Any]) -> Work:
     """The work of a job, or of the jobs that this row sums up."""
     return Work(**{name: getattr(row, name) for name in estimate.WORK_FIELDS})
+
+
+def _left(row: sa.Row[Any], expectation: Expectation, wait: float = 0.0) -> Range:
+    """The seconds until the job of this row is done, if its turn comes after `wait`."""
+    if row.denoising_seconds:
+        steps = sum(step < row.step for step in GenerationParams(**row.params).computed_steps)
+        expectation = expectation.after(max(steps, 1), row.denoising_seconds)
+    return expectation.range(wait + expectation.total * (1 - _progress(row, expectation)))
 
 
 def _progress(row: sa.Row[Any], expectation: Expectation) -> float:

@@ -180,6 +180,20 @@ class Expectation:
     def total(self) -> float:
         return sum(self.seconds.values())
 
+    def after(self, steps: int, denoising_seconds: float) -> Expectation:
+        """With what denoising takes by the `steps` that were computed, 1 or more.
+
+        They count for more the more there are. What is left is surer than the whole was, but others
+        may still begin to use the machine.
+        """
+        weight = steps / (steps + 1)
+        before = self.seconds[Stage.DENOISING]
+        now = before * (denoising_seconds / before) ** weight
+        width = 1 - weight / 2
+        return Expectation(
+            {**self.seconds, Stage.DENOISING: now}, self.low**width, self.high**width
+        )
+
     def range(self, seconds: float) -> Range:
         """Around so many seconds of this work, or of work like it."""
         return Range(seconds * self.low, seconds, seconds * self.high, self.guess)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.jobs import forecast
+from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.database import timings
 from hunyuan_runner.jobs.forecast import learn
 from hunyuan_runner.jobs.lease import Lease
@@ -19,6 +20,7 @@ from hunyuan_runner.params import Stage
 from hunyuan_runner.quoting.estimate import REMEMBERED_JOBS, Work
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.wire import RangeView
 from tests.jobs.conftest import clip
 
 WORK = Work.of(clip(), MODELS["demo"])
@@ -112,6 +114,36 @@ def test_two_workers_learn_of_their_first_clips_at_the_same_moment(
         second.result()
     assert jobs.forecast().expect(WORK, "demo").seconds == pytest.approx(took)
     other.close()
+
+
+def test_a_running_job_is_expected_to_take_what_its_own_steps_show(
+    jobs: Jobs, settings: Settings
+) -> None:
+    """On a machine that is slower than assumed, and for the jobs that wait for it, too."""
+    first, second = (jobs.submit(clip(steps=8)).id for _ in range(2))
+    lease = Lease(jobs.database, settings.lease_seconds)
+    lease.renew(Profile.of_this_machine(settings))
+    claim = Claim.next(jobs.database, lease.executor_id)
+    assert claim is not None
+    assert claim.job_id == first
+    denoising = jobs.forecast().expect(claim.work, "demo").seconds[Stage.DENOISING]
+
+    def eta(job_id: str) -> RangeView:
+        found = jobs.get(job_id).eta_seconds
+        assert found is not None
+        return found
+
+    claim.finish_step(4, denoising_seconds=denoising)
+    before = [eta(job_id).expected for job_id in (first, second)]
+    claim.finish_step(4, denoising_seconds=20 * denoising)
+    running, waiting = eta(first), eta(second)
+    assert running.expected > before[0] + 3 * denoising
+    assert waiting.expected > before[1] + 3 * denoising
+    assert running.high / running.low < waiting.high / waiting.low
+    assert not running.guess
+    claim.hand_back()
+    assert Claim.next(jobs.database, lease.executor_id) is not None
+    assert eta(first).expected < running.expected
 
 
 def test_the_queue_of_another_priority_is_another(jobs: Jobs) -> None:

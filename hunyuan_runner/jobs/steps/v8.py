@@ -1,8 +1,11 @@
-"""Remember what the latest jobs took, in place of the factors by which predictions were wrong."""
+"""Remember what the latest jobs took, in place of the factors by which predictions were wrong, and
+what a running job's steps take."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
+
+from hunyuan_runner.jobs.steps.columns import add_columns
 
 WORK = ("clips", "evaluations", "denoise_flops", "attention_flops", "decode_flops", "pixels")
 STAGES = ("encoding", "denoising", "decoding", "publishing")
@@ -23,3 +26,4 @@ def step(connection: sa.Connection) -> None:
         sa.Index("hunyuan_timings_subject", "basis", "model", "precision", "id"),
     )
     timings.create(connection)
+    add_columns(connection, "hunyuan_jobs", sa.Column("denoising_seconds", sa.Float))
