@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -113,6 +114,22 @@ def test_a_worker_that_has_something_better_to_do_measures_no_longer(settings: S
         measuring.measure_machine(settings, lambda: True)
     assert psutil.Process().children() == others
     assert load_measured(settings) == {}
+
+
+def test_a_compiler_of_the_benchmark_ends_with_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job that interrupts it needs the cores."""
+    benchmark, compiler = tmp_path / "benchmark", tmp_path / "compiler"
+    benchmark.write_text(
+        f"#!/bin/sh\nsleep 600 &\necho $! > {compiler}.new\nmv {compiler}.new {compiler}\nwait\n"
+    )
+    benchmark.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(benchmark))
+    with pytest.raises(measuring.Interrupted):
+        measuring.measure_machine(settings, compiler.exists)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(compiler.read_text())).wait(60)
 
 
 def test_a_benchmark_that_fails_leaves_the_guesses(

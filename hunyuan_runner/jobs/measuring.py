@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from pydantic import TypeAdapter
 
@@ -109,6 +111,7 @@ def _measure(
                     raise TimeoutError(f"not done after {TIMEOUT_SECONDS} s")
                 time.sleep(TICK_SECONDS)
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(process.pid, signal.SIGKILL)  # with a compiler that it runs
     if process.returncode != 0:
         raise RuntimeError(f"the benchmark ended with exit code {process.returncode}")
