@@ -162,7 +162,7 @@ int main(int, char** arguments) {
     for (const int64_t form : {1, 2}) {
         attention(form, 5, 1, 16, threads);
         attention(form, 333, 2, 48, threads);
-        attention(form, 270, 1, 128, threads);
+        attention(form, 258, 1, 128, threads);
     }
     convolution(3, 5, 9, 16, 3, 3, 3, threads);
     convolution(3, 4, 12, 48, 20, 3, 3, threads);

@@ -93,7 +93,8 @@ __attribute__((noinline)) void add_tap(const word* levels, int64_t channels, int
         for (int r = 0; r < R; r++) {
             const Ints value = splat(rows[r * channels / 2 + pair]);
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) total[r][v] = dot_words(total[r][v], weight[v], value);
+            for (int v = 0; v < VECTORS; v++)
+                total[r][v] = dot_words(total[r][v], weight[v], value);
         }
     }
 #endif
@@ -164,8 +165,9 @@ struct Convolution {
         for (int64_t channel = 0; channel < channels; channel += DEPTH) {
             const auto add = [&](int64_t position, auto together) {
                 add_tap<together()>(levels + (first + position) * channels + channel, channels,
-                                    std::min(DEPTH, channels - channel), weight + channel * PANEL / 2,
-                                    scale + first + position, sums + position * PANEL);
+                                    std::min(DEPTH, channels - channel),
+                                    weight + channel * PANEL / 2, scale + first + position,
+                                    sums + position * PANEL);
             };
             int64_t position = 0;
             for (; position + GROUP <= count; position += GROUP)

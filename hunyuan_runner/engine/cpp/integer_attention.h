@@ -69,8 +69,9 @@ struct Packed {
     char* end;
 };
 
-// `line` as levels of at most `most`, in groups whose parts are `stride` apart; the scale is returned.
-inline float quantize_groups(float* line, int64_t width, float most, word* to, int64_t stride) {
+// `line` as levels of at most `most`, in groups: those of a lane of a strip. The scale is returned.
+inline float quantize_groups(float* line, int64_t width, float most, word* strip, int64_t lane,
+                             int64_t lanes) {
     Floats magnitudes = splat(1e-6f);
     for (int64_t k = 0; k < width; k += LANES)
         magnitudes = larger(magnitudes, magnitude(load(line + k)));
@@ -78,12 +79,13 @@ inline float quantize_groups(float* line, int64_t width, float most, word* to, i
     auto* levels = reinterpret_cast<std::int32_t*>(line);
     for (int64_t k = 0; k < width; k += LANES)
         store(levels + k, to_ints(load(line + k) * splat(most / top)));
-    auto* part = reinterpret_cast<std::int32_t*>(to);
-    for (int64_t k = 0; k < width; k += Words::COUNT) {
-        std::int32_t group[Words::COUNT], parts[Words::PARTS];
-        std::memcpy(group, levels + k, sizeof group);
-        Words::pack(group, parts);
-        for (int i = 0; i < Words::PARTS; i++, part += stride) *part = parts[i];
+    auto* to = reinterpret_cast<std::int32_t*>(strip);
+    for (int64_t group = 0; group < width / Words::COUNT; group++) {
+        std::int32_t one[Words::COUNT], parts[Words::PARTS];
+        std::memcpy(one, levels + group * Words::COUNT, sizeof one);
+        Words::pack(one, parts);
+        for (int i = 0; i < Words::PARTS; i++)
+            to[place_of<Words>(group, i, lane, lanes)] = parts[i];
     }
     return top / most;
 }
@@ -103,13 +105,12 @@ inline void pack(const Qkv& qkv, int64_t offset, const Packed& packed, int64_t t
                 packed.query_scale[scale] =
                     sharpness *
                     quantize_groups(line.get(), width, most,
-                                    packed.strip(packed.queries, head, place, QUERIES) +
-                                        place % QUERIES * 2,
-                                    QUERIES);
+                                    packed.strip(packed.queries, head, place, QUERIES),
+                                    place % QUERIES, QUERIES);
                 qkv.normalize(row, head, Qkv::KEY, 1.0f, line.get());
                 packed.key_scale[scale] = quantize_groups(
                     line.get(), width, most,
-                    packed.strip(packed.keys, head, place, KEYS) + place % KEYS * 2, KEYS);
+                    packed.strip(packed.keys, head, place, KEYS), place % KEYS, KEYS);
             }
         }
     }
@@ -141,16 +142,22 @@ void quantize_values(const Qkv& qkv, const Packed& packed, int64_t head, int64_t
         store(scales + channel, top / splat(Levels<ROUGH>::VALUE));
         const Floats factor = splat(Levels<ROUGH>::VALUE) / top;
         auto* to = reinterpret_cast<std::int32_t*>(block) + channel * channel_ints<Group>();
-        for (int64_t row = 0; row < KEY_BLOCK; row += Group::COUNT) {
-            Ints levels[Group::COUNT], parts[Group::PARTS];
-            for (int i = 0; i < Group::COUNT; i++)
-                levels[i] = to_ints(load(source + (row + i) * width + channel) * factor);
-            Group::pack(levels, parts);
-            for (int part = 0; part < Group::PARTS; part++, to += KEYS) {
-                std::int32_t lanes[LANES];
-                store(lanes, parts[part]);
+        for (int64_t row = 0; row < KEY_BLOCK; row += Group::COUNT * TOGETHER) {
+            Ints parts[Group::PARTS][TOGETHER];
+            for (int group = 0; group < TOGETHER; group++)
+                pack_group<Group>(
+                    [&](int i) {
+                        const bf16* from =
+                            source + (row + group * Group::COUNT + i) * width + channel;
+                        return to_ints(load(from) * factor);
+                    },
+                    parts, group);
+            for (int part = 0; part < Group::PARTS; part++, to += KEYS * TOGETHER) {
+                std::int32_t lanes[LANES * TOGETHER];
+                store_groups(lanes, parts[part]);
                 for (int64_t i = 0; i < LANES; i += KEYS)
-                    std::memcpy(to + i * channel_ints<Group>(), lanes + i, KEYS * 4);
+                    std::memcpy(to + i * channel_ints<Group>(), lanes + i * TOGETHER,
+                                KEYS * TOGETHER * 4);
             }
         }
     }
@@ -181,22 +188,27 @@ __attribute__((noinline)) void share(const float* scores, int64_t keys, const Fl
                                      const Floats* shift, std::int32_t* shares, Ints* total) {
     using Group = typename Levels<ROUGH>::Group;
     Ints sum[VECTORS] = {};
-    for (int64_t key = 0; key < keys; key += Group::COUNT) {
+    for (int64_t key = 0; key < keys; key += Group::COUNT * TOGETHER) {
 #pragma GCC unroll 3
         for (int j = 0; j < VECTORS; j++) {
-            Ints levels[Group::COUNT], parts[Group::PARTS];
-#pragma GCC unroll 4
-            for (int i = 0; i < Group::COUNT; i++) {
-                const float* from = scores + ((key + i) * VECTORS + j) * LANES;
-                levels[i] = to_ints(exp2_coarse(fma(load(from), scale[j], shift[j])));
-                sum[j] += levels[i];
-            }
-            Group::pack(levels, parts);
+            Ints parts[Group::PARTS][TOGETHER];
+#pragma GCC unroll 2
+            for (int group = 0; group < TOGETHER; group++)
+                pack_group<Group>(
+                    [&](int i) {
+                        const int64_t place = key + group * Group::COUNT + i;
+                        const float* from = scores + (place * VECTORS + j) * LANES;
+                        const Ints level =
+                            to_ints(exp2_coarse(fma(load(from), scale[j], shift[j])));
+                        sum[j] += level;
+                        return level;
+                    },
+                    parts, group);
 #pragma GCC unroll 2
             for (int part = 0; part < Group::PARTS; part++)
-                store(shares + (part * VECTORS + j) * LANES, parts[part]);
+                store_groups(shares + (part * VECTORS + j) * LANES * TOGETHER, parts[part]);
         }
-        shares += Group::PARTS * QUERIES;
+        shares += Group::PARTS * QUERIES * TOGETHER;
     }
     for (int j = 0; j < VECTORS; j++) total[j] = sum[j];
 }
@@ -250,10 +262,11 @@ struct QueryBlock {
     void attend(int64_t strip, int64_t key) {
         const int64_t width = packed.width, query = first + strip * QUERIES;
         const int64_t keys = std::min(KEY_BLOCK, rows - key);
+        const int64_t scored = round_up(keys, KEYS * TOGETHER);
         const float* key_scale = packed.key_scale + head * packed.length + key;
         Floats top[VECTORS];
         for (int j = 0; j < VECTORS; j++) top[j] = splat(NO_SCORE);
-        for (int64_t k = 0; k < keys; k += KEYS)
+        for (int64_t k = 0; k < scored; k += KEYS)
             score(packed.strip(packed.queries, head, query, QUERIES),
                   packed.strip(packed.keys, head, key + k, KEYS), width, key_scale + k, keys - k,
                   scores.get() + k * QUERIES, top);
@@ -268,7 +281,6 @@ struct QueryBlock {
             shrink[j] = exp2_coarse(before - now);
             grow[j] = exp2_coarse(peak - now);
         }
-        const int64_t scored = round_up(keys, KEYS);
         Ints sum[VECTORS];
         share<ROUGH>(scores.get(), scored, scale, shift, shares.get(), sum);
         for (int j = 0; j < VECTORS; j++)

@@ -6,8 +6,9 @@
 //
 // where KT is 64 and V 4 for int8, and KT is 32 and V 2 for bfloat16. Tiles are 1 KiB each.
 //
-// Arm's I8MM multiplies two rows of eight by two columns of eight. So left tiles have element (m, k) at
-// [k / 8][m][k % 8] there, and right tiles are brought to [k / 8][n][k % 8] before they are multiplied.
+// Arm's I8MM multiplies two rows of eight by two columns of eight. So left tiles have element (m, k)
+// at [k / 8][m][k % 8] there, and right tiles are brought to [k / 8][n][k % 8] before they are
+// multiplied.
 
 #pragma once
 
@@ -20,10 +21,6 @@
 #define USE_AMX 1
 #include <sys/syscall.h>
 #include <unistd.h>
-#endif
-
-#if defined(NEON_VECTORS) && defined(__ARM_FEATURE_MATMUL_INT8)
-#define USE_I8MM 1
 #endif
 
 constexpr int64_t ROWS = 16;        // of a tile, and columns of a right tile and of a product
@@ -151,12 +148,6 @@ inline Tiles arranged(Tiles right, int64_t depth, char* room) {
                 vst1q_s32(reinterpret_cast<std::int32_t*>(to + 16), vzip2q_s32(low, high));
             }
     return {room, 0, TILE_BYTES};
-}
-
-// sum (2 x 2) + the products of two rows by two columns
-inline Ints dot_pairs(Ints sum, Ints rows, Ints columns) {
-    asm("smmla %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(rows), "w"(columns));
-    return sum;
 }
 
 // Eight rows by eight columns of a tile of the product.

@@ -25,6 +25,9 @@ using bf16 = std::uint16_t;
 constexpr int LANES = 16;
 #elif defined(__ARM_FEATURE_DOTPROD) && !defined(PLAIN_VECTORS)
 #define NEON_VECTORS 1
+#ifdef __ARM_FEATURE_MATMUL_INT8
+#define USE_I8MM 1
+#endif
 constexpr int LANES = 4;
 #else
 constexpr int LANES = 8;

@@ -44,6 +44,19 @@ inline Ints dot_bytes(Ints sum, Ints left, Ints right) {
 #endif
 }
 
+#ifdef USE_I8MM
+// sum (2 x 2) + the products of two rows of eight signed bytes by two columns of as many
+inline Ints dot_pairs(Ints sum, Ints rows, Ints columns) {
+    asm("smmla %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(rows), "w"(columns));
+    return sum;
+}
+// The same, with unsigned rows.
+inline Ints dot_byte_pairs(Ints sum, Ints rows, Ints columns) {
+    asm("usmmla %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(rows), "w"(columns));
+    return sum;
+}
+#endif
+
 inline Floats load(const bf16* from) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(from), 16));
 }
