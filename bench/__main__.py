@@ -14,7 +14,19 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-from bench import blocks, clips, front, load, quality, queue, quotes, simulation, spot, vae
+from bench import (
+    blocks,
+    clips,
+    encoding,
+    front,
+    load,
+    quality,
+    queue,
+    quotes,
+    simulation,
+    spot,
+    vae,
+)
 from hunyuan_runner.machine.host import cpu_name
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -26,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "simulation": simulation.run,
     "spot": spot.run,
     "blocks": blocks.run,
+    "encoding": encoding.run,
     "vae": vae.run,
     "quality": quality.run,
     "quotes": quotes.run,
