@@ -137,7 +137,7 @@ class _Upsampler:
         bias, dtype = conv.bias.repeat(self._frames), conv.weight.dtype
         self._convolve = {
             (y, x): convolution(
-                self._fold(_fold(_fold(conv.weight.float(), 3, y), 4, x)).to(dtype), bias, kernels
+                self._fold(fold(fold(conv.weight.float(), 3, y), 4, x)).to(dtype), bias, kernels
             )
             for y in (0, 1)
             for x in (0, 1)
@@ -147,7 +147,7 @@ class _Upsampler:
         """The weights for the earlier and the later of two frames, side by side."""
         if self._frames == 1:
             return weight
-        return torch.cat([_fold(weight, 2, 1), _fold(weight, 2, 0)])
+        return torch.cat([fold(weight, 2, 1), fold(weight, 2, 0)])
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         frames, height, width, channels = x.shape
@@ -168,7 +168,7 @@ class _Upsampler:
         return out
 
 
-def _fold(weight: torch.Tensor, axis: int, phase: int) -> torch.Tensor:
+def fold(weight: torch.Tensor, axis: int, phase: int) -> torch.Tensor:
     """A kernel of three over doubled values along `axis`, as a kernel of two over the values.
 
     In phase 0 the kernel is centred on the first copy of a value: it sees the previous value once
@@ -271,9 +271,9 @@ def convolution(weight: torch.Tensor, bias: torch.Tensor, kernels: Kernels | Non
 
 def _convolve(weight: torch.Tensor, bias: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
     seen = window.permute(3, 0, 1, 2)[None]
-    if torch.backends.mkldnn.is_available():
-        # For a small float32 window conv3d() would choose another one, which takes ten times as
-        # long.
+    if window.dtype is torch.float32 and torch.backends.mkldnn.is_available():
+        # For a small window conv3d() would choose another one, which takes ten times as long. For
+        # bfloat16 it takes this one wherever the CPU can compute it.
         made = torch.mkldnn_convolution(seen, weight, bias, (0,) * 3, (1,) * 3, (1,) * 3, 1)
     else:
         made = functional.conv3d(seen, weight, bias)
