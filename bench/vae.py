@@ -72,7 +72,7 @@ def _ours(width: int, height: int, num_frames: int) -> tuple[float, float]:
     decoder = _real_decoder()
     latents = _latents(width, height, num_frames)
     start = time.perf_counter()
-    vae.decode(decoder, latents)
+    vae.decode(decoder, latents, list)
     seconds = time.perf_counter() - start
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
@@ -126,16 +126,19 @@ def _psnr_of_demo() -> float:
         output_type="latent",
     ).frames
     latents = latents[0] / pipeline.vae.config.scaling_factor
-    shape = latents.shape[1:]
-    expected = vae.decode_tiles(
-        Decoder(pipeline.vae), latents, Tiling.of(shape, (1, 1, 1), Decoder.tiles)
-    )
+    expected = _decoded(Decoder(pipeline.vae), latents, (1, 1, 1))
     real, large = _real_decoder(), _latents(*LARGE_CLIP).shape[2:]
-    tiles = vae.choose_tiling(real, large, vae.memory_budget(real, large)).counts
+    tiles = vae.choose_tiling(real, large, vae.memory_budget()).counts
     decoder = Decoder(pipeline.vae.to(dtype_here()), _kernels())
-    pixels = vae.decode_tiles(decoder, latents, Tiling.of(shape, tiles, Decoder.tiles))
+    pixels = _decoded(decoder, latents, tiles)
     error = (pixels.clamp(-1, 1) - expected.clamp(-1, 1)).square().mean()
     return float(10 * torch.log10(4 / error))
+
+
+def _decoded(decoder: Decoder, latents: torch.Tensor, counts: tuple[int, int, int]) -> torch.Tensor:
+    """TCHW."""
+    tiling = Tiling.of(latents.shape[1:], counts, Decoder.tiles)
+    return torch.stack([*vae.decode_tiles(decoder, latents, tiling)])
 
 
 def run() -> str:

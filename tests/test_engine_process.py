@@ -30,7 +30,7 @@ from PIL import Image
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder, dtype_here
 from hunyuan_runner.engine.exhaustion import is_out_of_memory
-from hunyuan_runner.engine.frames import crop_frames
+from hunyuan_runner.engine.frames import cropped
 from hunyuan_runner.engine.messages import (
     Event,
     Preview,
@@ -515,8 +515,8 @@ def decode(model_dir: Path, checkpoint: bytes | None, attempt: int) -> Frames:
     assert checkpoint is not None
     latents = safetensors.torch.load(checkpoint[:-DIGEST_BYTES])["latents"]
     autoencoder = AutoencoderKLHunyuanVideo.from_pretrained(model_dir / "vae").to(dtype_here())
-    pixels = vae.decode(Decoder(autoencoder), latents, attempt)
-    return np.stack([*crop_frames(pixels, pixels.shape[4], pixels.shape[3])])
+    frames = vae.decode(Decoder(autoencoder), latents, list, attempt)
+    return np.stack([cropped(frame, frame.shape[2], frame.shape[1]) for frame in frames])
 
 
 def damaged(checkpoint: bytes) -> bytes:

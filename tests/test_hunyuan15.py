@@ -24,7 +24,7 @@ from hunyuan_runner.engine.hunyuan15.decoder import Decoder
 from hunyuan_runner.engine.hunyuan15.encoding import TextEncoders, encode, load_encoders
 from hunyuan_runner.engine.hunyuan15.transformer import load as load_transformer
 from hunyuan_runner.engine.quantize import quantize
-from hunyuan_runner.engine.vae import Tiling, choose_tiling, decode_tiles, tile_bytes
+from hunyuan_runner.engine.vae import Tiling, choose_tiling, decode_tiles, needed_bytes
 from hunyuan_runner.families.hunyuan15 import HUNYUAN15, QUOTED
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
@@ -168,9 +168,14 @@ def test_tiles_cover_the_clip() -> None:
     torch.manual_seed(0)
     decoder = Decoder(double15.vae())
     latents = torch.randn(4, 3, 6, 7)
-    whole = decode_tiles(decoder, latents, Tiling.of(latents.shape[1:], (1, 1, 1), decoder.tiles))
+    whole, tiled = (
+        torch.stack(
+            [*decode_tiles(decoder, latents, Tiling.of(latents.shape[1:], counts, decoder.tiles))],
+            dim=1,
+        )
+        for counts in ((1, 1, 1), (1, 2, 2))
+    )
     torch.testing.assert_close(whole, decoder(latents))
-    tiled = decode_tiles(decoder, latents, Tiling.of(latents.shape[1:], (1, 2, 2), decoder.tiles))
     assert tiled.shape == whole.shape == (3, 9, 96, 112)
     assert (tiled != 0).all()
 
@@ -185,7 +190,8 @@ def real() -> Decoder:
 @pytest.mark.parametrize("gigabytes", [8, 4, 2, 1, 0.5])
 def test_tiles_stay_within_the_memory(real: Decoder, gigabytes: float) -> None:
     standard = torch.Size((16, 30, 40))  # latents of 640x480, 61 frames
-    assert tile_bytes(real, choose_tiling(real, standard, gigabytes * 1e9)) <= gigabytes * 1e9
+    tiling = choose_tiling(real, standard, gigabytes * 1e9)
+    assert needed_bytes(real, standard, tiling) <= gigabytes * 1e9
 
 
 def test_the_real_model_costs_what_was_counted() -> None:

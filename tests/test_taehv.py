@@ -33,7 +33,7 @@ def test_the_decoder_computes_what_taehv_does(
     weights = double_taehv.weights(*KINDS[kind])
     latents = torch.randn(num_latent_frames, KINDS[kind][0], 5, 7)
     expected = double_taehv.decoded(weights, latents)
-    assert expected.std() > 0.3
+    assert 0.2 < expected.std() < 0.8
     decoder = FastDecoder(weights, torch.float32)
     frames = torch.stack([*decoder(latents.transpose(0, 1))])
     side = 8 * KINDS[kind][1]

@@ -14,7 +14,7 @@ from demo_model.scenes import Scene, draw
 from hunyuan_runner.engine import decoder as decoding
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder
-from hunyuan_runner.engine.vae import Tiling, choose_tiling, tile_bytes
+from hunyuan_runner.engine.vae import Tiling, choose_tiling, needed_bytes
 from hunyuan_runner.machine.host import available_memory_bytes, cpu_flags, memory_bytes
 from hunyuan_runner.machine.instructions import WantedKernels, available
 from hunyuan_runner.settings import BUNDLED_MODELS
@@ -71,7 +71,8 @@ def test_a_clip_that_fits_in_memory_is_one_tile(real: Decoder) -> None:
 
 @pytest.mark.parametrize("gigabytes", [8, 4, 2, 1, 0.5])
 def test_tiles_stay_within_the_memory(real: Decoder, gigabytes: float) -> None:
-    assert tile_bytes(real, choose_tiling(real, STANDARD, gigabytes * 1e9)) <= gigabytes * 1e9
+    tiling = choose_tiling(real, STANDARD, gigabytes * 1e9)
+    assert needed_bytes(real, STANDARD, tiling) <= gigabytes * 1e9
 
 
 def test_less_memory_costs_more_decoding(real: Decoder) -> None:
@@ -86,7 +87,7 @@ def test_the_tiles_of_the_standard_clip_overlap_by_little(real: Decoder) -> None
 def test_where_nothing_fits_the_smallest_tiles_are_tried(real: Decoder) -> None:
     smallest = choose_tiling(real, STANDARD, 0)
     assert all(a >= b for a, b in zip(smallest.size, real.tiles.shortest, strict=True))
-    assert tile_bytes(real, smallest) < 0.5e9
+    assert needed_bytes(real, STANDARD, smallest) < 0.5e9
 
 
 def test_the_memory_at_hand_is_no_more_than_the_machine_has() -> None:
@@ -118,6 +119,13 @@ def whole(demo: AutoencoderKLHunyuanVideo, latents: torch.Tensor) -> torch.Tenso
     return pixels
 
 
+@torch.no_grad()
+def in_tiles(decoder: Decoder, latents: torch.Tensor, counts: tuple[int, int, int]) -> torch.Tensor:
+    """The pixels (CTHW) of latents (CTHW)."""
+    tiling = Tiling.of(latents.shape[1:], counts, Decoder.tiles)
+    return torch.stack([*vae.decode_tiles(decoder, latents, tiling)], dim=1)
+
+
 def psnr(pixels: torch.Tensor, expected: torch.Tensor) -> float:
     """In dB; both in -1..1."""
     error = (pixels.clamp(-1, 1) - expected.clamp(-1, 1)).square().mean()
@@ -136,9 +144,7 @@ def test_nobody_sees_where_tiles_meet(
     latents: torch.Tensor,
     whole: torch.Tensor,
 ) -> None:
-    tiled = vae.decode_tiles(
-        Decoder(demo), latents, Tiling.of(latents.shape[1:], counts, Decoder.tiles)
-    )
+    tiled = in_tiles(Decoder(demo), latents, counts)
     assert psnr(tiled, whole) >= 44
     for axis in (1, 2, 3):
         other_axes = [other for other in range(4) if other != axis]
@@ -149,6 +155,30 @@ def test_nobody_sees_where_tiles_meet(
         assert (jumps - edges / 20).max() < LEVEL
 
 
+def test_frames_come_as_soon_as_no_later_tile_has_a_part_in_them(
+    demo: AutoencoderKLHunyuanVideo, latents: torch.Tensor
+) -> None:
+    reports: list[tuple[int, int]] = []
+    tiling = Tiling.of(latents.shape[1:], (2, 1, 2), Decoder.tiles)
+    frames = vae.decode_tiles(Decoder(demo), latents, tiling, lambda *done: reports.append(done))
+    begun = [next(frames)]
+    assert reports == [(1, 4), (2, 4)]
+    while len(reports) == 2:
+        begun.append(next(frames))
+    assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    first, second = 0, latents.shape[1] - tiling.size[0]  # latents where tiles begin along time
+    assert len(begun) == 4 * (second - first) + 1
+    assert len(begun) + len([*frames]) == 17
+
+
+def test_a_long_clip_is_decoded_in_the_tiles_of_a_short_one(real: Decoder) -> None:
+    """Its finished frames are not in memory."""
+    clips = [torch.Size((length, 60, 80)) for length in (33, 330)]
+    short, long = (choose_tiling(real, clip, 2e9) for clip in clips)
+    assert needed_bytes(real, clips[1], long) <= 2e9
+    assert long.decoded / short.decoded == pytest.approx(10, rel=0.1)
+
+
 @torch.no_grad()
 def test_the_demo_model_loses_nothing_one_sees_in_bf16(
     latents: torch.Tensor, whole: torch.Tensor
@@ -156,10 +186,7 @@ def test_the_demo_model_loses_nothing_one_sees_in_bf16(
     autoencoder = AutoencoderKLHunyuanVideo.from_pretrained(
         BUNDLED_MODELS / "demo" / "vae", dtype=torch.bfloat16
     )
-    pixels = vae.decode_tiles(
-        Decoder(autoencoder), latents, Tiling.of(latents.shape[1:], (1, 2, 2), Decoder.tiles)
-    )
-    assert psnr(pixels, whole) >= 40
+    assert psnr(in_tiles(Decoder(autoencoder), latents, (1, 2, 2)), whole) >= 40
 
 
 @torch.no_grad()
@@ -221,8 +248,8 @@ def test_smaller_tiles_are_tried_when_memory_runs_out(
     reports: list[tuple[int, int]] = []
     blank.limit, blank.error = 1000, error
     with caplog.at_level(logging.WARNING):
-        pixels = vae.decode(blank, LATENTS, report=lambda *done: reports.append(done))
-    torch.testing.assert_close(pixels, torch.full((1, 3, 21, 128, 128), -1.0))
+        frames = vae.decode(blank, LATENTS, list, report=lambda *done: reports.append(done))
+    torch.testing.assert_close(torch.stack(frames), torch.full((21, 3, 128, 128), -1.0))
     assert "Out of memory" in caplog.text
     assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -230,17 +257,17 @@ def test_smaller_tiles_are_tried_when_memory_runs_out(
 def test_the_smallest_tiles_are_given_up(blank: Blank) -> None:
     blank.limit = 0
     with pytest.raises(MemoryError):
-        vae.decode(blank, LATENTS)
+        vae.decode(blank, LATENTS, list)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(blank: Blank) -> None:
     blank.limit, blank.error = 1000, RuntimeError("shapes do not match")
     with pytest.raises(RuntimeError, match="shapes"):
-        vae.decode(blank, LATENTS)
+        vae.decode(blank, LATENTS, list)
 
 
 @pytest.mark.parametrize(("attempt", "tiles"), [(0, 1), (1, 4), (2, 8), (3, 8)])
 def test_every_attempt_takes_smaller_tiles(blank: Blank, attempt: int, tiles: int) -> None:
     reports: list[tuple[int, int]] = []
-    vae.decode(blank, LATENTS, attempt, lambda *done: reports.append(done))
+    vae.decode(blank, LATENTS, list, attempt, lambda *done: reports.append(done))
     assert reports == [(tile, tiles) for tile in range(1, tiles + 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,14 @@ CHANNELS = 3
 Frame = npt.NDArray[np.uint8]  # HWC, RGB
 
 
-def crop_frames(pixels: torch.Tensor, width: int, height: int) -> Iterator[Frame]:
-    """The centre (width x height) of each frame of `pixels` (1CTHW, -1..1)."""
-    *_, full_height, full_width = pixels.shape
+def cropped(pixels: torch.Tensor, width: int, height: int) -> Frame:
+    """The centre (width x height) of a frame of `pixels` (CHW, -1..1)."""
+    _, full_height, full_width = pixels.shape
     top, left = (full_height - height) // 2, (full_width - width) // 2
-    centre = pixels[0, :, :, top : top + height, left : left + width]
-    for frame in centre.unbind(dim=1):
-        scaled = ((frame.float() + 1) * 127.5).round().clamp(0, 255)
-        yield scaled.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    centre = pixels[:, top : top + height, left : left + width]
+    scaled = ((centre.float() + 1) * 127.5).round().clamp(0, 255)
+    frame: Frame = scaled.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    return frame
 
 
 def reserve_frames(path: Path, num_frames: int, width: int, height: int) -> None:
@@ -40,8 +40,8 @@ def reserve_frames(path: Path, num_frames: int, width: int, height: int) -> None
         os.posix_fallocate(file.fileno(), file.tell(), math.prod(shape))
 
 
-def write_frames(path: Path, pixels: torch.Tensor, width: int, height: int) -> None:
-    """Write `pixels` (1CTHW, -1..1) into the reserved file.
+def write_frames(path: Path, width: int, height: int, frames: Iterable[torch.Tensor]) -> None:
+    """Write the centre of each of the `frames` (CHW, -1..1) into the reserved file, as they come.
 
     It is not memory-mapped: a disk that fails raises OSError here, but would kill the process if
     it were.
@@ -49,5 +49,5 @@ def write_frames(path: Path, pixels: torch.Tensor, width: int, height: int) -> N
     with path.open("r+b") as file:
         np.lib.format.read_magic(file)
         np.lib.format.read_array_header_1_0(file)
-        for frame in crop_frames(pixels, width, height):
-            file.write(frame.data)
+        for pixels in frames:
+            file.write(cropped(pixels, width, height).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -77,13 +78,13 @@ class VideoPipeline:
             assert checkpoint.expected is not None
             latents = checkpoint.expected
         self._components.make_room_for_decoding(vae.MOST_BYTES)
-        pixels = vae.decode(
+        vae.decode(
             self._components.decoder,
             latents,
+            partial(write_frames, request.frames, params.width, params.height),
             request.decode_attempt,
             lambda tile, tiles: on_event(TileFinished(tile, tiles)),
         )
-        write_frames(request.frames, pixels, params.width, params.height)
         on_event(Finished(request.frames, self._components.precision, torch.get_num_threads()))
 
     def _recover(self, request: Generate) -> Checkpoint | None:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from hunyuan_runner.engine import vae
-from hunyuan_runner.engine.frames import crop_frames
+from hunyuan_runner.engine.frames import cropped
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ class Previews:
     def _jpeg(self, latents: torch.Tensor) -> bytes | None:
         started = time.monotonic()
         try:
-            pixels = vae.decode(self._decoder, latents)
-            (frame,) = crop_frames(pixels, self._width, self._height)
+            (pixels,) = vae.decode(self._decoder, latents, list)
+            frame = cropped(pixels, self._width, self._height)
             buffer = io.BytesIO()
             Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
         except Exception:

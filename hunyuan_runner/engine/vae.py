@@ -1,26 +1,27 @@
-"""Latents to pixels, in as few tiles as memory allows."""
+"""Latents to pixels, in as few tiles as memory allows, frame by frame."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 
 from hunyuan_runner.engine.exhaustion import is_out_of_memory
 from hunyuan_runner.families.family import Tiles
 from hunyuan_runner.machine.host import memory_bytes
-from hunyuan_runner.quoting.memory import PIECE_BYTES, PIECES
+from hunyuan_runner.quoting.memory import PIECE_BYTES, PIECES, PIXEL_BYTES
 
 logger = logging.getLogger(__name__)
 
 MOST_BYTES = 5e9  # more would save little work
 SPARED_BYTES = 2e9  # of the machine's memory, for the engine, its VAE and other processes
-PIXEL_BYTES = 3 * 4
+
+Kept = TypeVar("Kept")
 
 
 def _nothing(tile: int, tiles: int) -> None:
@@ -57,27 +58,28 @@ class Tiling:
         return math.prod(self.counts) * math.prod(self.size)
 
 
-@torch.no_grad()
 def decode(
     decoder: Decoder,
     latents: torch.Tensor,
+    keep: Callable[[Iterator[torch.Tensor]], Kept],
     attempt: int = 0,
     report: Callable[[int, int], None] = _nothing,
-) -> torch.Tensor:
-    """Decode the pipeline's latents (NCTHW, N = 1) into pixels in -1..1 (NCTHW).
+) -> Kept:
+    """What `keep` makes of the frames (CHW, -1..1) of the pipeline's latents (NCTHW, N = 1).
 
     Uses the tiles that fit in the machine's memory and need the least work; tiles that need half
-    the memory for every `attempt`; and smaller ones yet if memory runs out. `report` is called with
-    the number of finished tiles and of all tiles.
+    the memory for every `attempt`; and smaller ones yet if memory runs out. Then `keep` is called
+    again, from the first frame on. `report` is called with the number of finished tiles and of all
+    tiles.
     """
     latents = latents[0] / decoder.config.scaling_factor
     shape = latents.shape[1:]
-    tiling = choose_tiling(decoder, shape, memory_budget(decoder, shape))
+    tiling = choose_tiling(decoder, shape, memory_budget())
     for _ in range(attempt):
         tiling = _smaller(decoder, shape, tiling)
     while True:
         try:
-            return decode_tiles(decoder, latents, tiling, report)[None]
+            return keep(decode_tiles(decoder, latents, tiling, report))
         except (MemoryError, RuntimeError) as error:
             smaller = _smaller(decoder, shape, tiling)
             if not is_out_of_memory(error) or smaller == tiling:
@@ -88,39 +90,41 @@ def decode(
 
 def _smaller(decoder: Decoder, shape: torch.Size, tiling: Tiling) -> Tiling:
     """The tiling that needs half the memory, or as little as possible."""
-    return choose_tiling(decoder, shape, tile_bytes(decoder, tiling) / 2)
+    return choose_tiling(decoder, shape, needed_bytes(decoder, shape, tiling) / 2)
 
 
-def memory_budget(decoder: Decoder, shape: torch.Size) -> float:
-    """The bytes that a tile of latents (THW) may take, besides the clip's pixels.
+def memory_budget() -> float:
+    """The bytes that decoding may take.
 
-    It does not depend on what else is in memory, because other tiles would give other last bits.
+    They do not depend on what else is in memory, because other tiles would give other last bits.
     """
-    total = min(MOST_BYTES, memory_bytes() - SPARED_BYTES)
-    return total - PIXEL_BYTES * _pixels(decoder, shape)
+    return min(MOST_BYTES, memory_bytes() - SPARED_BYTES)
 
 
 def choose_tiling(decoder: Decoder, shape: torch.Size, budget: float) -> Tiling:
-    """The tiling of latents (THW) with the least work in tiles of at most `budget` bytes.
+    """The tiling of latents (THW) with the least work that takes at most `budget` bytes.
 
     If there is none, the one that takes the least memory.
     """
     tiles = decoder.tiles
     possible = map(_possible_counts, shape, tiles.shortest, tiles.overlaps)
     tilings = [Tiling.of(shape, (t, h, w), tiles) for t, h, w in itertools.product(*possible)]
-    size = {tiling: tile_bytes(decoder, tiling) for tiling in tilings}
+    size = {tiling: needed_bytes(decoder, shape, tiling) for tiling in tilings}
     fitting = [tiling for tiling in tilings if size[tiling] <= budget]
     if not fitting:
         return min(tilings, key=lambda tiling: (size[tiling], tiling.decoded))
     return min(fitting, key=lambda tiling: (tiling.decoded, size[tiling]))
 
 
-def tile_bytes(decoder: Decoder, tiling: Tiling) -> float:
-    """The memory that decoding a tile takes at its peak, without the weights."""
+def needed_bytes(decoder: Decoder, shape: torch.Size, tiling: Tiling) -> float:
+    """The memory that decoding latents (THW) takes at its peak, without the weights: that of a
+    tile, and the pixels of all tiles that begin at the same frame."""
     pixels = _pixels(decoder, tiling.size)
     channels: int = decoder.config.block_out_channels[0]
     maps = decoder.tiles.feature_maps * channels * decoder.dtype.itemsize
-    return (maps + PIXEL_BYTES) * pixels + min(PIECES * PIECE_BYTES, maps * pixels)
+    tile = (maps + PIXEL_BYTES) * pixels + min(PIECES * PIECE_BYTES, maps * pixels)
+    frames, *_ = tiling.size
+    return tile + PIXEL_BYTES * _pixels(decoder, (frames, *shape[1:]))
 
 
 def _pixels(decoder: Decoder, size: tuple[int, ...]) -> int:
@@ -149,26 +153,35 @@ def _size(length: int, count: int, overlap: int) -> int:
     return math.ceil((length + (count - 1) * overlap) / count)
 
 
+@torch.no_grad()
 def decode_tiles(
     decoder: Decoder,
     latents: torch.Tensor,
     tiling: Tiling,
     report: Callable[[int, int], None] = _nothing,
-) -> torch.Tensor:
-    """The pixels (CTHW) of latents (CTHW). Where tiles overlap, one fades into the next."""
+) -> Iterator[torch.Tensor]:
+    """The frames (CHW) of latents (CTHW). Where tiles overlap, one fades into the next.
+
+    Frames come as soon as no later tile has a part in them, so only those of the tiles that begin
+    at the same frame are in memory.
+    """
     scales = _scales(decoder)
-    size = [
-        length * scale - lost
-        for length, (scale, lost) in zip(latents.shape[1:], scales, strict=True)
-    ]
-    pixels = torch.zeros(decoder.config.out_channels, *size)
-    axes = map(_segments, latents.shape[1:], tiling.counts, tiling.size, scales)
-    for done, (t, h, w) in enumerate(itertools.product(*axes), start=1):
-        tile = decoder(latents[:, t.latents, h.latents, w.latents]).float()
-        tile *= t.weights[:, None, None] * h.weights[:, None] * w.weights
-        pixels[:, t.pixels, h.pixels, w.pixels] += tile
-        report(done, math.prod(tiling.counts))
-    return pixels
+    time, *sides = map(_segments, latents.shape[1:], tiling.counts, tiling.size, scales)
+    height, width = (axis[-1].pixels.stop for axis in sides)
+    colours: int = decoder.config.out_channels
+    pixels = torch.zeros(colours, 0, height, width)
+    made, of = itertools.count(1), math.prod(tiling.counts)
+    for t, later in itertools.zip_longest(time, time[1:]):
+        more = t.pixels.stop - t.pixels.start - pixels.shape[1]
+        pixels = torch.cat((pixels, torch.zeros(colours, more, height, width)), dim=1)
+        for h, w in itertools.product(*sides):
+            tile = decoder(latents[:, t.latents, h.latents, w.latents]).float()
+            tile *= t.weights[:, None, None] * h.weights[:, None] * w.weights
+            pixels[:, :, h.pixels, w.pixels] += tile
+            report(next(made), of)
+        finished = pixels.shape[1] if later is None else later.pixels.start - t.pixels.start
+        yield from pixels[:, :finished].unbind(1)
+        pixels = pixels[:, finished:].clone()
 
 
 @dataclass(frozen=True)

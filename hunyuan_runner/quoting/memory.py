@@ -18,7 +18,7 @@ ENCODING_BYTES = 0.3e9  # a linear layer of a large text encoder, and what it co
 PIECES = 7  # of PIECE_BYTES, which the VAE's decoder holds at its peak besides its feature maps
 PIECE_BYTES = 24e6  # malloc maps larger ones anew each time, and the page faults cost more
 FLOAT_BYTES = 4
-FRAME_BYTES = 3 * (4 + 4 + 1)  # per pixel: float32 in tiles, float32 as a whole, uint8
+PIXEL_BYTES = 3 * FLOAT_BYTES  # of what the decoder makes
 
 
 def peak_bytes(params: GenerationParams, model: Model, precision: Precision) -> int:
@@ -81,11 +81,11 @@ def _activation_bytes(params: GenerationParams, model: Model, precision: Precisi
 
 def _decode_bytes(params: GenerationParams, model: Model) -> float:
     """With the smallest tiles. The engine uses larger ones if there is room; the formula is that of
-    engine/vae.py."""
+    engine/vae.py. It holds the pixels of the frames that it is working on, and writes them down."""
     family = model.family
-    frames, height, width = family.tiles.shortest
-    tile_pixels = (family.frames_per_latent * (frames - 1) + 1) * height * width
-    tile_pixels *= family.pixels_per_latent**2
+    latent_frames, height, width = family.tiles.shortest
+    frames = min(params.num_frames, family.frames_per_latent * (latent_frames - 1) + 1)
+    tile_pixels = frames * height * width * family.pixels_per_latent**2
     maps = family.tiles.feature_maps * model.architecture.vae_channels[0] * FLOAT_BYTES
-    pixels = family.generated_pixels(params) * params.num_frames
-    return (maps + 12) * tile_pixels + PIECES * PIECE_BYTES + FRAME_BYTES * pixels
+    pixels = family.generated_pixels(params) * frames
+    return (maps + PIXEL_BYTES) * tile_pixels + PIECES * PIECE_BYTES + PIXEL_BYTES * pixels
