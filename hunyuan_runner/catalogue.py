@@ -44,6 +44,37 @@ class WeightsFile:
 
 
 @dataclass(frozen=True)
+class PinnedFile:
+    """A file that is fetched from this URL, and must have this size and SHA-256."""
+
+    name: str
+    url: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class FastDecoder:
+    """A small network that decodes the latents of some models in place of their VAEs.
+
+    It is installed by itself, in a folder of its id beside the models.
+    """
+
+    id: str
+    title: str
+    licence: str
+    parameters: float
+    weights: PinnedFile
+    notice: PinnedFile  # its licence
+    flops_per_pixel: float  # per pixel and frame
+    bytes_per_pixel: float  # in memory, per pixel of one frame, however many there are
+
+    def file_in(self, models_dir: Path) -> Path:
+        """Where its weights are, or would be."""
+        return models_dir / self.id / self.weights.name
+
+
+@dataclass(frozen=True)
 class Model:
     """A model. `repo` is its repository on the hub and `revision` the commit that is downloaded.
 
@@ -61,6 +92,14 @@ class Model:
     architecture: Architecture
     presets: Mapping[PresetName, Preset]
     transformer: WeightsFile | None = None  # if its weights are not in `repo`
+    fast_decoder: FastDecoder | None = None  # if there is one for its latents
+
+    def fast_decoder_in(self, models_dir: Path) -> Path | None:
+        """The weights of its fast decoder, if that is installed in this folder."""
+        if self.fast_decoder is None:
+            return None
+        file = self.fast_decoder.file_in(models_dir)
+        return file if file.is_file() else None
 
 
 def _hunyuan_presets(
@@ -107,6 +146,49 @@ _HUNYUAN_1_5 = Architecture(
     decode_flops_per_pixel=471e12 / (640 * 480 * 61),
 )
 
+_TAEHV = (
+    "https://raw.githubusercontent.com/madebyollin/taehv/1f14a568f24bf8811e0a0ac601613e04fc1581e8"
+)
+_TAEHV_LICENCE = PinnedFile(
+    name="LICENSE",
+    url=f"{_TAEHV}/LICENSE",
+    size=1073,
+    sha256="532f9e394518ffddecd294a517d5b41d79d3d3866c3fb95a6cb0e8bcc02370bf",
+)
+
+# 640x480, 61 frames: 5.3 and 1.4 TFLOP.
+TAEHV = FastDecoder(
+    id="taehv",
+    title="TAEHV: a fast decoder for HunyuanVideo and FastHunyuan",
+    licence="MIT",
+    parameters=9.8e6,
+    weights=PinnedFile(
+        name="taehv.safetensors",
+        url=f"{_TAEHV}/safetensors/taehv.safetensors",
+        size=22_642_902,
+        sha256="032ad4ddc689513287ce02fcc099b5278592526ed1eac0324a7fab94bb690ed9",
+    ),
+    notice=_TAEHV_LICENCE,
+    flops_per_pixel=270e3,
+    bytes_per_pixel=1000,
+)
+TAEHV_1_5 = FastDecoder(
+    id="taehv1_5",
+    title="TAEHV: a fast decoder for HunyuanVideo-1.5",
+    licence="MIT",
+    parameters=9.9e6,
+    weights=PinnedFile(
+        name="taehv1_5.safetensors",
+        url=f"{_TAEHV}/safetensors/taehv1_5.safetensors",
+        size=22_755_856,
+        sha256="b52e245bb86c62e159f50338e2e8f422d4b6f98b467164939c1c031c7d61352e",
+    ),
+    notice=_TAEHV_LICENCE,
+    flops_per_pixel=70e3,
+    bytes_per_pixel=300,
+)
+FAST_DECODERS: Mapping[str, FastDecoder] = {each.id: each for each in (TAEHV, TAEHV_1_5)}
+
 _MODELS = (
     Model(
         id="demo",
@@ -146,6 +228,7 @@ _MODELS = (
         family=HUNYUAN,
         architecture=_HUNYUAN_13B,
         presets=_hunyuan_presets(6.0, 7.0, "balanced", (25, 30, 35)),
+        fast_decoder=TAEHV,
     ),
     Model(
         id="fasthunyuan",
@@ -157,6 +240,7 @@ _MODELS = (
         family=HUNYUAN,
         architecture=_HUNYUAN_13B,
         presets=_hunyuan_presets(6.0, 17.0, "off", (6, 6, 8)),  # of few steps, none is skipped
+        fast_decoder=TAEHV,
     ),
     Model(
         id="hunyuanvideo15",
@@ -168,6 +252,7 @@ _MODELS = (
         family=HUNYUAN15,
         architecture=_HUNYUAN_1_5,
         presets=_hunyuan_presets(6.0, 5.0, "balanced", (30, 40, 50)),
+        fast_decoder=TAEHV_1_5,
     ),
     Model(
         id="hunyuanvideo15-4step",
@@ -179,6 +264,7 @@ _MODELS = (
         family=HUNYUAN15,
         architecture=_HUNYUAN_1_5,
         presets=_hunyuan_presets(1.0, 5.0, "off", (4, 4, 4)),  # distilled from what is guided
+        fast_decoder=TAEHV_1_5,
         transformer=WeightsFile(
             repo="lightx2v/Hy1.5-Distill-Models",
             revision=None,
@@ -212,7 +298,9 @@ def unknown_settings(model_dir: Path) -> dict[str, str]:
 
 
 def download_command(model_id: str) -> str:
-    """The command that fetches a model."""
+    """The command that fetches a model, or a fast decoder."""
+    if model_id in FAST_DECODERS:
+        return f"hunyuan models download {model_id}"
     return f"hunyuan models download {model_id} --accept-licence --quantise int8"
 
 

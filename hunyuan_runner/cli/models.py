@@ -11,8 +11,10 @@ from rich.filesize import decimal
 from rich.progress import Progress
 
 from hunyuan_runner.catalogue import (
+    FAST_DECODERS,
     HUNYUAN_LICENCE,
     MODELS,
+    FastDecoder,
     Model,
 )
 from hunyuan_runner.cli.connection import EXIT_INTERRUPTED, EXIT_REFUSED, complain
@@ -23,16 +25,17 @@ from hunyuan_runner.families.configuration import QUANTIZED_TRANSFORMER, TRANSFO
 
 
 def _known(model_id: str | None) -> str | None:
-    if model_id is not None and model_id not in MODELS:
-        raise typer.BadParameter(f"must be one of {', '.join(MODELS)}")
+    if model_id is not None and model_id not in _IDS:
+        raise typer.BadParameter(f"must be one of {', '.join(_IDS)}")
     return model_id
 
 
+_IDS = [*MODELS, *FAST_DECODERS]
 _MODEL = typer.Argument(
     metavar="MODEL",
     callback=_known,
-    autocompletion=lambda: list(MODELS),
-    help="A model, as `hunyuan models list` names it.",
+    autocompletion=lambda: _IDS,
+    help="A model or fast decoder, as `hunyuan models list` names it.",
 )
 ModelId = Annotated[str, _MODEL]
 ModelsDir = Annotated[
@@ -57,12 +60,17 @@ models = typer.Typer(
 
 @models.command("list")
 def list_models(models_dir: ModelsDir = None) -> None:
-    """List the models and say which are installed."""
+    """List the models and fast decoders, and say which are installed."""
     table = Listing("model", "on disk", "parameters", "licence", "title")
     for model in MODELS.values():
         parameters = f"{model.parameters / 1e6:,.0f} M"
         on_disk = _size_on_disk(_folder_of(model, models_dir))
         table.add(model.id, on_disk, parameters, model.licence, model.title)
+    for decoder in FAST_DECODERS.values():
+        file = decoder.file_in(_models_dir(models_dir))
+        on_disk = decimal(file.stat().st_size) if file.is_file() else "not installed"
+        parameters = f"{decoder.parameters / 1e6:,.0f} M"
+        table.add(decoder.id, on_disk, parameters, decoder.licence, decoder.title)
     show(table)
 
 
@@ -81,6 +89,12 @@ def download(
     revision: Revision = None,
 ) -> None:
     """Fetch a model and check it. An interrupted download resumes where it stopped."""
+    if (decoder := FAST_DECODERS.get(model_id)) is not None:
+        for option, value in (("--revision", revision), ("--quantise", quantise)):
+            if value is not None:
+                raise typer.BadParameter("is for models, not for decoders", param_hint=option)
+        _install_decoder(decoder, decoder.file_in(_models_dir(models_dir)))
+        return
     model = MODELS[model_id]
     if revision is not None:
         model = replace(model, revision=revision)
@@ -92,6 +106,9 @@ def download(
 @models.command()
 def verify(model_id: ModelId, models_dir: ModelsDir = None) -> None:
     """Check the files of an installed model."""
+    if (decoder := FAST_DECODERS.get(model_id)) is not None:
+        _verify_decoder(decoder, decoder.file_in(_models_dir(models_dir)))
+        return
     folder = _folder_of(MODELS[model_id], models_dir)
     from hunyuan_runner.models.checking import listed, problems_of
     from hunyuan_runner.models.folder import is_installed
@@ -106,6 +123,8 @@ def verify(model_id: ModelId, models_dir: ModelsDir = None) -> None:
 @models.command("quantise")
 def quantise_model(model_id: ModelId, models_dir: ModelsDir = None) -> None:
     """Add the int8 form to an installed model."""
+    if model_id in FAST_DECODERS:
+        _refuse(f"{model_id} is a decoder, which has no int8 form")
     folder = _folder_of(MODELS[model_id], models_dir)
     if (folder / QUANTIZED_TRANSFORMER).exists():
         out.print(f"{model_id} is already in int8: {folder / QUANTIZED_TRANSFORMER}")
@@ -133,10 +152,10 @@ def download_models(
     if list_them:
         list_models(models_dir)
     elif model_id is None:
-        raise typer.BadParameter(f"must be one of {', '.join(MODELS)}", param_hint="MODEL")
+        raise typer.BadParameter(f"must be one of {', '.join(_IDS)}", param_hint="MODEL")
     elif verify_it:
         verify(model_id, models_dir)
-    elif quantise is not None and MODELS[model_id].repo is None:
+    elif quantise is not None and model_id in MODELS and MODELS[model_id].repo is None:
         quantise_model(model_id, models_dir)
     else:
         download(model_id, accept_licence, quantise, models_dir, revision)
@@ -182,6 +201,30 @@ def _install(model: Model, folder: Path, accept_licence: bool) -> None:
         )
         raise typer.Exit(EXIT_INTERRUPTED) from None
     out.print(f"{model.id} is installed: {folder}", soft_wrap=True)
+
+
+def _install_decoder(decoder: FastDecoder, file: Path) -> None:
+    from hunyuan_runner.downloads import partial_folder
+    from hunyuan_runner.models.checking import altered
+    from hunyuan_runner.models.hub import DownloadFailed, fetch_fast_decoder
+
+    folder = file.parent.resolve()
+    if not file.is_file() or altered(folder):
+        try:
+            fetch_fast_decoder(decoder, partial_folder(folder), folder, err.print)
+        except DownloadFailed as error:
+            _refuse(str(error))
+    out.print(f"{decoder.id} is installed: {folder}", soft_wrap=True)
+
+
+def _verify_decoder(decoder: FastDecoder, file: Path) -> None:
+    from hunyuan_runner.models.checking import altered, listed
+
+    if not file.is_file():
+        _refuse(f"{decoder.id} is not installed in {file.parent.parent}")
+    if problems := altered(file.parent):
+        _refuse(listed(problems))
+    out.print(f"{decoder.id} is complete")
 
 
 def _quantise(folder: Path) -> None:

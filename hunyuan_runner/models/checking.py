@@ -44,7 +44,7 @@ def damaged(folder: Path) -> dict[str, str]:
         parts = components(folder)
     except ValueError:
         return {INDEX: "is not JSON"}
-    found = dict(_altered(folder))
+    found = altered(folder)
     for component in parts:
         found |= dict(_incomplete(folder, component))
     return found
@@ -76,8 +76,13 @@ def listed(problems: dict[str, str]) -> str:
     return "\n".join(f"{path} {problem}" for path, problem in problems.items())
 
 
+def altered(folder: Path) -> dict[str, str]:
+    """Files that differ from those that were published, and what is wrong with each. Only what was
+    downloaded has a list of them."""
+    return dict(_altered(folder))
+
+
 def _altered(folder: Path) -> Iterator[tuple[str, str]]:
-    """Files that differ from the hub's. Only a model that was downloaded has a list of them."""
     if not (folder / DOWNLOAD_NOTE).exists():
         return
     for file in json.loads((folder / DOWNLOAD_NOTE).read_text())["files"]:
@@ -89,7 +94,7 @@ def _altered(folder: Path) -> Iterator[tuple[str, str]]:
         elif (size := path.stat().st_size) != file["size"]:
             yield file["path"], f"has {size} bytes, not {file['size']}"
         elif _digest(path, file["digest"]) != file["digest"]:
-            yield file["path"], "differs from the hub's file"
+            yield file["path"], "differs from the published file"
 
 
 def _incomplete(folder: Path, component: str) -> Iterator[tuple[str, str]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
@@ -19,9 +21,9 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import http_get
 
-from hunyuan_runner.catalogue import WeightsFile
+from hunyuan_runner.catalogue import FastDecoder, WeightsFile
 from hunyuan_runner.families.configuration import INDEX, TRANSFORMER
-from hunyuan_runner.models.checking import damaged, listed, misread
+from hunyuan_runner.models.checking import altered, damaged, listed, misread
 from hunyuan_runner.models.folder import (
     Busy,
     NoRoom,
@@ -87,6 +89,30 @@ def fetch(
                 _finish(partial, folder)
     except (OSError, ValueError, httpx2.HTTPError) as error:
         raise DownloadFailed(f"{repo} could not be fetched: {error}\n{_remedy(error)}") from error
+
+
+def fetch_fast_decoder(decoder: FastDecoder, partial: Path, folder: Path, say: Say) -> None:
+    """Fetch the weights of a fast decoder with their licence into `partial`, check them, and rename
+    that to `folder`, in place of what is there. As fetch() otherwise."""
+    pinned = (decoder.notice, decoder.weights)
+    files = {each.url: File(each.name, each.size, each.sha256) for each in pinned}
+    note = {"source": decoder.weights.url, "files": [asdict(file) for file in files.values()]}
+    try:
+        with locked(partial):
+            (partial / DOWNLOAD_NOTE).write_text(json.dumps(note, indent=2))
+            for url, file in files.items():
+                _patiently(functools.partial(_fetch_file, url, file, partial), say)
+            if problems := altered(partial):
+                for path in problems:
+                    (partial / path).unlink(missing_ok=True)
+                raise OSError(listed(problems))
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+    except (OSError, ValueError, httpx2.HTTPError) as error:
+        remedy = _remedy(error)
+        if _status(error) in NOT_FOR_US:
+            remedy = "A newer version of hunyuan-runner may know where it is now."
+        raise DownloadFailed(f"{decoder.id} could not be fetched: {error}\n{remedy}") from error
 
 
 def _finish(partial: Path, folder: Path) -> None:
