@@ -42,14 +42,23 @@ class Manifest(BaseModel):
     manifest: Literal[1] = Field(1, description="The version of this format.")
     params: Clip
     model: ModelManifest
+    decoder: str = Field("full", description="What made its pixels: full or fast.")
     precision: str = Field(description="The precision it was computed in.", examples=["fp32"])
     threads: int
     cpu: str = Field(description="The CPU of the worker that finished the clip.")
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, params: GenerationParams, model_dir: Path, precision: str, threads: int) -> Self:
-        """The manifest of a clip that this process's engine made."""
+    def of(
+        cls,
+        params: GenerationParams,
+        model_dir: Path,
+        precision: str,
+        threads: int,
+        fast_decoder: Path | None = None,
+    ) -> Self:
+        """The manifest of a clip that this process's engine made. `fast_decoder` is the file with
+        the weights of the fast decoder, if that made the pixels."""
         versions = {name: version for name, version in package_versions().items() if version}
         return cls(
             params=params,
@@ -57,8 +66,9 @@ class Manifest(BaseModel):
                 id=params.model,
                 repo=MODELS[params.model].repo,
                 revision=_revision(model_dir),
-                weights=_weights(model_dir),
+                weights=_weights(model_dir) | _weights_of(fast_decoder),
             ),
+            decoder="full" if fast_decoder is None else "fast",
             precision=precision,
             threads=threads,
             cpu=cpu_name(),
@@ -106,6 +116,14 @@ def _weights(model_dir: Path) -> dict[str, str]:
         stat = path.stat()
         digests[f"{path.relative_to(model_dir)}"] = _sha256(path, stat.st_size, stat.st_mtime_ns)
     return digests
+
+
+def _weights_of(fast_decoder: Path | None) -> dict[str, str]:
+    if fast_decoder is None:
+        return {}
+    stat = fast_decoder.stat()
+    digest = _sha256(fast_decoder, stat.st_size, stat.st_mtime_ns)
+    return {f"{fast_decoder.relative_to(fast_decoder.parents[1])}": digest}
 
 
 @cache

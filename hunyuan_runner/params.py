@@ -36,6 +36,7 @@ DEFAULT_PRIORITY = 0
 MAX_PRIORITY = 10
 MAX_URL_LENGTH = 2048
 NEGATIVE_PROMPT_CFG_SCALE = 3.0
+Decoder = Literal["full", "fast"]  # the model's VAE, or the fast decoder of the catalogue
 RANDOM_SEED = -1  # means a random seed in other tools
 ALIASES: Mapping[str, str] = {"steps": "num_inference_steps", "video_length": "num_frames"}
 
@@ -132,6 +133,7 @@ class GenerationParams(BaseModel):
     true_cfg_scale: GuidanceScale
     flow_shift: FlowShift
     step_cache: StepCache = "off"  # as before this field existed
+    decoder: Decoder = "full"  # likewise
 
     @property
     def sigmas(self) -> list[float]:
@@ -214,6 +216,12 @@ class GenerationRequest(BaseModel):
         description="Skip steps that can be predicted: `balanced` computes at most one step in "
         "1.8, `fast` one in 2.5. The clip changes slightly.",
     )
+    decoder: Literal["auto", "full", "fast"] | None = Field(
+        None,
+        description="What makes the pixels: `full` is the model's VAE, `fast` a small network that "
+        "takes seconds and shows less detail. Default, or `auto`: `fast` with the preset `fast` "
+        "where it is installed, otherwise `full`.",
+    )
     draft_steps: Steps | None = Field(
         None, description="Pause after this step, with a draft to look at. /resume continues."
     )
@@ -278,9 +286,12 @@ class GenerationRequest(BaseModel):
             raise ValueError("webhook_events needs a webhook_url; send both or neither")
         return self
 
-    def resolve(self, model: str, presets: Mapping[PresetName, Preset]) -> GenerationParams:
+    def resolve(
+        self, model: str, presets: Mapping[PresetName, Preset], *, has_fast_decoder: bool = False
+    ) -> GenerationParams:
         """The clip in full: the preset fills in what is missing, and a seed is drawn.
 
+        `has_fast_decoder` says whether the model's fast decoder is installed.
         Raises pydantic's ValidationError if the result is out of bounds.
         """
         family = MODELS[model].family
@@ -301,6 +312,8 @@ class GenerationRequest(BaseModel):
             "true_cfg_scale": NEGATIVE_PROMPT_CFG_SCALE if true_cfg else 1.0,
             **preset.__dict__,
         }
+        if self.decoder in (None, "auto"):
+            chosen["decoder"] = "fast" if has_fast_decoder and self.preset == "fast" else "full"
         params = GenerationParams(**(defaults | chosen))
         if family.guidance == "negative prompt":
             _require_one_guidance(params)
@@ -341,6 +354,7 @@ class ClipOptions(TypedDict, total=False):
     true_cfg_scale: float | None
     flow_shift: float | None
     step_cache: StepCache | None
+    decoder: Literal["auto", "full", "fast"] | None
     draft_steps: int | None
     priority: int | None
     metadata: dict[str, str] | None

@@ -100,6 +100,16 @@ def verify_weights(model_dir: Path, *, quantized: bool, note: Path) -> None:
     _write_note(note, known | {str(path): seen for path, seen in unknown.items()})
 
 
+def verify_file(path: Path) -> None:
+    """Compare a file with the digest that was noted in its folder, if there is one.
+
+    Raises WeightsAltered if it has changed, OSError or ValueError if something cannot be read.
+    """
+    digest = _noted_digests(path.parent).get(path)
+    if digest is not None and file_sha256(path) != digest:
+        raise WeightsAltered(f"{path.name} has changed since it was downloaded")
+
+
 def _files_in_use(model_dir: Path, quantized: bool) -> Iterator[Path]:
     quantized = quantized and (model_dir / QUANTIZED_TRANSFORMER).exists()
     unused = TRANSFORMER if quantized else QUANTIZED_TRANSFORMER

@@ -317,6 +317,7 @@ class ModelView(Wire):
     licence: Text
     parameters: Number
     installed: Flag
+    fast_decoder: Flag = Field(description="Whether a request may ask for the decoder `fast`.")
     default: Flag = Field(description="Used if a request names no model.")
     presets: Annotated[dict[Word[PresetName], PresetView], _Otherwise({})]
 

@@ -157,3 +157,30 @@ def test_every_preset_of_every_model_is_within_bounds() -> None:
         for preset in model.presets:
             request = GenerationRequest(prompt="a cat", preset=preset, seed=1)
             assert request.resolve(model.id, model.presets).num_frames % 4 == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "installed", "decoder"),
+    [
+        ({}, True, "full"),
+        ({"decoder": "auto", "preset": "high"}, True, "full"),
+        ({"preset": "fast"}, True, "fast"),
+        ({"decoder": "auto", "preset": "fast"}, True, "fast"),
+        ({"preset": "fast"}, False, "full"),
+        ({"decoder": "full", "preset": "fast"}, True, "full"),
+        ({"decoder": "fast"}, True, "fast"),
+    ],
+)
+def test_the_decoder_is_settled_when_the_clip_is_queued(
+    asked: dict[str, str], installed: bool, decoder: str
+) -> None:
+    model = MODELS["hunyuanvideo"]
+    request = GenerationRequest.model_validate({"prompt": "a cat"} | asked)
+    params = request.resolve(model.id, model.presets, has_fast_decoder=installed)
+    assert params.decoder == decoder
+
+
+def test_params_written_before_there_was_a_fast_decoder_are_of_a_full_one() -> None:
+    written = GenerationRequest(prompt="a cat").resolve("demo", MODELS["demo"].presets).model_dump()
+    del written["decoder"]
+    assert GenerationParams.model_validate(written).decoder == "full"

@@ -208,3 +208,31 @@ def test_less_memory_makes_the_clip_smaller_not_quicker() -> None:
     for alternative in found:
         assert set(alternative.changes) & {"width", "num_frames"}
         assert alternative.quote.fits
+
+
+def test_the_quote_knows_both_decoders() -> None:
+    machine = terms()
+    full, fast = (
+        machine.quote(resolved(LARGE, decoder=name)[1], LARGE) for name in ("full", "fast")
+    )
+    decoding = LARGE.architecture.decode_flops_per_pixel * 640 * 480 * 61 / RATES.convolutions
+    saved = full.seconds.expected - fast.seconds.expected
+    assert 0.9 * decoding < saved < decoding
+    assert fast.peak_memory_bytes <= full.peak_memory_bytes
+
+
+def test_the_fast_decoder_is_proposed_where_it_is_installed_and_saves_enough() -> None:
+    without = terms()
+    having = replace(without, has_fast_decoder=lambda model: model is LARGE)
+    request, params = resolved(LARGE)
+    seconds = without.quote(params.model_copy(update={"decoder": "fast"}), LARGE).seconds.high
+    (nearest, *others) = alternatives(request, params, [LARGE], having, seconds + 1)
+    assert nearest.changes == {"decoder": "fast"}
+    assert nearest.summary == "the fast decoder"
+    assert others
+    found = alternatives(request, params, [LARGE], without, seconds + 1)
+    assert found
+    assert all("decoder" not in each.changes for each in found)
+    asked = request.model_copy(update={"decoder": "full"})
+    found = alternatives(asked, params, [LARGE], having, seconds + 1)
+    assert all("decoder" not in each.changes for each in found)

@@ -18,6 +18,11 @@ KINDS = {"hunyuan": (16, 1), "hunyuan15": (32, 2)}  # latent channels and patch 
 SMALL = (16, 16, 16, 16)  # channels, to be quick
 
 
+def drawn(number: int, channels: int) -> torch.Tensor:
+    """Latents (TCHW) of 5x7."""
+    return torch.randn(number, channels, 5, 7, generator=torch.Generator().manual_seed(number))
+
+
 def psnr(frames: torch.Tensor, expected: torch.Tensor) -> float:
     """In dB; both in -1..1."""
     return float(10 * torch.log10(4 / (frames - expected).square().mean()))
@@ -31,9 +36,9 @@ def test_the_decoder_computes_what_taehv_does(
 ) -> None:
     monkeypatch.setattr(taehv, "PIECE_BYTES", piece_bytes)
     weights = double_taehv.weights(*KINDS[kind])
-    latents = torch.randn(num_latent_frames, KINDS[kind][0], 5, 7)
+    latents = drawn(num_latent_frames, KINDS[kind][0])
     expected = double_taehv.decoded(weights, latents)
-    assert 0.2 < expected.std() < 0.8
+    assert 0.2 < expected.std() < 0.9
     decoder = FastDecoder(weights, torch.float32)
     frames = torch.stack([*decoder(latents.transpose(0, 1))])
     side = 8 * KINDS[kind][1]
@@ -79,7 +84,7 @@ def memory(field: str) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 def test_convolutions_in_int16_lose_nothing_one_sees(kind: str, tmp_path: Path) -> None:
     weights = double_taehv.weights(*KINDS[kind])
-    latents = torch.randn(3, KINDS[kind][0], 5, 7)
+    latents = drawn(3, KINDS[kind][0])
     kernels = kernels_for(torch.float32, 1, WantedKernels(tmp_path))
     assert kernels is not None
     frames = torch.stack([*FastDecoder(weights, torch.float32, kernels)(latents.transpose(0, 1))])
@@ -89,7 +94,7 @@ def test_convolutions_in_int16_lose_nothing_one_sees(kind: str, tmp_path: Path) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bf16_loses_no_more_than_an_mp4(kind: str) -> None:
     weights = double_taehv.weights(*KINDS[kind])
-    latents = torch.randn(3, KINDS[kind][0], 5, 7)
+    latents = drawn(3, KINDS[kind][0])
     frames = torch.stack([*FastDecoder(weights, torch.bfloat16)(latents.transpose(0, 1))])
     assert psnr(frames, double_taehv.decoded(weights, latents)) >= 40
 

@@ -63,7 +63,7 @@ def test_the_service_sets_every_field(jobs: Jobs, tmp_path: Path) -> None:
         progress_view(job),
         preview_view(job, ""),
         estimate_view(estimate, 10),
-        model_view(MODELS["demo"], installed=True, default=True),
+        model_view(MODELS["demo"], installed=True, has_fast_decoder=True, default=True),
         runner_view(machine),
     ]
     for view in written:

@@ -69,6 +69,16 @@ class Backend:
         """Whether this machine has the model, or a live runner."""
         return self.settings.has_model(model.id) or self.jobs.is_rendered_now(model.id)
 
+    def has_fast_decoder(self, model: Model) -> bool:
+        """Whether a live runner has the model with its fast decoder, or this machine while none
+        has the model."""
+        if model.fast_decoder is None:
+            return False
+        forecast = self.jobs.forecast()
+        if forecast.has(model.id):
+            return forecast.has_fast_decoder(model.id)
+        return model.fast_decoder_in(self.settings.models_dir) is not None
+
     def installed_models(self) -> list[str]:
         """The ids of the models that this machine or a live runner has."""
         return [model.id for model in MODELS.values() if self.is_installed(model)]
@@ -152,12 +162,14 @@ class Backend:
         """What a clip with each preset of a model would take by itself."""
         terms = self._terms()
         wanted = EstimateRequest()
-        return {
-            name: terms.quote(
-                wanted.model_copy(update={"preset": name}).resolve(model.id, model.presets), model
+        has_fast_decoder = self.has_fast_decoder(model)
+
+        def params(preset: PresetName) -> GenerationParams:
+            return wanted.model_copy(update={"preset": preset}).resolve(
+                model.id, model.presets, has_fast_decoder=has_fast_decoder
             )
-            for name in model.presets
-        }
+
+        return {name: terms.quote(params(name), model) for name in model.presets}
 
     def _instead(
         self,
@@ -189,7 +201,10 @@ class Backend:
     def _resolve(self, request: GenerationRequest) -> tuple[Model, GenerationParams]:
         """The clip in full. Raises ApiError or ValidationError."""
         model = self.installed_model(request.model)
-        params = request.resolve(model.id, model.presets)
+        has_fast_decoder = self.has_fast_decoder(model)
+        if request.decoder == "fast" and not has_fast_decoder:
+            raise _no_fast_decoder(model)
+        params = request.resolve(model.id, model.presets, has_fast_decoder=has_fast_decoder)
         _refuse_too_many_pixels(params)
         _require_steps_after_draft(request.draft_steps, params)
         return model, params
@@ -222,6 +237,7 @@ class Backend:
                 Work.of(params, MODELS[params.model]), params.model
             ),
             cost_per_hour=self.settings.cost_per_hour,
+            has_fast_decoder=self.has_fast_decoder,
         )
 
     def _models(self, first: Model) -> list[Model]:
@@ -287,7 +303,7 @@ def submission_of(
     }
     named = json.dumps(request.model_dump(mode="json", include=said), sort_keys=True)
     # As computed by versions up to 2026-11, for as long as their jobs are kept.
-    former = request.model_dump_json(exclude={"size", "seconds"})
+    former = request.model_dump_json(exclude={"size", "seconds", "decoder"})
     return Submission(key, *(_fingerprint(f"{remixed_from} {asked}") for asked in (named, former)))
 
 
@@ -301,6 +317,17 @@ def _queue_too_long(queue_seconds: float) -> ClipWarning:
         message=f"The wait in the queue alone takes about {queue_seconds:.0f} s, longer than "
         "deadline_seconds.",
     )
+
+
+def _no_fast_decoder(model: Model) -> ApiError:
+    if model.fast_decoder is None:
+        message = f"there is no fast decoder for {model.id}; leave decoder out, or send full"
+    else:
+        message = (
+            f"the fast decoder for {model.id} is not installed; run on the runner's machine: "
+            f"{download_command(model.fast_decoder.id)}"
+        )
+    return ApiError(422, "no_fast_decoder", message, param="decoder")
 
 
 def _refuse_too_many_pixels(params: GenerationParams) -> None:

@@ -105,6 +105,10 @@ CODES: Mapping[str, tuple[Sequence[int], str]] = {
         "that would fit.",
     ),
     "unknown_model": ((422, 404), "There is no such model, or it is not installed."),
+    "no_fast_decoder": (
+        (422,),
+        "The model's fast decoder is not installed, or there is none; the message says what to do.",
+    ),
     "unauthorized": ((401,), "The API key is missing or unknown."),
     "keys_not_set": ((403,), "The service has no API keys, so it answers only its own machine."),
     "foreign_page": (

@@ -29,6 +29,7 @@ SYNONYMS = {
     "true_cfg_scale": "true_cfg true_guidance_scale negative_guidance_scale",
     "flow_shift": "shift timestep_shift sigma_shift",
     "step_cache": "cache teacache use_teacache fbcache",
+    "decoder": "vae taehv tae tiny_vae vae_decoder decode",
     "metadata": "labels tags meta",
     "webhook_url": "webhook callback callback_url notify_url hook",
     "webhook_events": "events webhook_events_filter events_filter",

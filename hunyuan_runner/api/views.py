@@ -84,13 +84,16 @@ def alternative_view(alternative: Alternative) -> AlternativeView:
     )
 
 
-def model_view(model: Model, *, installed: bool, default: bool) -> ModelView:
+def model_view(
+    model: Model, *, installed: bool, has_fast_decoder: bool, default: bool
+) -> ModelView:
     return ModelView(
         id=model.id,
         title=model.title,
         licence=model.licence,
         parameters=model.parameters,
         installed=installed,
+        fast_decoder=has_fast_decoder,
         default=default,
         presets={name: PresetView(**asdict(preset)) for name, preset in model.presets.items()},
     )

@@ -163,7 +163,7 @@ def reproduce(
     destination = Destination.checked(output, force)
     manifest, before = _manifest_in(file), frame_hashes(file)
     with connected(url, api_key) as client:
-        job = client.generate(**manifest.params.model_dump())
+        job = client.generate(**manifest.params.model_dump(exclude_unset=True))
         err.print(f"job {job.id}", style="dim", soft_wrap=True)
         again = fetch(client, job, destination, as_json=False)
         changed = ", ".join(manifest.differences(job.manifest()))

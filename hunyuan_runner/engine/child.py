@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hunyuan_runner.catalogue import download_command, verify_command
+from hunyuan_runner.catalogue import MODELS, download_command, verify_command
 from hunyuan_runner.engine import exhaustion
 from hunyuan_runner.engine.messages import (
     Event,
@@ -139,7 +139,7 @@ class Child:
 
 def describe_failure(error: Exception, request: Generate) -> Failed:
     """The failure as clients see it; the traceback is in the log."""
-    from hunyuan_runner.engine.components import ModelIncomplete
+    from hunyuan_runner.engine.components import FastDecoderUnusable, ModelIncomplete
     from hunyuan_runner.prompts.tokens import TokenizerUnusable
 
     if isinstance(error, UnknownModel):
@@ -153,6 +153,14 @@ def describe_failure(error: Exception, request: Generate) -> Failed:
         return Failed(
             "model_unavailable",
             f"The model {model} is missing or incomplete. Download it: {download_command(model)}",
+        )
+    if isinstance(error, FastDecoderUnusable):
+        model = request.params.model
+        decoder = MODELS[model].fast_decoder if model in MODELS else None
+        remedy = f"Fetch it: {download_command(decoder.id)}" if decoder else "Use the full one."
+        return Failed(
+            "model_unavailable",
+            f"The fast decoder for {model} cannot be used: {error}. {remedy}",
         )
     if isinstance(error, TokenizerUnusable):
         return Failed(

@@ -21,6 +21,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors import SafetensorError
 
 from hunyuan_runner.catalogue import family_in, unknown_settings
+from hunyuan_runner.engine.decoder import dtype_here, kernels_for
 from hunyuan_runner.engine.implementation import TextEncoders, Transformer, implementation_of
 from hunyuan_runner.engine.loading import (
     DTYPES,
@@ -29,6 +30,7 @@ from hunyuan_runner.engine.loading import (
     held_parameters,
 )
 from hunyuan_runner.engine.stored import parameters_in
+from hunyuan_runner.engine.taehv import FastDecoder
 from hunyuan_runner.engine.vae import Decoder
 from hunyuan_runner.families.configuration import (
     QUANTIZED_TRANSFORMER,
@@ -38,6 +40,7 @@ from hunyuan_runner.families.configuration import (
 from hunyuan_runner.machine.host import available_memory_bytes
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import BYTES_PER_PARAMETER, Precision
+from hunyuan_runner.weights import WeightsAltered, verify_file
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,10 @@ Loading = Callable[[], None]
 
 class ModelIncomplete(Exception):
     """Files in the model's folder are missing or broken."""
+
+
+class FastDecoderUnusable(Exception):
+    """The fast decoder is missing, broken or of another model."""
 
 
 class Components:
@@ -70,6 +77,7 @@ class Components:
         self._kernels = kernels
         self._text_encoders: TextEncoders | None = None
         self._transformer: Transformer | None = None
+        self._fast_decoder: FastDecoder | None = None
         with reading():
             self.family = family_in(model_dir)
             if problems := unknown_settings(model_dir):
@@ -105,6 +113,23 @@ class Components:
                     self.model_dir, self.precision, self._threads, self._kernels
                 )
         return self._transformer
+
+    def fast_decoder(self, weights: Path | None) -> FastDecoder:
+        """With these weights. Raises FastDecoderUnusable."""
+        if self._fast_decoder is None:
+            if weights is None:
+                raise FastDecoderUnusable("it is not installed")
+            dtype = dtype_here()
+            try:
+                verify_file(weights)
+                kernels = kernels_for(dtype, self._threads, self._kernels)
+                decoder = FastDecoder.load(weights, dtype, kernels)
+            except (OSError, ValueError, SafetensorError, WeightsAltered) as error:
+                raise FastDecoderUnusable(str(error)) from error
+            if decoder.latent_channels != self.decoder.config.latent_channels:
+                raise FastDecoderUnusable(f"{weights} is of another model")
+            self._fast_decoder = decoder
+        return self._fast_decoder
 
     def make_room_for_decoding(self, wanted: float) -> None:
         """Release the other components if decoding would have fewer than `wanted` bytes."""

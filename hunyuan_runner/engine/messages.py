@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hunyuan_runner.machine.precision import Precision
-from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.params import Decoder, GenerationParams, Stage
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Generate:
 
     With `draft_after`, stop after that step and render what the clip is expected to become.
     `decode_attempt` is how many times smaller tiles are needed than the first try would use.
+    `fast_decoder` is the file with the weights of the model's fast decoder, if it is installed.
     """
 
     number: int
@@ -26,6 +27,7 @@ class Generate:
     draft_after: int | None
     decode_attempt: int
     frames: Path
+    fast_decoder: Path | None = None
     job_id: str | None = None  # for the log, as is the next one
     request_id: str | None = None
 
@@ -74,7 +76,8 @@ class StepFinished:
 
 @dataclass(frozen=True)
 class TileFinished:
-    """While decoding, `tile` of `tiles` equal ones is done."""
+    """While decoding, `tile` of `tiles` equal ones is done; of latent frames with the fast
+    decoder."""
 
     tile: int
     tiles: int
@@ -92,11 +95,13 @@ class Finished:
     """The frames are in the .npy file `frames` (THWC, uint8).
 
     Their last bits depend on the `precision` and the number of `threads` they were computed with.
+    A draft may be of another decoder than the clip will be.
     """
 
     frames: Path
     precision: str
     threads: int
+    decoder: Decoder = "full"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hunyuan_runner.engine.checkpoint import (
     fingerprint,
     model_fingerprint,
 )
-from hunyuan_runner.engine.components import Components, reading
+from hunyuan_runner.engine.components import Components, FastDecoderUnusable, reading
 from hunyuan_runner.engine.denoising import denoise
 from hunyuan_runner.engine.frames import reserve_frames, write_frames
 from hunyuan_runner.engine.implementation import NEGATIVE
@@ -32,7 +32,8 @@ from hunyuan_runner.engine.messages import (
 )
 from hunyuan_runner.engine.preview import Previews
 from hunyuan_runner.engine.prompts import PromptCache
-from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.engine.taehv import FastDecoder
+from hunyuan_runner.params import Decoder, GenerationParams, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -70,22 +71,53 @@ class VideoPipeline:
             checkpoint = Checkpoint(0, self._noise(params), conditioning)
         last_step = request.draft_after or params.num_inference_steps
         if checkpoint.step < last_step:
-            checkpoint = self._denoise(checkpoint, params, last_step, on_event)
+            checkpoint = self._denoise(checkpoint, request, last_step, on_event)
         on_event(StageStarted(Stage.DECODING))
         reserve_frames(request.frames, params.num_frames, params.width, params.height)
         latents = checkpoint.latents
         if request.draft_after is not None:
             assert checkpoint.expected is not None
             latents = checkpoint.expected
+        decoder = self._decode(request, latents, on_event)
+        threads = torch.get_num_threads()
+        on_event(Finished(request.frames, self._components.precision, threads, decoder))
+
+    def _decode(self, request: Generate, latents: torch.Tensor, on_event: OnEvent) -> Decoder:
+        """Write the frames of `latents` (NCTHW), and say which decoder made them.
+
+        A draft is made with the fast one where it is installed.
+        """
+        params = request.params
+        keep = partial(write_frames, request.frames, params.width, params.height)
+
+        def report(done: int, of: int) -> None:
+            on_event(TileFinished(done, of))
+
+        wants_fast = params.decoder == "fast" or request.draft_after is not None
+        if wants_fast and (fast := self._fast_decoder(request)) is not None:
+            pixels = self._components.family.generated_pixels(params)
+            self._components.make_room_for_decoding(fast.needed_bytes(pixels))
+            keep(fast(latents[0], report))
+            return "fast"
         self._components.make_room_for_decoding(vae.MOST_BYTES)
-        vae.decode(
-            self._components.decoder,
-            latents,
-            partial(write_frames, request.frames, params.width, params.height),
-            request.decode_attempt,
-            lambda tile, tiles: on_event(TileFinished(tile, tiles)),
-        )
-        on_event(Finished(request.frames, self._components.precision, torch.get_num_threads()))
+        vae.decode(self._components.decoder, latents, keep, request.decode_attempt, report)
+        return "full"
+
+    def _fast_decoder(self, request: Generate) -> FastDecoder | None:
+        """The fast decoder, or None if there is none and the clip does without.
+
+        Raises FastDecoderUnusable if it does not.
+        """
+        needed = request.params.decoder == "fast"
+        if request.fast_decoder is None and not needed:
+            return None
+        try:
+            return self._components.fast_decoder(request.fast_decoder)
+        except FastDecoderUnusable as reason:
+            if needed:
+                raise
+            logger.warning("The fast decoder cannot be used: %s", reason)
+            return None
 
     def _recover(self, request: Generate) -> Checkpoint | None:
         if request.checkpoint is None:
@@ -124,13 +156,14 @@ class VideoPipeline:
         return conditioning
 
     def _denoise(
-        self, start: Checkpoint, params: GenerationParams, last_step: int, on_event: OnEvent
+        self, start: Checkpoint, request: Generate, last_step: int, on_event: OnEvent
     ) -> Checkpoint:
         """Run the steps up to `last_step`, and return the checkpoint after it."""
-        components = self._components
+        components, params = self._components, request.params
         transformer = components.transformer(lambda: on_event(StageStarted(Stage.LOADING)))
         on_event(StageStarted(Stage.DENOISING))
-        previews = Previews(components.decoder, params.width, params.height)
+        fast = self._fast_decoder(request)
+        previews = Previews(components.decoder, fast, params.width, params.height)
         checkpoint = start
         guided = components.implementation.guided(transformer, start.conditioning, params)
         for state in denoise(guided, components.scheduler, start, params):

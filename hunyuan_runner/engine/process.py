@@ -212,6 +212,7 @@ class EngineProcess:
             # cause than a lack of memory.
             decode_attempt=max(0, self._decode_deaths - 1),
             frames=self._scratch.folder / f"frames-{self._number}.npy",
+            fast_decoder=self._fast_decoder(params.model),
             job_id=JOB_ID.get(),
             request_id=REQUEST_ID.get(),
         )
@@ -221,6 +222,9 @@ class EngineProcess:
         choice = choose(self._settings.precision, parameters, Cpu.here())
         logger.info("%s is computed in %s: %s", model, choice.precision, choice.reason)
         return choice.precision
+
+    def _fast_decoder(self, model: str) -> Path | None:
+        return MODELS[model].fast_decoder_in(self._settings.models_dir) if model in MODELS else None
 
     def _remember(self, checkpoint: bytes | None) -> None:
         if checkpoint != self._checkpoint:

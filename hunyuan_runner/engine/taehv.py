@@ -28,7 +28,8 @@ from torch.nn import functional
 
 from hunyuan_runner.engine.decoder import Convolve, convolution, fold
 from hunyuan_runner.engine.kernels import Kernels
-from hunyuan_runner.quoting.memory import PIECE_BYTES
+from hunyuan_runner.engine.vae import Report, nothing
+from hunyuan_runner.quoting.memory import FLOAT_BYTES, PIECE_BYTES, PIECES
 
 PREFIX = "decoder."  # of the weights' names; those of the encoder are not used
 BLOCKS = (3, 4, 5)  # of the first level, by their numbers in the weights' names
@@ -58,12 +59,13 @@ class FastDecoder:
             _Level(
                 [_Block(layers, LEVEL * level + number) for number in BLOCKS],
                 _Upsampling(layers, LEVEL * level + BLOCKS[-1] + 2),
+                width=weights[f"{PREFIX}{LEVEL * level + BLOCKS[0]}.conv.4.bias"].shape[0],
             )
             for level in range(LEVELS)
         ]
         last = LEVEL * LEVELS + BLOCKS[0] + 1
         self._last = layers.convolution(last)
-        self._patch = math.isqrt(len(weights[f"{PREFIX}{last}.bias"]) // COLOURS)
+        self._patch: int = math.isqrt(len(weights[f"{PREFIX}{last}.bias"]) // COLOURS)
         self.latent_channels = weights[f"{PREFIX}1.weight"].shape[1]
         self.frames_per_latent = math.prod(level.upsampling.frames for level in self._levels)
 
@@ -73,10 +75,11 @@ class FastDecoder:
         return cls(load_file(path), dtype, kernels)
 
     @torch.no_grad()
-    def __call__(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+    def __call__(self, latents: torch.Tensor, report: Report = nothing) -> Iterator[torch.Tensor]:
         """The frames (CHW, -1..1) of one clip's latents (CTHW), as the transformer makes them.
 
-        The first latent becomes one frame, each of the others `frames_per_latent`.
+        The first latent becomes one frame, each of the others `frames_per_latent`. `report` is
+        called with the number of finished latents and of all latents.
         """
         *levels, last = self._levels
         memories = [_Memory() for _ in range(LEVELS * len(BLOCKS))]
@@ -93,6 +96,18 @@ class FastDecoder:
             for index in range(unwanted, self.frames_per_latent):
                 frame, phase = divmod(index, last.upsampling.frames)
                 yield self._finished(x[frame : frame + 1], phase)
+            report(number + 1, latents.shape[1])
+
+    def needed_bytes(self, pixels: int) -> float:
+        """About what decoding takes at its peak, for frames of so many pixels."""
+        at_latents = pixels / (1 << LEVELS) ** 2 / self._patch**2
+        # The memories, and five maps of the last level, the largest that are there as a whole.
+        values: float = sum(
+            3 * level.width * (1 << 2 * number) for number, level in enumerate(self._levels)
+        )
+        last = self._levels[-1]
+        values += 5 * last.width * self.frames_per_latent * (1 << 2 * (LEVELS - 1)) / 2
+        return values * at_latents * FLOAT_BYTES + PIECES * PIECE_BYTES
 
     def _finished(self, x: torch.Tensor, phase: int) -> torch.Tensor:
         """Of the frames that one frame (1HWC) of the last level becomes, that of number `phase`
@@ -209,11 +224,12 @@ class _Upsampling:
 
 
 class _Level:
-    """Blocks for one size, and the way to the next."""
+    """Blocks for one size, of maps with `width` channels, and the way to the next."""
 
-    def __init__(self, blocks: list[_Block], upsampling: _Upsampling) -> None:
+    def __init__(self, blocks: list[_Block], upsampling: _Upsampling, width: int) -> None:
         self.blocks = blocks
         self.upsampling = upsampling
+        self.width = width
 
 
 def _through(x: torch.Tensor, blocks: list[_Block], memories: Iterator[_Memory]) -> torch.Tensor:

@@ -22,9 +22,10 @@ MOST_BYTES = 5e9  # more would save little work
 SPARED_BYTES = 2e9  # of the machine's memory, for the engine, its VAE and other processes
 
 Kept = TypeVar("Kept")
+Report = Callable[[int, int], None]
 
 
-def _nothing(tile: int, tiles: int) -> None:
+def nothing(tile: int, tiles: int) -> None:
     pass
 
 
@@ -63,7 +64,7 @@ def decode(
     latents: torch.Tensor,
     keep: Callable[[Iterator[torch.Tensor]], Kept],
     attempt: int = 0,
-    report: Callable[[int, int], None] = _nothing,
+    report: Report = nothing,
 ) -> Kept:
     """What `keep` makes of the frames (CHW, -1..1) of the pipeline's latents (NCTHW, N = 1).
 
@@ -158,7 +159,7 @@ def decode_tiles(
     decoder: Decoder,
     latents: torch.Tensor,
     tiling: Tiling,
-    report: Callable[[int, int], None] = _nothing,
+    report: Report = nothing,
 ) -> Iterator[torch.Tensor]:
     """The frames (CHW) of latents (CTHW). Where tiles overlap, one fades into the next.
 

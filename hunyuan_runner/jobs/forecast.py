@@ -79,6 +79,11 @@ class Forecast:
         """Whether one of the machines has this model."""
         return any(machine.models[model_id].installed for machine in self.machines.values())
 
+    def has_fast_decoder(self, model_id: str) -> bool:
+        """Whether one of the machines has this model, and its fast decoder."""
+        abilities = (machine.models[model_id] for machine in self.machines.values())
+        return any(ability.installed and ability.fast_decoder for ability in abilities)
+
     def expect(self, work: Work, model_id: str, executor_id: str | None = None) -> Expectation:
         """How long the work takes on that worker's machine, or on the largest one."""
         machine = self.machines.get(executor_id or "", self.largest)

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar
 
 from hunyuan_runner import media
+from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.messages import (
     Event,
     Finished,
@@ -29,7 +30,7 @@ from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.perseverance import persevere
 from hunyuan_runner.machine.host import package_versions
 from hunyuan_runner.manifest import TAG, Manifest, PublishedManifest
-from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.params import Decoder, GenerationParams, Stage
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.storage.keys import (
     ANIMATION,
@@ -107,6 +108,7 @@ class Rendering:
         self._max_failed_starts = settings.max_failed_starts
         self._publish_patience = settings.publish_patience_seconds
         self._model_dir = settings.model_dir(claim.params.model)
+        self._models_dir = settings.models_dir
         self._claim_checked_at = time.monotonic()
         self._stop: Stop | None = None  # as the job's row had it
         self._deadline = Deadline(settings.cancel_grace_seconds)
@@ -133,7 +135,7 @@ class Rendering:
         self._patience.publish()
         try:
             if (step := self._claim.draft_after) is not None:
-                self._persevere(lambda: self._publish_draft(finished.frames, step))
+                self._persevere(lambda: self._publish_draft(finished, step))
             else:
                 self._persevere(lambda: self._publish(finished))
         finally:
@@ -262,19 +264,25 @@ class Rendering:
             self._stop = self._claim.stop_requested()
         return self._stop
 
-    def _publish_draft(self, frames: Path, step: int) -> None:
+    def _publish_draft(self, finished: Finished, step: int) -> None:
         params = self._claim.params
-        tags = file_tags(params) | {"draft": f"after {step} of {params.num_inference_steps} steps"}
-        with TemporaryDirectory(dir=frames.parent) as folder:
-            shown = FrameFile(frames, self._check_deadline)
+        tags = file_tags(params, finished.decoder)
+        tags |= {"draft": f"after {step} of {params.num_inference_steps} steps"}
+        with TemporaryDirectory(dir=finished.frames.parent) as folder:
+            shown = FrameFile(finished.frames, self._check_deadline)
             clip = media.publish(shown, params.fps, tags, Path(folder))
             self._put(DRAFT, clip.video)
 
     def _publish(self, finished: Finished) -> None:
         self._enter(Stage.PUBLISHING)
         job_id, params = self._claim.job_id, self._claim.params
-        manifest = Manifest.of(params, self._model_dir, finished.precision, finished.threads)
-        tags = file_tags(params) | {TAG: manifest.model_dump_json()}
+        fast_decoder = None
+        if finished.decoder == "fast":
+            fast_decoder = MODELS[params.model].fast_decoder_in(self._models_dir)
+        manifest = Manifest.of(
+            params, self._model_dir, finished.precision, finished.threads, fast_decoder
+        )
+        tags = file_tags(params, finished.decoder) | {TAG: manifest.model_dump_json()}
         with TemporaryDirectory(dir=finished.frames.parent) as folder:
             frames = FrameFile(finished.frames, self._check_deadline)
             clip = media.publish(frames, params.fps, tags, Path(folder))
@@ -290,14 +298,15 @@ class Rendering:
         self._storage.put(file.key(job_id), path, file.headers(job_id))
 
 
-def file_tags(params: GenerationParams) -> dict[str, str]:
-    """The MP4's tags about how it was made."""
+def file_tags(params: GenerationParams, decoder: Decoder) -> dict[str, str]:
+    """The MP4's tags about how it was made, and by which decoder."""
     versions = package_versions()
     return {
         "prompt": params.prompt,
         "seed": str(params.seed),
         "model": params.model,
         "steps": str(params.num_inference_steps),
+        "decoder": decoder,
         "software": ", ".join(f"{name} {versions[name]}" for name in NAMED_IN_FILES),
     }
 

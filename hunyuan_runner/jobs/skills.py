@@ -30,11 +30,15 @@ class Skill:
     path: str
     precision: str
     memory_bytes: int | None  # that a clip may need; None if every clip of the model fits
+    fast_decoder: bool = False  # as for a worker of a version that knew none
 
     @property
     def suffices(self) -> sa.ColumnElement[bool]:
-        """Whether the job of a row has this model, and fits."""
+        """Whether the job of a row has this model, and fits, and does not need another decoder."""
         right = jobs.c.model == self.model
+        if not self.fast_decoder:
+            decoder = sa.func.coalesce(jobs.c.params["decoder"].as_string(), "full")
+            right = sa.and_(right, decoder == "full")
         if self.memory_bytes is None:
             return right
         needed = sa.func.coalesce(jobs.c.peak_bytes[self.precision].as_float(), 0)
@@ -58,6 +62,7 @@ class Skills:
                     path_of(profile, model_id),
                     ability.precision,
                     limit_bytes(MODELS[model_id], profile.memory_bytes),
+                    ability.fast_decoder,
                 )
                 for model_id, ability in profile.models.items()
                 if ability.installed

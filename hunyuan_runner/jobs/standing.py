@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hunyuan_runner.catalogue import download_command
+from hunyuan_runner.catalogue import MODELS, FastDecoder, download_command
 from hunyuan_runner.jobs.capacity import Load
 from hunyuan_runner.jobs.database import clock, jobs, now_ms, workers
 from hunyuan_runner.jobs.forecast import Forecast
@@ -37,6 +37,14 @@ def no_runner_for(model_id: str) -> ClipWarning:
         code="no_worker",
         message=f"No runner that is running has the model {model_id}, so this job waits until one "
         f"starts that has it. On its machine: {download_command(model_id)}",
+    )
+
+
+def no_runner_with(decoder: FastDecoder, model_id: str) -> ClipWarning:
+    return ClipWarning(
+        code="no_worker",
+        message=f"No runner that is running has the fast decoder for {model_id}, so this job waits "
+        f"until one starts that has it. On its machine: {download_command(decoder.id)}",
     )
 
 
@@ -82,8 +90,8 @@ class Standing:
             if (place := of_row.get(id(row))) is None:
                 views.append(_view(row, forecast))
             else:
-                lacking = () if forecast.has(row.model) else (no_runner_for(row.model),)
-                views.append(_view(row, forecast, *ahead[place], warnings or lacking))
+                lacking = warnings or _lacking(row, forecast)
+                views.append(_view(row, forecast, *ahead[place], lacking))
         return views
 
     def view(self, connection: sa.Connection, row: sa.Row[Any]) -> Job:
@@ -145,6 +153,17 @@ def _remaining(connection: sa.Connection, forecast: Forecast) -> Iterator[tuple[
             row.model,
             _left(row, forecast.expect(work_of(row), row.model, row.executor_id)).expected,
         )
+
+
+def _lacking(row: sa.Row[Any], forecast: Forecast) -> tuple[ClipWarning, ...]:
+    """What no live runner has of that which this job needs."""
+    if not forecast.has(row.model):
+        return (no_runner_for(row.model),)
+    needs_fast_decoder = row.params.get("decoder") == "fast"
+    decoder = MODELS[row.model].fast_decoder
+    if needs_fast_decoder and decoder and not forecast.has_fast_decoder(row.model):
+        return (no_runner_with(decoder, row.model),)
+    return ()
 
 
 def _waits(row: sa.Row[Any]) -> bool:

@@ -274,6 +274,8 @@ class Worker:
         seconds = dict(rendering.seconds_by_stage)
         if seconds.pop(Stage.LOADING, 0.0) > sum(seconds.values()):
             return
+        if claim.params.decoder == "fast":
+            seconds.pop(Stage.DECODING, None)  # it says little about the full decoder
         model_id = claim.params.model
         ability = self._profile.models[model_id]
         with self._database.begin() as connection:

@@ -27,6 +27,8 @@ GUESS_SPREAD = 1.5
 
 TEXT_TOKENS = 200  # of a prompt within the template
 ENCODE_SECONDS = 0.02  # even for the smallest text encoder
+# Of a fast decoder's FLOP, compared to those of a VAE: it works on larger maps of fewer channels.
+FAST_DECODER_SLOWNESS = 1.5
 PUBLISH_SECONDS = 0.1  # even for the shortest clip
 PUBLISH_PIXELS = 5.5e6  # per second: one thread makes the files
 
@@ -54,9 +56,16 @@ class Work:
             evaluations=times,
             denoise_flops=architecture.step_flops_per_token * tokens * times + attention,
             attention_flops=attention,
-            decode_flops=architecture.decode_flops_per_pixel * pixels,
+            decode_flops=decode_flops_per_pixel(params, model) * pixels,
             pixels=pixels,
         )
+
+
+def decode_flops_per_pixel(params: GenerationParams, model: Model) -> float:
+    """Per pixel and frame, in FLOP that take as long as those of the model's VAE."""
+    if params.decoder == "full" or model.fast_decoder is None:
+        return model.architecture.decode_flops_per_pixel
+    return FAST_DECODER_SLOWNESS * model.fast_decoder.flops_per_pixel
 
 
 def evaluations(params: GenerationParams) -> int:

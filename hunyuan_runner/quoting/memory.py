@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hunyuan_runner.catalogue import Model
+from hunyuan_runner.catalogue import FastDecoder, Model
 from hunyuan_runner.machine.precision import (
     BYTES_PER_PARAMETER,
     SMALL_PARAMETERS,
@@ -83,9 +83,17 @@ def _decode_bytes(params: GenerationParams, model: Model) -> float:
     """With the smallest tiles. The engine uses larger ones if there is room; the formula is that of
     engine/vae.py. It holds the pixels of the frames that it is working on, and writes them down."""
     family = model.family
+    if params.decoder == "fast" and model.fast_decoder is not None:
+        return fast_decoder_bytes(model.fast_decoder, family.generated_pixels(params))
     latent_frames, height, width = family.tiles.shortest
     frames = min(params.num_frames, family.frames_per_latent * (latent_frames - 1) + 1)
     tile_pixels = frames * height * width * family.pixels_per_latent**2
     maps = family.tiles.feature_maps * model.architecture.vae_channels[0] * FLOAT_BYTES
     pixels = family.generated_pixels(params) * frames
     return (maps + PIXEL_BYTES) * tile_pixels + PIECES * PIECE_BYTES + PIXEL_BYTES * pixels
+
+
+def fast_decoder_bytes(decoder: FastDecoder, pixels: int) -> float:
+    """What it takes at its peak, with its weights, for frames of so many pixels."""
+    weights = decoder.parameters * BYTES_PER_PARAMETER[Precision.FP32]
+    return weights + PIECES * PIECE_BYTES + decoder.bytes_per_pixel * pixels

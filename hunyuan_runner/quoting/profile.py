@@ -35,6 +35,7 @@ class Ability:
     reason: str  # for this precision
     rates: Rates
     basis: str  # what jobs took compares if basis, model and precision are the same
+    fast_decoder: bool = False  # whether the model's is installed
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Profile:
                 reason=choice.reason,
                 rates=rates_of(model, choice.precision, threads, measured),
                 basis=basis,
+                fast_decoder=model.fast_decoder_in(settings.models_dir) is not None,
             )
 
         abilities = {model.id: ability(model) for model in MODELS.values()}

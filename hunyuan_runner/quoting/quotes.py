@@ -1,7 +1,7 @@
 """What a clip would cost before it is rendered, and what to ask for instead.
 
-The search for alternatives tries fewer frames, fewer steps and a smaller picture, alone and
-together, quicker presets and other models, and keeps the nearest to the request.
+The search for alternatives tries the fast decoder, fewer frames, fewer steps and a smaller picture,
+alone and together, quicker presets and other models, and keeps the nearest to the request.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Alternative:
             "width": f"{params.width}x{params.height}",
             "num_frames": f"{params.num_frames} frames",
             "num_inference_steps": f"{params.num_inference_steps} steps",
+            "decoder": f"the {params.decoder} decoder",
             "priority": f"priority {self.changes.get('priority')}",
         }
         return ", ".join(text for name, text in words.items() if name in self.changes)
@@ -83,6 +84,7 @@ class Terms:
     machine: Profile
     expect: Callable[[GenerationParams], Expectation]
     cost_per_hour: float | None
+    has_fast_decoder: Callable[[Model], bool] = lambda _: False
 
     def quote(self, params: GenerationParams, model: Model) -> Quote:
         expectation = self.expect(params)
@@ -116,6 +118,8 @@ def alternatives(
 
     def is_good(candidate: Candidate) -> bool:
         params, model = candidate
+        if params.decoder == "fast" and not terms.has_fast_decoder(model):
+            return False
         enough_steps = params.num_inference_steps > (request.draft_steps or 0)
         quote = terms.quote(params, model)
         return enough_steps and quote.fits and in_time(quote, within_seconds)
@@ -125,7 +129,7 @@ def alternatives(
         return _distance(asked, params) + _model_distance(models[0], model)
 
     # Later candidates of a way are farther than its first good one.
-    firsts = (next(filter(is_good, way), None) for way in _ways(request, asked, models))
+    firsts = (next(filter(is_good, way), None) for way in _ways(request, asked, models, terms))
     nearest: list[Candidate] = []
     for candidate in sorted(filter(None, firsts), key=distance):
         if not any(_is_less(candidate[0], nearer) for nearer, _ in nearest):
@@ -141,17 +145,19 @@ Changes = dict[str, int]
 
 
 def _ways(
-    request: GenerationRequest, asked: GenerationParams, models: Sequence[Model]
+    request: GenerationRequest, asked: GenerationParams, models: Sequence[Model], terms: Terms
 ) -> Iterator[Iterator[Candidate]]:
     """Ways to change the request, each a little farther with every candidate."""
     model, *others = models
+    if request.decoder != "full":
+        yield iter([(asked.model_copy(update={"decoder": "fast"}), model)])
     for number in range(1, len(_AXES) + 1):
         for axes in combinations(_AXES, number):
             yield _less(asked, model, axes)
     for name in get_args(PresetName):
-        yield _preset(request, asked, model, name)
+        yield _preset(request, asked, model, name, terms)
     for other in others:
-        if (as_asked := _with_model(request, asked, other)) is not None:
+        if (as_asked := _with_model(request, asked, other, terms)) is not None:
             yield chain([(as_asked, other)], _less(as_asked, other, (_frames, _picture)))
 
 
@@ -200,13 +206,19 @@ _AXES = (_steps, _frames, _picture)
 
 
 def _preset(
-    request: GenerationRequest, asked: GenerationParams, model: Model, name: PresetName
+    request: GenerationRequest,
+    asked: GenerationParams,
+    model: Model,
+    name: PresetName,
+    terms: Terms,
 ) -> Iterator[Candidate]:
     """Another preset, if the request left everything that costs time to its preset."""
     if any(getattr(request, field) is not None for field in (*COSTLY, *SHORTHANDS)):
         return
     changed = request.model_copy(update={"preset": name, "seed": asked.seed})
-    params = changed.resolve(model.id, model.presets)
+    params = changed.resolve(
+        model.id, model.presets, has_fast_decoder=terms.has_fast_decoder(model)
+    )
     steps = params.num_inference_steps
     tokens = model.family.tokens
     if params != asked and tokens(params) <= tokens(asked) and steps <= asked.num_inference_steps:
@@ -214,7 +226,7 @@ def _preset(
 
 
 def _with_model(
-    request: GenerationRequest, asked: GenerationParams, model: Model
+    request: GenerationRequest, asked: GenerationParams, model: Model, terms: Terms
 ) -> GenerationParams | None:
     """The request for another model, with its own steps, guidance and shift. None if the request
     has a field that the other model cannot heed.
@@ -227,15 +239,17 @@ def _with_model(
     if model.architecture == MODELS[asked.model].architecture:
         kept |= {name: getattr(asked, name) for name in SHAPE}
     try:
-        return request.model_copy(update=own | kept).resolve(model.id, model.presets)
+        return request.model_copy(update=own | kept).resolve(
+            model.id, model.presets, has_fast_decoder=terms.has_fast_decoder(model)
+        )
     except ValidationError:
         return None
 
 
 def _is_less(params: GenerationParams, than: GenerationParams) -> bool:
-    """Whether it is the same model with less, or the same, of everything."""
+    """Whether it is the same model and decoder with less, or the same, of everything."""
     less = all(getattr(params, name) <= getattr(than, name) for name in COSTLY)
-    return less and params.model == than.model
+    return less and (params.model, params.decoder) == (than.model, than.decoder)
 
 
 def _changes(
@@ -264,7 +278,8 @@ def _distance(asked: GenerationParams, params: GenerationParams) -> float:
     ]
     if asked.model == params.model:  # the steps of different models do not compare
         ratios.append(asked.num_inference_steps / params.num_inference_steps)
-    return sum(FIELD_DISTANCE + abs(math.log(ratio)) for ratio in ratios if ratio != 1)
+    changed = sum(FIELD_DISTANCE + abs(math.log(ratio)) for ratio in ratios if ratio != 1)
+    return changed + FIELD_DISTANCE * (asked.decoder != params.decoder)
 
 
 def _model_distance(asked: Model, model: Model) -> float:

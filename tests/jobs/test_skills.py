@@ -246,3 +246,34 @@ def test_a_look_for_dead_workers_waits_for_no_lock_while_none_is_dead(
     assert claim(jobs, machine(settings, "demo"), lease) is not None
     with writing(jobs.database):
         lease.take_over()  # would raise JobsUnavailable after ten seconds
+
+
+def test_a_clip_of_the_fast_decoder_waits_for_a_worker_that_has_it(
+    jobs: Jobs, settings: Settings
+) -> None:
+    job = jobs.submit(large_clip(decoder="fast"))
+    without = machine(settings, LARGE)
+    ability = replace(without.models[LARGE], fast_decoder=True)
+    having = replace(without, models={**without.models, LARGE: ability})
+    lacking, lease = (Lease(jobs.database, settings.lease_seconds) for _ in range(2))
+    lacking.renew(without)
+    assert claim(jobs, without, lacking) is None
+    (warning,) = jobs.get(job.id).warnings
+    assert warning.code == "no_worker"
+    assert "hunyuan models download taehv" in warning.message
+
+    lease.renew(having)
+    assert jobs.get(job.id).warnings == ()
+    assert claim(jobs, without, lacking) is None
+    taken = claim(jobs, having, lease)
+    assert taken is not None
+    assert taken.job_id == job.id
+
+
+def test_a_worker_with_the_fast_decoder_takes_clips_of_the_full_one_too(
+    jobs: Jobs, settings: Settings
+) -> None:
+    jobs.submit(large_clip())
+    profile = machine(settings, LARGE)
+    ability = replace(profile.models[LARGE], fast_decoder=True)
+    assert claim(jobs, replace(profile, models={LARGE: ability})) is not None

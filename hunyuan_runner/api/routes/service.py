@@ -74,7 +74,12 @@ def get_capacity(
 
 def _model_view(backend: Backend, model: Model) -> ModelView:
     installed, default = backend.is_installed(model), model.id == backend.settings.model
-    return model_view(model, installed=installed, default=default)
+    return model_view(
+        model,
+        installed=installed,
+        has_fast_decoder=backend.has_fast_decoder(model),
+        default=default,
+    )
 
 
 def _bounds() -> dict[str, dict[str, float]]:
