@@ -21,6 +21,7 @@ FIELDS = (
     "seed",
     "guidance_scale",
     "step_cache",
+    "decoder",
     "draft_steps",
     "priority",
     "deadline_seconds",

@@ -58,6 +58,7 @@ LABELS = {
     "negative_prompt": "What it should not show",
     "true_cfg_scale": "Weight against it",
     "flow_shift": "Noise shift",
+    "decoder": "Decoder",
     "draft_steps": "Pause with a draft",
     "priority": "Priority",
 }
@@ -76,6 +77,7 @@ def context(backend: Backend, model_id: str = "", preset: str = DEFAULT_PRESET) 
         "preset": preset if preset in model.presets else DEFAULT_PRESET,
         "workers": backend.jobs.live_workers(),
         "known": known,
+        "has_fast_decoder": backend.has_fast_decoder(model),
         "examples": SIMPLE_EXAMPLES if known else EXAMPLES,
         "variations": VARIATIONS,
         "deadlines": DEADLINES,
