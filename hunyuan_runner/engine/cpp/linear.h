@@ -155,7 +155,8 @@ struct Linear {
     }
 };
 
-constexpr int64_t BLOCK_ROWS = 384;  // of activations, with BLOCK_DEPTH: what L2 holds
+// Of activations, with BLOCK_DEPTH: what L2 holds. CPUs that widen bytes have small ones.
+constexpr int64_t BLOCK_ROWS = FACTOR_TILES == 2 ? 128 : 384;
 constexpr int64_t BLOCK_DEPTH = 3072;
 constexpr int64_t SLICE_DEPTH = PANEL == 2 ? 1024 : 512;  // of a panel of weights: what L1 holds
 
@@ -172,9 +173,8 @@ void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t r
     constexpr int64_t block_depth = BLOCK_DEPTH / I8_DEPTH;
     constexpr int64_t slice_depth = SLICE_DEPTH / I8_DEPTH;
     constexpr int64_t pair_sums = PAIR * PANEL * TILE_SUMS;
-    const auto tiles = [&](const void* start, int64_t outer, int64_t k) {
-        return Tiles{static_cast<const char*>(start) + outer * strip + k * TILE_BYTES, strip,
-                     TILE_BYTES};
+    const auto tiles = [&](const auto* start, int64_t outer, int64_t k) {
+        return start + outer * strip + k * TILE_BYTES;
     };
 #pragma omp parallel num_threads(int(threads))
     {
@@ -184,11 +184,14 @@ void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t r
         const int64_t first = panels * worker / workers, last = panels * (worker + 1) / workers;
         const bool whole = depth_tiles <= block_depth;
         auto sums = buffer<std::int32_t>(block_pairs * pair_sums * (whole ? 1 : last - first));
-        auto room = buffer<char>(SLICE_DEPTH / I8_DEPTH * TILE_BYTES);  // for one column of tiles
+        auto block_room = factor_room(block_pairs * PAIR * std::min(depth_tiles, block_depth));
+        auto panel_room = factor_room(PANEL * slice_depth);
         for (int64_t m = 0; m < row_tiles; m += block_pairs * PAIR) {
             const int64_t end = std::min(row_tiles, m + block_pairs * PAIR);
             for (int64_t block = 0; block < depth_tiles; block += block_depth) {
                 const int64_t block_end = std::min(depth_tiles, block + block_depth);
+                const Tiles left = factors(tiles(levels, m, block), strip, end - m,
+                                           block_end - block, block_room.get());
                 for (int64_t panel = first; panel < last; panel++) {
                     auto* panel_sums =
                         sums.get() + (whole ? 0 : (panel - first) * block_pairs * pair_sums);
@@ -209,12 +212,14 @@ void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t r
                     };
                     for (int64_t k = block; k < block_end; k += slice_depth) {
                         const int64_t slice = std::min(slice_depth, block_end - k);
-                        const Tiles right = arranged(tiles(weights, n, k), slice, room.get());
+                        const Tiles right =
+                            factors(tiles(weights, n, k), strip, columns, slice, panel_room.get());
                         for (int64_t pair = m; pair < end; pair += PAIR) {
-                            multiply<Int8, Again::RIGHT>(
-                                tiles(levels, pair, k), right, std::min(PAIR, end - pair), columns,
-                                slice, panel_sums + (pair - m) / PAIR * pair_sums,
-                                PANEL * TILE_SUMS, k > 0, [&] { finish(PAIR_ROWS / slice_depth); });
+                            multiply<Factor, Again::RIGHT>(
+                                left.from(pair - m, (k - block) * FACTOR_TILES), right,
+                                std::min(PAIR, end - pair), columns, slice * FACTOR_TILES,
+                                panel_sums + (pair - m) / PAIR * pair_sums, PANEL * TILE_SUMS,
+                                k > 0, [&] { finish(PAIR_ROWS / slice_depth / FACTOR_TILES); });
                             if (k + slice == depth_tiles) {
                                 finish(PAIR_ROWS);
                                 ready = pair * ROWS;

@@ -48,14 +48,70 @@ struct Tiles {
     const char* at(int64_t outer, int64_t depth) const {
         return base + outer * outer_stride + depth * depth_stride;
     }
+    Tiles from(int64_t outer, int64_t depth) const {
+        return {at(outer, depth), outer_stride, depth_stride};
+    }
 };
 
 struct Int8 {
     using Sum = std::int32_t;
 };
+struct Int16 {  // in tiles as of bfloat16
+    using Sum = std::int32_t;
+};
 struct Bf16 {
     using Sum = float;
 };
+
+// What int8 is multiplied as, and how many tiles a tile of it becomes. factors() makes `strips` of
+// `depth` tiles, which are `stride` bytes apart, ready to be multiplied, in `room` if need be.
+#if defined(WIDENS_BYTES)
+using Factor = Int16;
+constexpr int64_t FACTOR_TILES = 2;  // of the even bytes, and of the odd ones
+#else
+using Factor = Int8;
+constexpr int64_t FACTOR_TILES = 1;
+#endif
+
+inline Buffer<char> factor_room(int64_t tiles) {
+#if defined(WIDENS_BYTES) || defined(USE_I8MM)
+    return buffer<char>(tiles * FACTOR_TILES * TILE_BYTES);
+#else
+    return nullptr;
+#endif
+}
+
+template <class Byte>
+Tiles factors(const Byte* from, int64_t stride, int64_t strips, int64_t depth, char* room) {
+    const Tiles tiles{reinterpret_cast<const char*>(from), stride, TILE_BYTES};
+#if defined(WIDENS_BYTES)
+    char* to = room;
+    for (int64_t strip = 0; strip < strips; strip++)
+        for (int64_t k = 0; k < depth; k++, to += FACTOR_TILES * TILE_BYTES)
+            for (int64_t i = 0; i < TILE_BYTES; i += 4 * LANES) {
+                const auto bytes = read<Ints>(tiles.at(strip, k) + i);
+                store(reinterpret_cast<std::int32_t*>(to + i), even_bytes(bytes, Byte{}));
+                store(reinterpret_cast<std::int32_t*>(to + TILE_BYTES + i), odd_bytes(bytes, Byte{}));
+            }
+    return {room, depth * FACTOR_TILES * TILE_BYTES, TILE_BYTES};
+#elif defined(USE_I8MM)
+    if (std::is_unsigned_v<Byte>) return tiles;  // left tiles lie as they are needed
+    char* to = room;
+    for (int64_t strip = 0; strip < strips; strip++)
+        for (int64_t k = 0; k < depth; k++, to += TILE_BYTES)
+            for (int64_t group = 0; group < 16; group += 2)
+                for (int64_t j = 0; j < 4; j++) {
+                    const char* four = tiles.at(strip, k) + group * 64 + j * 16;
+                    const auto low = read<int32x4_t>(four), high = read<int32x4_t>(four + 64);
+                    auto* place = reinterpret_cast<std::int32_t*>(to + group * 64 + j * 32);
+                    vst1q_s32(place, vzip1q_s32(low, high));
+                    vst1q_s32(place + 4, vzip2q_s32(low, high));
+                }
+    return {room, depth * TILE_BYTES, TILE_BYTES};
+#else
+    return tiles;
+#endif
+}
 
 // The operand whose tiles are soon needed again. Those of the other must not evict them from the first
 // cache.
@@ -136,20 +192,6 @@ struct TileRegisters {};
 // Where element (row, k) of a left tile of int8 is.
 inline int64_t place_in_tile(int64_t row, int64_t k) { return k / 8 * 128 + row * 8 + k % 8; }
 
-// A column of right tiles, `depth` deep, brought into `room`.
-inline Tiles arranged(Tiles right, int64_t depth, char* room) {
-    for (int64_t k = 0; k < depth; k++)
-        for (int64_t group = 0; group < 16; group += 2)
-            for (int64_t j = 0; j < 4; j++) {
-                const char* from = right.at(0, k) + group * 64 + j * 16;
-                const auto low = read<int32x4_t>(from), high = read<int32x4_t>(from + 64);
-                char* to = room + k * TILE_BYTES + group * 64 + j * 32;
-                vst1q_s32(reinterpret_cast<std::int32_t*>(to), vzip1q_s32(low, high));
-                vst1q_s32(reinterpret_cast<std::int32_t*>(to + 16), vzip2q_s32(low, high));
-            }
-    return {room, 0, TILE_BYTES};
-}
-
 // Eight rows by eight columns of a tile of the product.
 __attribute__((noinline)) inline void multiply_eights(Tiles left, Tiles right, int64_t depth,
                                                       std::int32_t* sums, bool accumulate) {
@@ -216,6 +258,12 @@ template <int LANE>
 inline Ints dot(Ints sum, Ints columns, Ints row, Int8) {
     return dot_levels<LANE>(sum, columns, row);
 }
+#ifdef WIDENS_BYTES
+template <int>
+inline Ints dot(Ints sum, Ints columns, Ints row, Int16) {
+    return dot_words(sum, columns, row);
+}
+#endif
 #ifdef HAS_BF16
 template <int>
 inline Ints dot(Ints sum, Ints columns, Ints row, Bf16) {
@@ -297,7 +345,6 @@ void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind::Sum* 
 
 #ifndef USE_I8MM
 inline int64_t place_in_tile(int64_t row, int64_t k) { return row * I8_DEPTH + k; }
-inline Tiles arranged(Tiles right, int64_t, char*) { return right; }
 #endif
 
 // sums (tiles, the `rows` of them `stride` elements apart) = or += left * right: up to a pair of

@@ -37,16 +37,25 @@ inline Ints dot_words(Ints sum, Ints left, Ints right) {
     return sum;
 }
 #else
-// vpmaddubsw would saturate, so bytes are multiplied as words: even ones, then odd ones.
+// vpmaddubsw would saturate, so bytes are multiplied as words: even ones, then odd ones. Linear layers
+// widen their operands once, and multiply them many times.
+#define WIDENS_BYTES 1
 inline Ints dot_words(Ints sum, Ints left, Ints right) {
     return sum + (Ints)_mm256_madd_epi16((__m256i)left, (__m256i)right);
 }
+inline Ints even_bytes(Ints all, std::uint8_t) {
+    return (Ints)_mm256_and_si256((__m256i)all, _mm256_set1_epi16(0xff));
+}
+inline Ints odd_bytes(Ints all, std::uint8_t) { return (Ints)_mm256_srli_epi16((__m256i)all, 8); }
+inline Ints even_bytes(Ints all, std::int8_t) {
+    return (Ints)_mm256_srai_epi16(_mm256_slli_epi16((__m256i)all, 8), 8);
+}
+inline Ints odd_bytes(Ints all, std::int8_t) { return (Ints)_mm256_srai_epi16((__m256i)all, 8); }
 inline Ints dot_bytes(Ints sum, Ints left, Ints right) {
-    const __m256i low = _mm256_set1_epi16(0xff);
-    const Ints even = (Ints)_mm256_srai_epi16(_mm256_slli_epi16((__m256i)right, 8), 8);
-    const Ints odd = (Ints)_mm256_srai_epi16((__m256i)right, 8);
-    sum = dot_words(sum, (Ints)_mm256_and_si256((__m256i)left, low), even);
-    return dot_words(sum, (Ints)_mm256_srli_epi16((__m256i)left, 8), odd);
+    const std::uint8_t without_sign{};
+    const std::int8_t with_sign{};
+    sum = dot_words(sum, even_bytes(left, without_sign), even_bytes(right, with_sign));
+    return dot_words(sum, odd_bytes(left, without_sign), odd_bytes(right, with_sign));
 }
 #endif
 inline Ints dot_bytes(Ints sum, Ints left, const std::int32_t* right) {
