@@ -18,6 +18,7 @@ from bench import (
     blocks,
     clips,
     encoding,
+    fast_decoder,
     front,
     load,
     quality,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "blocks": blocks.run,
     "encoding": encoding.run,
     "vae": vae.run,
+    "fast_decoder": fast_decoder.run,
     "quality": quality.run,
     "quotes": quotes.run,
 }

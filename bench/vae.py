@@ -69,7 +69,7 @@ def measure(width: int, height: int, num_frames: int) -> Result:
 def _ours(width: int, height: int, num_frames: int) -> tuple[float, float]:
     """Seconds and peak GB."""
     torch.set_num_threads(usable_cores())
-    decoder = _real_decoder()
+    decoder = real_decoder()
     latents = _latents(width, height, num_frames)
     start = time.perf_counter()
     vae.decode(decoder, latents, list)
@@ -94,14 +94,14 @@ def _real_autoencoder() -> AutoencoderKLHunyuanVideo:
     return AutoencoderKLHunyuanVideo()
 
 
-def _real_decoder() -> Decoder:
+def real_decoder() -> Decoder:
     autoencoder = _real_autoencoder()
     del autoencoder.encoder
     autoencoder.to(dtype_here())
-    return Decoder(autoencoder, _kernels())
+    return Decoder(autoencoder, wanted_kernels())
 
 
-def _kernels() -> Kernels | None:
+def wanted_kernels() -> Kernels | None:
     wanted = WantedKernels(Path(tempfile.gettempdir()) / "hunyuan-bench-kernels")
     return kernels_for(dtype_here(), usable_cores(), wanted)
 
@@ -127,9 +127,9 @@ def _psnr_of_demo() -> float:
     ).frames
     latents = latents[0] / pipeline.vae.config.scaling_factor
     expected = _decoded(Decoder(pipeline.vae), latents, (1, 1, 1))
-    real, large = _real_decoder(), _latents(*LARGE_CLIP).shape[2:]
+    real, large = real_decoder(), _latents(*LARGE_CLIP).shape[2:]
     tiles = vae.choose_tiling(real, large, vae.memory_budget()).counts
-    decoder = Decoder(pipeline.vae.to(dtype_here()), _kernels())
+    decoder = Decoder(pipeline.vae.to(dtype_here()), wanted_kernels())
     pixels = _decoded(decoder, latents, tiles)
     error = (pixels.clamp(-1, 1) - expected.clamp(-1, 1)).square().mean()
     return float(10 * torch.log10(4 / error))

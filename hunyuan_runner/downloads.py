@@ -1,4 +1,4 @@
-"""Models that are being fetched: where their files are meanwhile, and how much there is."""
+"""What is being fetched: where their files are meanwhile, and how much there is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.catalogue import FAST_DECODERS, MODELS
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.weights import DOWNLOAD_NOTE
 
@@ -27,8 +27,8 @@ def partial_folder(folder: Path) -> Path:
 
 
 def unfinished_downloads(settings: Settings) -> Iterator[Download]:
-    """The models that are not complete yet, whether fetched now or interrupted."""
-    for model_id in MODELS:
+    """The models and decoders that are not complete yet, whether fetched now or interrupted."""
+    for model_id in (*MODELS, *FAST_DECODERS):
         folder = partial_folder((settings.models_dir / model_id).resolve())
         if folder.is_dir():
             yield Download(model_id, _bytes_in(folder), _listed_bytes(folder / DOWNLOAD_NOTE))

@@ -328,6 +328,8 @@ def test_health_shows_how_far_a_download_is(tmp_path: Path) -> None:
     assert download.total_bytes == 4500
     partial.rename(settings.models_dir / "fasthunyuan")
     assert get_health(backend).downloads == ()
+    (settings.models_dir / "taehv.partial").mkdir()
+    assert [download.model for download in get_health(backend).downloads] == ["taehv"]
     backend.jobs.close()
 
 
@@ -657,6 +659,9 @@ def test_a_fast_decoder_is_fetched_with_its_licence_and_nothing_else(
     flip_a_byte(folder / TAEHV.weights.name)
     shown = hunyuan_models("verify", "taehv")
     assert shown.returncode == 1
+    assert "taehv.safetensors differs from the published file" in shown.stderr
+    (folder / "manifest.json").unlink()  # as if it had been put there by hand
+    shown = hunyuan_models("verify", "taehv")
     assert "taehv.safetensors differs from the published file" in shown.stderr
     fetch_fast_decoder(published, models / "taehv.partial", folder, print)
     assert hunyuan_models("verify", "taehv").returncode == 0

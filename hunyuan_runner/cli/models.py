@@ -218,11 +218,11 @@ def _install_decoder(decoder: FastDecoder, file: Path) -> None:
 
 
 def _verify_decoder(decoder: FastDecoder, file: Path) -> None:
-    from hunyuan_runner.models.checking import altered, listed
+    from hunyuan_runner.models.checking import listed, problems_of_decoder
 
     if not file.is_file():
         _refuse(f"{decoder.id} is not installed in {file.parent.parent}")
-    if problems := altered(file.parent):
+    if problems := problems_of_decoder(decoder, file.parent):
         _refuse(listed(problems))
     out.print(f"{decoder.id} is complete")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from hunyuan_runner.catalogue import family_in, unknown_settings
+from hunyuan_runner.catalogue import FastDecoder, family_in, unknown_settings
 from hunyuan_runner.families.configuration import (
     INDEX,
     QUANTIZED_TRANSFORMER,
@@ -29,6 +29,7 @@ from hunyuan_runner.weights import (
 
 CONFIGS = {"config.json", "scheduler_config.json", "tokenizer_config.json", "guider_config.json"}
 CHUNK = 2**24
+DIFFERS = "differs from the published file"
 SHA1_DIGITS = 40
 
 
@@ -36,6 +37,15 @@ def problems_of(folder: Path) -> dict[str, str]:
     """What is wrong with a model, by file or component; empty if nothing is."""
     found = damaged(folder)
     return found if INDEX in found else found | misread(folder)
+
+
+def problems_of_decoder(decoder: FastDecoder, folder: Path) -> dict[str, str]:
+    """What is wrong with an installed fast decoder, by file; empty if nothing is."""
+    if (folder / DOWNLOAD_NOTE).exists():
+        return altered(folder)
+    if file_sha256(folder / decoder.weights.name) == decoder.weights.sha256:
+        return {}
+    return {decoder.weights.name: DIFFERS}  # it was put there by hand
 
 
 def damaged(folder: Path) -> dict[str, str]:
@@ -94,7 +104,7 @@ def _altered(folder: Path) -> Iterator[tuple[str, str]]:
         elif (size := path.stat().st_size) != file["size"]:
             yield file["path"], f"has {size} bytes, not {file['size']}"
         elif _digest(path, file["digest"]) != file["digest"]:
-            yield file["path"], "differs from the published file"
+            yield file["path"], DIFFERS
 
 
 def _incomplete(folder: Path, component: str) -> Iterator[tuple[str, str]]:
