@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,16 @@ from hunyuan_runner.engine.messages import Event, Finished, Preview, StepFinishe
 from hunyuan_runner.engine.process import EngineDied, EngineProcess, GenerationFailed
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.engine.taehv import FastDecoder
+from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.rendering import file_tags
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.manifest import Manifest
 from hunyuan_runner.params import EstimateRequest, GenerationParams, GenerationRequest
+from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.studio.rendering import _templates as TEMPLATES
+from hunyuan_runner.studio.routes import compose, machine
 from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256
 from tests import double_taehv, tiny
 
@@ -251,6 +256,31 @@ def test_it_is_refused_where_it_is_not_installed(models_dir: Path, tmp_path: Pat
         assert quick.quote.params.decoder == "full"
     finally:
         backend.jobs.close()
+
+
+def test_the_page_has_the_choice_where_it_is_installed(backend: Backend) -> None:
+    for model, installed in ((MODEL, True), ("demo", False)):
+        shown = TEMPLATES.get_template("compose/of_model.html").render(
+            root="/", **compose.context(backend, model)
+        )
+        assert ('name="decoder"' in shown) is installed
+
+
+def test_the_page_says_how_to_install_it(backend: Backend, tmp_path: Path) -> None:
+    profile = Profile.of_this_machine(backend.settings)
+    lacking = replace(profile.models[MODEL], fast_decoder=False)
+    commands = [
+        {entry.model.id: entry.fast_decoder_command for entry in machine._entries(backend, profile)}
+    ]
+    Lease(backend.jobs.database, 60).renew(
+        replace(profile, models={**profile.models, MODEL: lacking})
+    )
+    commands.append(
+        {entry.model.id: entry.fast_decoder_command for entry in machine._entries(backend, profile)}
+    )
+    assert [each[MODEL] for each in commands] == [None, "hunyuan models download taehv"]
+    assert [each["demo"] for each in commands] == [None, None]
+    assert [each["hunyuanvideo15"] for each in commands] == [None, None]  # it is not installed
 
 
 def test_a_manifest_names_the_decoder_and_its_weights(models_dir: Path) -> None:

@@ -44,6 +44,15 @@ class _Entry:
     ability: Ability  # on the largest machine
     quote: Quote  # of a clip with the standard preset
     command: str  # that installs it
+    has_fast_decoder: bool
+
+    @property
+    def fast_decoder_command(self) -> str | None:
+        """The command that adds the fast decoder to a model that is installed without."""
+        decoder = self.model.fast_decoder
+        if decoder is None or self.has_fast_decoder or not self.installed:
+            return None
+        return download_command(decoder.id)
 
     @property
     def restricted(self) -> bool:
@@ -89,6 +98,7 @@ def _entries(backend: Backend, machine: Profile) -> list[_Entry]:
             ability=machine.models[model.id],
             quote=backend.preset_quotes(model)["standard"],
             command=download_command(model.id),
+            has_fast_decoder=backend.has_fast_decoder(model),
         )
         for model in MODELS.values()
     ]
