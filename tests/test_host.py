@@ -165,6 +165,15 @@ def test_an_arm_cpu_has_a_name_and_its_instruction_sets(
     assert available(host.cpu_flags()) == [Instructions.NEON_DOTPROD]
 
 
+def test_threads_of_a_child_wait_asleep_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert host.environment_of_child()["GOMP_SPINCOUNT"] == host.SPINS
+    monkeypatch.setenv("GOMP_SPINCOUNT", "300000")
+    assert host.environment_of_child()["GOMP_SPINCOUNT"] == "300000"
+
+
 def test_the_kernels_of_this_machine_are_built_ahead_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

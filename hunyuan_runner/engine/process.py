@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -31,7 +30,7 @@ from hunyuan_runner.engine.messages import (
 )
 from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
 from hunyuan_runner.logs import JOB_ID, REQUEST_ID
-from hunyuan_runner.machine.host import engine_threads
+from hunyuan_runner.machine.host import engine_threads, environment_of_child
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.machine.scratch import Scratch
@@ -311,7 +310,7 @@ class EngineProcess:
                 [sys.executable, "-m", "hunyuan_runner.engine.child", *map(str, arguments)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                env=environment_of_child(),
                 start_new_session=True,  # a terminal's Ctrl-C is for the parent
             ).result()
         return _Child(process, Channel(ours))

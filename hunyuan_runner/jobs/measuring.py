@@ -18,7 +18,7 @@ from contextlib import suppress
 from pydantic import TypeAdapter
 
 from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.machine.host import engine_threads
+from hunyuan_runner.machine.host import engine_threads, environment_of_child
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.quoting.profile import (
@@ -92,7 +92,7 @@ def _measure(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         bufsize=0,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=environment_of_child(),
         start_new_session=True,  # a terminal's Ctrl-C is for the parent
     ) as process:
         assert process.stdout is not None
