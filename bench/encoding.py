@@ -2,8 +2,8 @@
 
     python -m bench.encoding --json
 
-times some layers with random weights, which are multiplied by the number of layers. A few channels
-are outliers, as in Llama.
+times one layer with random weights, and multiplies that by the number of layers. A few channels are
+outliers, as in Llama.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import LlamaConfig, LlamaModel, Qwen2_5_VLTextConfig, Qwen2_5_VLTextModel
 
 from hunyuan_runner.engine.loading import DTYPES
@@ -30,7 +31,7 @@ from hunyuan_runner.engine.stored import StoredWeights
 from hunyuan_runner.machine.host import cpu_flags, usable_cores
 from hunyuan_runner.machine.precision import text_encoder_precision
 
-MEASURED_LAYERS = 2
+MEASURED_LAYERS = 1
 REPEATS = 3
 WORDS = 1000  # in the vocabulary
 OUTLIERS, OUTLIER_FACTOR = 4, 50.0  # channels, and how many times as large they are
@@ -39,9 +40,9 @@ TEMPLATE = """\
 ## Encoding
 
 `python -m bench.encoding`: a prompt of ten words with its template, {threads} threads.
-Timed are {measured} layers with random weights, in which {outliers} channels are {factor:.0f} times
-as large as the others; medians of {repeats} interleaved runs, times the number of layers. dB: the
-mean square of the embeddings to that of their error, compared with fp32.
+Timed is one layer with random weights, in which {outliers} channels are {factor:.0f} times as
+large as the others; medians of {repeats} interleaved runs, times the number of layers. dB: the mean
+square of the layer's results to that of their error, compared with fp32.
 
 {tables}
 """
@@ -116,6 +117,7 @@ def encoders() -> list[Encoder]:
 
 @torch.no_grad()
 def measure(encoder: Encoder, threads: int, repeats: int) -> list[Row]:
+    transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as name:
@@ -236,7 +238,6 @@ def describe(rows: list[Row]) -> str:
         tables.append(TABLE.format(name=name) + "".join(lines))
     return TEMPLATE.format(
         threads=usable_cores(),
-        measured=MEASURED_LAYERS,
         outliers=OUTLIERS,
         factor=OUTLIER_FACTOR,
         repeats=REPEATS,

@@ -64,8 +64,43 @@ def test_the_demo_model_is_what_its_configurations_say() -> None:
     encoders = ("text_encoder", "text_encoder_2")
     on_disk = sum((folder / name / "model.safetensors").stat().st_size for name in encoders)
     assert demo.text_encoder_bytes == pytest.approx(on_disk, rel=0.05)
+    llama = json.loads((folder / "text_encoder" / "config.json").read_text())
+    width, hidden = llama["hidden_size"], llama["intermediate_size"]
+    layer = 4 * width**2 + 3 * width * hidden
+    assert demo.text_layer_parameters == pytest.approx(
+        (llama["num_hidden_layers"] - 2) * layer, 0.05
+    )
+    assert demo.held_text_parameters == pytest.approx(on_disk / 2 - 2 * layer, rel=0.05)
     on_disk = (folder / "vae" / "diffusion_pytorch_model.safetensors").stat().st_size
     assert demo.vae_bytes == pytest.approx(on_disk, rel=0.05)
+
+
+WORDS = "a red cat walks slowly over the wet green grass"
+
+
+def test_encoding_costs_what_is_read_of_the_prompt() -> None:
+    """95 tokens of the template and about as many as the prompt has words, in 30 of 32 layers."""
+    ten_words = work(prompt=WORDS)
+    assert ten_words.encode_flops == pytest.approx(2 * 6.54e9 * 109, rel=0.05)
+    assert work(prompt=f"{WORDS} {WORDS}").encode_flops > ten_words.encode_flops
+    longest = work(prompt="many words " * 300)
+    assert longest.encode_flops == pytest.approx(2 * 6.54e9 * (95 + 256))
+    chinese = work(prompt="一只红色的猫在湿漉漉的绿草地上慢慢地走")
+    assert chinese.encode_flops == pytest.approx(ten_words.encode_flops, rel=0.1)
+
+
+def test_a_negative_prompt_is_encoded_too() -> None:
+    both = work(prompt=WORDS, negative_prompt=WORDS)
+    assert both.encode_flops == 2 * work(prompt=WORDS).encode_flops
+
+
+def test_encoding_takes_its_own_time() -> None:
+    clip = work(prompt=WORDS)
+    rates = replace(RATES, encoding=1e11)
+    assert rates.predict(clip, MODEL)[Stage.ENCODING] == pytest.approx(14.3, rel=0.05)
+    assert (
+        rates.predict(clip, MODEL)[Stage.DENOISING] == RATES.predict(clip, MODEL)[Stage.DENOISING]
+    )
 
 
 def test_a_negative_prompt_doubles_the_denoising() -> None:

@@ -32,6 +32,8 @@ DEMO = MODELS["demo"]
 KEY = measured_key(DEMO, Precision.FP32)
 TRANSFORMER = {"linears": 1e9, "attention": 2e9, "block_seconds": 0.001}
 DECODER = {"convolutions": 3e9, "decode_seconds": 0.1}
+TEXT_ENCODER = {"encoding": 4e9}
+ALL = TRANSFORMER | DECODER | TEXT_ENCODER
 
 
 @pytest.fixture
@@ -54,9 +56,9 @@ def test_a_profile_comes_through_json_as_it_was(settings: Settings) -> None:
 
 
 def test_what_was_measured_is_gone_by_on_the_same_machine_alone(settings: Settings) -> None:
-    keep_measured(settings, {KEY: TRANSFORMER | DECODER})
+    keep_measured(settings, {KEY: ALL})
     measured = Profile.of_this_machine(settings).models["demo"].rates
-    assert vars(measured) == TRANSFORMER | DECODER | {"spread": MEASURED_SPREAD}
+    assert vars(measured) == ALL | {"spread": MEASURED_SPREAD}
     more_threads = settings.model_copy(update={"threads": 2})
     assert Profile.of_this_machine(more_threads).models["demo"].rates.spread == GUESS_SPREAD
 
@@ -69,8 +71,8 @@ def test_a_part_that_was_measured_is_gone_by_while_the_rest_is_guessed(settings:
 
 
 def test_what_an_earlier_version_measured_is_read(settings: Settings) -> None:
-    keep_measured(settings, {KEY: TRANSFORMER | DECODER | {"spread": 0.3}})
-    assert load_measured(settings) == {KEY: TRANSFORMER | DECODER}
+    keep_measured(settings, {KEY: ALL | {"spread": 0.3}})
+    assert load_measured(settings) == {KEY: ALL}
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"machine": 1}', '{"machine": null, "rates": 3}'])

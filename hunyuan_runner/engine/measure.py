@@ -5,9 +5,9 @@
 
 measures parts of MODEL, whose configurations are in FOLDER: those of MEASURED_PARTS. As soon as one
 is measured, it prints its fields of Rates as JSON, in a line. It times the engine's own code, with
-random weights: a transformer block, attention, and the VAE's decoder. KERNELS is the folder of the
-int8 kernels; SET and ATTENTION are the instruction set and the form of attention that are wanted of
-them, or empty.
+random weights: a transformer block, attention, the VAE's decoder, and a layer of the text encoder.
+KERNELS is the folder of the int8 kernels; SET and ATTENTION are the instruction set and the form of
+attention that are wanted of them, or empty.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,12 +32,14 @@ from hunyuan_runner.engine.blocks import Int8Blocks, Modulation, SingleBlock
 from hunyuan_runner.engine.hunyuan.transformer import UnmaskedAttention
 from hunyuan_runner.engine.implementation import implementation_of
 from hunyuan_runner.engine.kernels import Kernels, PackedLinear, load_kernels
-from hunyuan_runner.engine.loading import DTYPES
+from hunyuan_runner.engine.loading import DTYPES, LARGE_PARAMETERS
+from hunyuan_runner.engine.on_disk import PIECE, LinearOnDisk
 from hunyuan_runner.engine.quantize import pack_linear
 from hunyuan_runner.machine.building import KernelsUnavailable
+from hunyuan_runner.machine.host import cpu_flags
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.parent import die_with
-from hunyuan_runner.machine.precision import Precision
+from hunyuan_runner.machine.precision import Precision, text_encoder_precision
 from hunyuan_runner.quoting.estimate import MEASURED_PARTS
 
 NICENESS = 10  # like the engine's
@@ -45,6 +48,8 @@ LEAST_SHARE = 0.1  # of the time grows with the work
 FEW_TOKENS, TOKENS, ATTENDED_TOKENS = 32, 544, 2048
 TEXT_TOKENS = 16  # included in each of these
 BLOCKS_IN_A_ROW = 4
+PROMPT_TOKENS = 128
+LARGE_TEXT, SMALL_TEXT = (8192, 4096), (256, 128)  # outputs and inputs of a layer
 WEIGHT_DEVIATION = 0.02
 LARGE_CHANNELS = 64
 # Latents (T, H, W, of 8x8 pixels) to decode with the VAE of a small and of a large model: a tiny
@@ -174,6 +179,17 @@ class Bench:
         flop_seconds, start_seconds = _line(flops(tiny), few, flops(clip), many)
         return 1 / flop_seconds, start_seconds
 
+    def encoding(self) -> tuple[float]:
+        """FLOP/s of a linear layer of the text encoder, whose weights the system has in memory."""
+        parameters = self._architecture.text_layer_parameters
+        outputs, inputs = LARGE_TEXT if parameters > LARGE_PARAMETERS else SMALL_TEXT
+        dtype = DTYPES[text_encoder_precision(parameters, cpu_flags())]
+        weight = (torch.randn(outputs, inputs) * WEIGHT_DEVIATION).bfloat16()
+        layer = LinearOnDisk(lambda: weight, None, torch.empty(PIECE, dtype=dtype))
+        x = torch.randn(PROMPT_TOKENS, inputs, dtype=dtype)
+        (seconds,) = typical_seconds(lambda: layer(x))
+        return (2 * PROMPT_TOKENS * weight.numel() / seconds,)
+
 
 def affordable(clips: Sequence[Shape], seconds: Callable[[Shape], float]) -> Shape:
     """The first that does not take too long, or the last if all do."""
@@ -228,9 +244,13 @@ def measure(
 ) -> Iterator[dict[str, float]]:
     """Fields of Rates for a model whose files are in `folder`, part by part: each takes seconds."""
     bench = _bench(MODELS[model], precision, folder, threads, kernels)
+    measured: dict[str, Callable[[], tuple[float, ...]]] = {
+        "transformer": bench.transforming,
+        "decoder": partial(bench.decoding, threads, kernels),
+        "text encoder": bench.encoding,
+    }
     for part in parts:
-        rates = bench.transforming() if part == "transformer" else bench.decoding(threads, kernels)
-        yield dict(zip(MEASURED_PARTS[part], rates, strict=True))
+        yield dict(zip(MEASURED_PARTS[part], measured[part](), strict=True))
 
 
 def _bench(

@@ -99,6 +99,7 @@ jobs = sa.Table(
     sa.Column("attention_flops", sa.Float, nullable=False, server_default="0"),
     sa.Column("decode_flops", sa.Float, nullable=False),
     sa.Column("pixels", sa.Float, nullable=False),
+    sa.Column("encode_flops", sa.Float, nullable=False, server_default="0"),
     sa.Column("peak_bytes", sa.JSON(none_as_null=True)),  # by precision; null: it fits everywhere
     sa.Index("hunyuan_jobs_in_lane", "state", "owner", "priority", "turn", "id"),
     sa.Index("hunyuan_jobs_state", "state", "id"),

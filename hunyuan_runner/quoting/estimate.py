@@ -25,7 +25,6 @@ UNSEEN_SPREAD = 1.0  # more, divided by their number: the next one may be faster
 MEASURED_SPREAD = 0.3
 GUESS_SPREAD = 1.5
 
-TEXT_TOKENS = 200  # of a prompt within the template
 ENCODE_SECONDS = 0.02  # even for the smallest text encoder
 # Of a fast decoder's FLOP, compared to those of a VAE: it works on larger maps of fewer channels.
 FAST_DECODER_SLOWNESS = 1.5
@@ -43,6 +42,7 @@ class Work:
     attention_flops: float
     decode_flops: float
     pixels: float  # of all frames
+    encode_flops: float = 0.0
 
     @classmethod
     def of(cls, params: GenerationParams, model: Model) -> Self:
@@ -58,6 +58,7 @@ class Work:
             attention_flops=attention,
             decode_flops=decode_flops_per_pixel(params, model) * pixels,
             pixels=pixels,
+            encode_flops=2 * architecture.text_layer_parameters * text_tokens(params, model),
         )
 
 
@@ -66,6 +67,18 @@ def decode_flops_per_pixel(params: GenerationParams, model: Model) -> float:
     if params.decoder == "full" or model.fast_decoder is None:
         return model.architecture.decode_flops_per_pixel
     return FAST_DECODER_SLOWNESS * model.fast_decoder.flops_per_pixel
+
+
+def text_tokens(params: GenerationParams, model: Model) -> int:
+    """About how many tokens the largest text encoder reads: the first of the family's readers."""
+    prompts = [params.prompt, model.family.negative_prompt(params)]
+    readers = model.family.readers[:1]
+    return sum(
+        reader.about_tokens(prompt)
+        for prompt in prompts
+        for reader in readers
+        if prompt is not None
+    )
 
 
 def evaluations(params: GenerationParams) -> int:
@@ -87,14 +100,15 @@ class Rates:
     block_seconds: float  # fixed cost of a single block, even with few tokens
     decode_seconds: float  # fixed cost of decoding, even for a small clip
     spread: float  # predictions of them alone may be off by a factor of 1 + spread
+    encoding: float | None = None  # FLOP/s of the text encoder; None from an earlier version
 
     def predict(self, work: Work, model: Model) -> dict[Stage, float]:
         """Seconds by stage."""
         architecture = model.architecture
-        encode_flops = TEXT_TOKENS * architecture.text_encoder_bytes  # 2 FLOP for 2 bytes a weight
         linear_flops = work.denoise_flops - work.attention_flops
         return {
-            Stage.ENCODING: work.clips * (ENCODE_SECONDS + encode_flops / self.linears),
+            Stage.ENCODING: work.clips * ENCODE_SECONDS
+            + work.encode_flops / (self.encoding or self.linears),
             Stage.DENOISING: linear_flops / self.linears
             + work.attention_flops / self.attention
             + work.evaluations * _starts(architecture) * self.block_seconds,
@@ -108,6 +122,7 @@ class Rates:
 MEASURED_PARTS = {
     "transformer": ("linears", "attention", "block_seconds"),
     "decoder": ("convolutions", "decode_seconds"),
+    "text encoder": ("encoding",),
 }
 
 # GFLOP/s of a core without AMX in linears, attention and convolutions.
@@ -124,7 +139,10 @@ def guess(model: Model, precision: Precision, threads: int) -> Rates:
     linears, attention, convolutions = (
         gflops * 1e9 * threads for gflops in _CORE_GFLOPS[precision]
     )
-    return Rates(linears, attention, convolutions, _BLOCK_SECONDS, 0.0, spread=GUESS_SPREAD)
+    encoding = _CORE_GFLOPS[Precision.FP32][0] * 1e9 * threads
+    return Rates(
+        linears, attention, convolutions, _BLOCK_SECONDS, 0.0, GUESS_SPREAD, encoding=encoding
+    )
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,13 @@ def test_a_large_model_is_waited_for_though_its_disk_is_slow() -> None:
     assert patience("demo").seconds < LEAST + 60
 
 
+def test_encoding_reads_the_weights_of_a_large_model_for_each_prompt() -> None:
+    large, demo = patience("hunyuanvideo"), patience("demo")
+    for each in (large, demo):
+        each.heed(StageStarted(Stage.ENCODING))
+    assert large.seconds > demo.seconds + 3600
+
+
 def test_what_was_taken_for_hung_gets_more_time_and_the_next_engine_has_to_load() -> None:
     demo = patience("demo")
     loading = demo.seconds
