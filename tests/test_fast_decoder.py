@@ -25,17 +25,22 @@ from hunyuan_runner.engine.messages import Event, Finished, Preview, StepFinishe
 from hunyuan_runner.engine.process import EngineDied, EngineProcess, GenerationFailed
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.engine.taehv import FastDecoder
+from hunyuan_runner.jobs.claim import Claim
+from hunyuan_runner.jobs.database import now_ms
 from hunyuan_runner.jobs.lease import Lease
-from hunyuan_runner.jobs.rendering import file_tags
+from hunyuan_runner.jobs.patience import Patience
+from hunyuan_runner.jobs.rendering import Rendering
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.manifest import Manifest
+from hunyuan_runner.media import read_tags
 from hunyuan_runner.params import EstimateRequest, GenerationParams, GenerationRequest
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage.keys import video_key
 from hunyuan_runner.studio.rendering import _templates as TEMPLATES
 from hunyuan_runner.studio.routes import compose, machine
-from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256
+from hunyuan_runner.weights import DOWNLOAD_NOTE
 from tests import double_taehv, tiny
 
 MODEL = "hunyuanvideo"
@@ -283,16 +288,26 @@ def test_the_page_says_how_to_install_it(backend: Backend, tmp_path: Path) -> No
     assert [each["hunyuanvideo15"] for each in commands] == [None, None]  # it is not installed
 
 
-def test_a_manifest_names_the_decoder_and_its_weights(models_dir: Path) -> None:
-    weights = TAEHV.file_in(models_dir)
-    clip = params("fast")
-    manifest = Manifest.of(clip, models_dir / MODEL, "fp32", 2, weights)
-    assert manifest.decoder == "fast"
-    assert manifest.model.weights["taehv/taehv.safetensors"] == file_sha256(weights)
-    assert file_tags(clip, "fast")["decoder"] == "fast"
-    full = Manifest.of(clip, models_dir / MODEL, "fp32", 2)
-    assert full.decoder == "full"
-    assert "taehv/taehv.safetensors" not in full.model.weights
+def test_the_clip_says_which_decoder_made_it(
+    engine: EngineProcess, backend: Backend, tmp_path: Path
+) -> None:
+    made = {}
+    for decoder in ("fast", "full"):
+        job = backend.jobs.submit(params(decoder))
+        claim = Claim.next(backend.jobs.database, "worker")
+        assert claim is not None
+        expected = backend.jobs.forecast().expect(claim.work, MODEL)
+        patience = Patience(expected, claim.params, MODELS[MODEL], 60)
+        Rendering(claim, engine, backend.storage, lambda: False, backend.settings, patience).run()
+        claim.complete(now_ms())
+        video = tmp_path / "clip.mp4"
+        video.write_bytes(backend.storage.get(video_key(job.id)))
+        tags = read_tags(video)
+        manifest = Manifest.model_validate_json(tags["manifest"])
+        made[decoder] = (tags["decoder"], manifest.decoder, manifest.params.decoder)
+        weights = [name for name in manifest.model.weights if name.startswith("taehv/")]
+        assert weights == (["taehv/taehv.safetensors"] if decoder == "fast" else [])
+    assert made == {name: (name, name, name) for name in ("fast", "full")}
 
 
 def test_the_demo_model_has_none() -> None:

@@ -1,4 +1,4 @@
-"""What a worker can render: which models, clips of which size, and on which path.
+"""What a worker can render: which models, with which decoders, clips of which size, on which path.
 
 Clips that are computed on one path are the same bit for bit: the path is the CPU, its threads and
 the precision. A clip that was begun on a path continues there, as long as a worker of that path
