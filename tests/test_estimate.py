@@ -199,6 +199,15 @@ def test_the_range_has_room_for_what_others_did_to_earlier_jobs(slowdown: float)
     assert expected.high / expected.low < 2 * slowdown
 
 
+def test_the_range_of_many_jobs_is_narrower_unless_their_error_is_a_common_one() -> None:
+    jobs = [took(slowdown, work()) for slowdown in (1.0, 2.0, 1.0)]
+    for timings in (jobs, []):
+        expected = expect(work(), MODEL, RATES, Experience.of(timings, MODEL, RATES))
+        one, many = expected.range(60.0), expected.range(60.0, jobs=8)
+        assert (many.high / many.low < one.high / one.low) == bool(timings)
+        assert many.low < 60 < many.high
+
+
 def test_a_job_of_which_only_some_stages_ran_teaches_about_these() -> None:
     whole = took(3.0, work())
     part = Timing(work(), {Stage.DECODING: whole.seconds[Stage.DECODING]})

@@ -189,7 +189,7 @@ def _view(
         expectation = forecast.expect(work_of(row), row.model, row.executor_id)
         progress = _progress(row, expectation)
         if row.state != JobState.PAUSED:
-            eta = _left(row, expectation, wait)
+            eta = _left(row, expectation, wait, position or 1)
     columns = {name: getattr(row, name) for name in _COLUMNS}
     return Job(
         **columns
@@ -223,12 +223,15 @@ def work_of(row: sa.Row[Any]) -> Work:
     return Work(**{name: getattr(row, name) for name in estimate.WORK_FIELDS})
 
 
-def _left(row: sa.Row[Any], expectation: Expectation, wait: float = 0.0) -> Range:
+def _left(
+    row: sa.Row[Any], expectation: Expectation, wait: float = 0.0, position: int = 1
+) -> Range:
     """The seconds until the job of this row is done, if its turn comes after `wait`."""
     if row.denoising_seconds:
         steps = sum(step < row.step for step in GenerationParams(**row.params).computed_steps)
         expectation = expectation.after(max(steps, 1), row.denoising_seconds)
-    return expectation.range(wait + expectation.total * (1 - _progress(row, expectation)))
+    seconds = wait + expectation.total * (1 - _progress(row, expectation))
+    return expectation.range(seconds, position)
 
 
 def _progress(row: sa.Row[Any], expectation: Expectation) -> float:

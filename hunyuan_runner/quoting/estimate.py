@@ -161,6 +161,7 @@ class Experience:
     low: float  # of the time that is expected with these factors
     high: float
     guess: bool  # neither was the machine measured, nor was a clip rendered
+    learnt: bool  # from at least one job
 
     @classmethod
     def of(cls, timings: Sequence[Timing], model: Model, rates: Rates) -> Self:
@@ -191,6 +192,7 @@ class Experience:
             low=min([1.0, *levels]) / margin,
             high=max([1.0, *levels]) * margin,
             guess=rates.spread == GUESS_SPREAD and not timings,
+            learnt=bool(timings),
         )
 
 
@@ -202,6 +204,7 @@ class Expectation:
     low: float = 1.0
     high: float = 1.0
     guess: bool = False
+    learnt: bool = False
 
     @property
     def total(self) -> float:
@@ -217,13 +220,17 @@ class Expectation:
         before = self.seconds[Stage.DENOISING]
         now = before * (denoising_seconds / before) ** weight
         width = 1 - weight / 2
-        return Expectation(
-            {**self.seconds, Stage.DENOISING: now}, self.low**width, self.high**width
-        )
+        seconds = {**self.seconds, Stage.DENOISING: now}
+        return Expectation(seconds, self.low**width, self.high**width, learnt=self.learnt)
 
-    def range(self, seconds: float) -> Range:
-        """Around so many seconds of this work, or of work like it."""
-        return Range(seconds * self.low, seconds, seconds * self.high, self.guess)
+    def range(self, seconds: float, jobs: int = 1) -> Range:
+        """Around so many seconds of this work, or of that of several `jobs` like it.
+
+        What made finished jobs differ is taken to be in equal parts their own, which averages out
+        over several, and common to all. An error of a prediction without such jobs is common.
+        """
+        width = math.sqrt((1 + 1 / jobs) / 2) if self.learnt else 1
+        return Range(seconds * self.low**width, seconds, seconds * self.high**width, self.guess)
 
 
 @dataclass(frozen=True)
@@ -240,7 +247,8 @@ def expect(work: Work, model: Model, rates: Rates, experience: Experience) -> Ex
     """The time `work` takes on a machine with these rates and this experience."""
     predicted = rates.predict(work, model)
     seconds = {stage: predicted[stage] * experience.factors[stage] for stage in TIMED_STAGES}
-    return Expectation(seconds, experience.low, experience.high, experience.guess)
+    known = (experience.low, experience.high, experience.guess, experience.learnt)
+    return Expectation(seconds, *known)
 
 
 def progress(
