@@ -44,6 +44,15 @@ class Manifest(BaseModel):
     model: ModelManifest
     decoder: str = Field("full", description="What made its pixels: full or fast.")
     precision: str = Field(description="The precision it was computed in.", examples=["fp32"])
+    instructions: str | None = Field(
+        None,
+        description="The instruction set of the kernels that computed the transformer; null if it "
+        "was not computed in int8.",
+        examples=["avx2"],
+    )
+    attention: str | None = Field(
+        None, description="The form of attention of these kernels.", examples=["int16"]
+    )
     threads: int
     cpu: str = Field(description="The CPU of the worker that finished the clip.")
     versions: dict[str, str]
@@ -55,6 +64,8 @@ class Manifest(BaseModel):
         model_dir: Path,
         precision: str,
         threads: int,
+        instructions: str | None = None,
+        attention: str | None = None,
         fast_decoder: Path | None = None,
     ) -> Self:
         """The manifest of a clip that this process's engine made. `fast_decoder` is the file with
@@ -70,6 +81,8 @@ class Manifest(BaseModel):
             ),
             decoder="full" if fast_decoder is None else "fast",
             precision=precision,
+            instructions=instructions,
+            attention=attention,
             threads=threads,
             cpu=cpu_name(),
             versions=versions,
@@ -79,9 +92,10 @@ class Manifest(BaseModel):
         """What differs in `other`, as text for people: `torch 2.13.0, not 2.12.0`."""
         if other.model.weights != self.model.weights:
             yield f"other weights of {self.model.id}"
-        for name in ("precision", "threads", "cpu"):
+        for name in ("precision", "instructions", "attention", "threads", "cpu"):
             here, there = getattr(other, name), getattr(self, name)
-            if here != there:
+            # Null where the precision differs, and in manifests of earlier versions.
+            if here != there and None not in (here, there):
                 yield f"{name} {here}, not {there}"
         for package, version in self.versions.items():
             if other.versions.get(package) != version:

@@ -45,6 +45,9 @@ from hunyuan_runner import __version__
 from hunyuan_runner.jobs.opening import require_usable, when_it_opens
 from hunyuan_runner.jobs.schema_version import StoreUnusable
 from hunyuan_runner.logs import configure_logging
+from hunyuan_runner.machine.host import cpu_flags
+from hunyuan_runner.machine.instructions import WantedKernels
+from hunyuan_runner.machine.kernels import unmet_wish
 from hunyuan_runner.machine.listening import CannotListen, require_free
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.params import GenerationRequest
@@ -94,9 +97,16 @@ def prepare() -> None:
     os.environ[SERVER] = str(os.getpid())
 
 
-def prepare_front() -> None:
-    """Do what prepare() does, and log who may use the service."""
+def prepare_runner() -> None:
+    """Do what prepare() does, and check that the CPU has the kernels that are wanted."""
+    if problem := unmet_wish(WantedKernels.of(settings), cpu_flags()):
+        raise BentoMLException(problem)
     prepare()
+
+
+def prepare_front() -> None:
+    """Do what prepare() does, for the runner beside it too, and log who may use the service."""
+    (prepare_runner if settings.local_runner else prepare)()
     if not GUARDED:
         log.info("HUNYUAN_API_KEYS is not set: only this machine can use the service")
 
@@ -113,7 +123,7 @@ def _address() -> tuple[str, int]:
 class HunyuanRunner:
     """Takes one job at a time from the store and renders it in a child process."""
 
-    on_deployment = bentoml.on_deployment(prepare)
+    on_deployment = bentoml.on_deployment(prepare_runner)
 
     def __init__(self) -> None:
         self._worker: Worker | None = None

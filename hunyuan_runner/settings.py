@@ -19,6 +19,10 @@ BUNDLED_MODELS = Path(__file__).parent / "bundled"  # comes with the package: th
 LogFormat = Literal["text", "json"]
 Downloads = Literal["proxy", "redirect"]
 WantedPrecision = Literal["auto", "fp32", "bf16", "int8"]
+WantedInstructions = Literal[
+    "amx", "avx512-bf16", "avx512", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod"
+]
+WantedAttention = Literal["bf16", "int16", "int8"]
 SECRET_PREFIX = "whsec_"  # as in Standard Webhooks; base64 follows
 SECRET_BYTES = 24
 MIN_KEY_CHARACTERS = 32  # of a key that is not made by `hunyuan keys new`
@@ -166,6 +170,16 @@ class Settings(BaseSettings):
         "auto",
         description="Precision of transformers: fp32, bf16 or int8; auto chooses by CPU and "
         "memory.",
+    )
+    instructions: WantedInstructions | None = Field(
+        None,
+        description="Instruction set of the int8 kernels: amx, avx512-bf16, avx512, avx-vnni or "
+        "avx2; on Arm neon-i8mm or neon-dotprod; default: the fastest that the CPU has.",
+    )
+    attention: WantedAttention | None = Field(
+        None,
+        description="Form of attention of models in int8: bf16, int16, or int8, which is faster "
+        "and rougher; default: the fastest form whose error is at most 1 %.",
     )
     calibrate: bool = Field(
         True, description="Let a runner measure its machine once, while no job is waiting."

@@ -404,12 +404,21 @@ class PrecisionView(Wire):
     reason: Text
 
 
+class KernelsView(Wire):
+    """The kernels that compute int8 models, and decode where the CPU has no BF16."""
+
+    instructions: Text = Field(description="Their instruction set: amx, avx512-bf16, …")
+    attention: Text = Field(description="Their form of attention: bf16, int16 or int8.")
+    reason: Text
+
+
 class RunnerView(Wire):
     """The machine of a live worker."""
 
     cpu: Text
     threads: Count
     memory_bytes: Count
+    kernels: Maybe[KernelsView] = Field(description="Null if there are none for its CPU.")
     models: Annotated[dict[str, PrecisionView], _Otherwise({})] = Field(
         description="By id, those whose weights it has."
     )

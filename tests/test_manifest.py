@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.machine.host import cpu_flags
+from hunyuan_runner.machine.instructions import WantedKernels
+from hunyuan_runner.machine.kernels import choose_kernels
 from hunyuan_runner.manifest import Manifest, PublishedManifest
 from hunyuan_runner.media import read_tags
 from hunyuan_runner.params import GenerationRequest
@@ -33,6 +37,11 @@ def test_a_clip_tells_all_that_it_depends_on(
     assert manifest.versions == info["versions"]
     assert manifest.threads == info["host"]["threads"]
     assert manifest.cpu == info["host"]["cpu"]
+    # The demo model is computed by torch, in float32.
+    assert (manifest.precision, manifest.instructions, manifest.attention) == ("fp32", None, None)
+    best = choose_kernels(WantedKernels(tmp_path), cpu_flags())
+    (runner,) = info["runners"]
+    assert runner["kernels"] == (best and asdict(best))
 
     video = client.get(clip["video_url"]).content
     assert manifest.video_sha256 == hashlib.sha256(video).hexdigest()
@@ -60,6 +69,19 @@ def test_what_differs_between_two_clips_is_named() -> None:
         "threads 8, not 2",
         f"torch 9.9, not {manifest.versions['torch']}",
     }
+
+
+def test_other_kernels_are_named_where_both_clips_say_which() -> None:
+    manifest = Manifest.of(PARAMS, BUNDLED_MODELS / "demo", "int8", 2, "avx2", "int16")
+    other = manifest.model_copy(update={"instructions": "avx512", "attention": "int8"})
+    assert list(manifest.differences(other)) == [
+        "instructions avx512, not avx2",
+        "attention int8, not int16",
+    ]
+    fields = manifest.model_dump(exclude={"instructions", "attention"})
+    earlier = Manifest.model_validate(fields)  # of a version that did not write them
+    assert not list(earlier.differences(manifest))
+    assert not list(manifest.differences(earlier))
 
 
 def test_weights_that_were_exchanged_are_other_weights(tmp_path: Path) -> None:

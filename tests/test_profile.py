@@ -16,20 +16,19 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine import measure as benchmark
 from hunyuan_runner.jobs import measuring
 from hunyuan_runner.machine.instructions import WantedKernels
-from hunyuan_runner.machine.precision import Precision
+from hunyuan_runner.machine.precision import Cpu, Precision
 from hunyuan_runner.quoting.estimate import GUESS_SPREAD, MEASURED_PARTS, MEASURED_SPREAD
 from hunyuan_runner.quoting.profile import (
     MEASURED_FILE,
     Profile,
     keep_measured,
     load_measured,
-    measured_key,
     missing_parts,
 )
 from hunyuan_runner.settings import BUNDLED_MODELS, Settings
 
 DEMO = MODELS["demo"]
-KEY = measured_key(DEMO, Precision.FP32)
+KEY = Profile.of_this_machine(Settings(precision="fp32")).measured_key(DEMO.id)
 TRANSFORMER = {"linears": 1e9, "attention": 2e9, "block_seconds": 0.001}
 DECODER = {"convolutions": 3e9, "decode_seconds": 0.1}
 TEXT_ENCODER = {"encoding": 4e9}
@@ -73,6 +72,38 @@ def test_a_part_that_was_measured_is_gone_by_while_the_rest_is_guessed(settings:
 def test_what_an_earlier_version_measured_is_read(settings: Settings) -> None:
     keep_measured(settings, {KEY: ALL | {"spread": 0.3}})
     assert load_measured(settings) == {KEY: ALL}
+
+
+@pytest.mark.skipif(
+    Cpu.here().obstacle(Precision.INT8) is not None, reason="no int8 kernels on this machine"
+)
+def test_what_was_measured_with_one_form_of_attention_says_nothing_of_another(
+    settings: Settings,
+) -> None:
+    int16, int8 = (
+        settings.model_copy(update={"precision": "int8", "attention": form})
+        for form in ("int16", "int8")
+    )
+    rates = TRANSFORMER | DECODER
+    keep_measured(settings, {Profile.of_this_machine(int16).measured_key("demo"): rates})
+    measured = Profile.of_this_machine(int16).models["demo"]
+    assert vars(measured.rates) == rates | {"spread": MEASURED_SPREAD}
+    other = Profile.of_this_machine(int8)
+    assert other.models["demo"].rates.spread == GUESS_SPREAD
+    assert other.models["demo"].basis != measured.basis
+
+
+@pytest.mark.skipif(
+    Cpu.here().obstacle(Precision.INT8) is not None, reason="no int8 kernels on this machine"
+)
+def test_the_form_of_attention_changes_nothing_for_a_model_in_float32(settings: Settings) -> None:
+    keys = {
+        Profile.of_this_machine(settings.model_copy(update={"attention": form})).measured_key(
+            "demo"
+        )
+        for form in ("int16", "int8")
+    }
+    assert len(keys) == 1
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"machine": 1}', '{"machine": null, "rates": 3}'])

@@ -26,7 +26,9 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.checkpoint import model_fingerprint
 from hunyuan_runner.engine.messages import Event, Resumed, StepFinished, TileFinished
 from hunyuan_runner.engine.process import EngineProcess
-from hunyuan_runner.machine.host import cpu_name, engine_threads
+from hunyuan_runner.machine.host import cpu_flags, cpu_name, engine_threads
+from hunyuan_runner.machine.instructions import WantedKernels
+from hunyuan_runner.machine.kernels import choose_kernels
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.models.folder import components
 from hunyuan_runner.params import GenerationParams, Stage
@@ -150,7 +152,9 @@ class TimeLeft:
 
 def _quote(job: Job, settings: Settings) -> Expectation:
     model = MODELS[job.params.model]
-    rates = rates_of(model, job.precision, engine_threads(settings), load_measured(settings))
+    kernels = choose_kernels(WantedKernels.of(settings), cpu_flags())
+    measured = load_measured(settings)
+    rates = rates_of(model, job.precision, engine_threads(settings), kernels, measured)
     return expect(Work.of(job.params, model), model, rates, Experience.of([], model, rates))
 
 

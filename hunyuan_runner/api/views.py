@@ -21,6 +21,7 @@ from hunyuan_runner.wire import (
     JobRecord,
     JobState,
     JobView,
+    KernelsView,
     ModelCapacity,
     ModelView,
     PrecisionView,
@@ -104,6 +105,7 @@ def runner_view(machine: Profile) -> RunnerView:
         cpu=machine.cpu,
         threads=machine.threads,
         memory_bytes=machine.memory_bytes,
+        kernels=machine.kernels and KernelsView(**vars(machine.kernels)),
         models={
             model_id: PrecisionView(precision=ability.precision, reason=ability.reason)
             for model_id, ability in machine.models.items()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -30,7 +31,8 @@ from hunyuan_runner.machine.host import (
     memory_bytes,
     usable_cores,
 )
-from hunyuan_runner.machine.instructions import available, lacking
+from hunyuan_runner.machine.instructions import WantedKernels, lacking
+from hunyuan_runner.machine.kernels import choose_kernels, unmet_wish
 from hunyuan_runner.machine.listening import CannotListen, http_url, require_free
 from hunyuan_runner.machine.platform import unsupported_system
 from hunyuan_runner.params import GenerationRequest
@@ -143,8 +145,15 @@ def _names_of(settings: type[Settings]) -> Iterator[str]:
 def _cpu(machine: Machine) -> str:
     found = f"{cpu_name()}, {usable_cores()} cores"
     flags = cpu_flags()
-    sets = [each.in_words for each in available(flags)]
-    found += f"\nkernels: {sets[0] if sets else f'none, {lacking(flags)}'}"
+    wanted_kernels = WantedKernels(Path())
+    if machine.settings is not None:
+        wanted_kernels = WantedKernels.of(machine.settings)
+        if problem := unmet_wish(wanted_kernels, flags):
+            raise Failed(found, problem)
+    if kernels := choose_kernels(wanted_kernels, flags):
+        found += f"\nkernels: {kernels.in_words}: {kernels.reason}"
+    else:
+        found += f"\nkernels: none, {lacking(flags)}"
     if machine.settings is None:
         return found
     from hunyuan_runner.machine.precision import Cpu, Precision, choose

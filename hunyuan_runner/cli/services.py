@@ -67,6 +67,9 @@ def info(url: Url = "", api_key: ApiKey = None, as_json: Json = False) -> None:
     about.add("service", f"{service.name} {service.versions.get('hunyuan-runner') or ''} at {url}")
     about.add("machine", f"{host.cpu}, {host.cores} cores, {host.memory_bytes / 2**30:.0f} GiB")
     for runner in service.runners:
+        if (kernels := runner.kernels) is not None:
+            used = f"{kernels.instructions}, attention in {kernels.attention}"
+            about.add("kernels", f"{used}: {kernels.reason}")
         for model_id, chosen in runner.models.items():
             computed = f"{model_id} in {chosen.precision}: {chosen.reason}"
             about.add("runner", f"{runner.threads} threads, {computed}")

@@ -132,7 +132,7 @@ class Int8Blocks(torch.nn.Module):
         single block."""
         super().__init__()
         self.modulation = modulation
-        self._kernels = kernels
+        self.kernels = kernels
         self._double = double
         self._single = single
         self._heads = heads
@@ -171,7 +171,7 @@ class Int8Blocks(torch.nn.Module):
         rows, width = x.shape
         block = self._double[0].video if self._double else self._single[0]
         return Workspace(
-            self._kernels, rows, self._heads, width // self._heads, block.mlp_in.outputs
+            self.kernels, rows, self._heads, width // self._heads, block.mlp_in.outputs
         )
 
     def _run_double(
@@ -190,8 +190,8 @@ class Int8Blocks(torch.nn.Module):
         chunks = [next(modulation).chunk(6) for _ in parts]
         for (stream, rows, angles), (shift, scale, *_) in zip(parts, chunks, strict=True):
             levels = work.levels(rows.stop - rows.start)
-            self._kernels.norm_quantize(x[rows], scale, shift, levels)
-            self._kernels.linear(levels, stream.to_qkv, work.qkv[rows], Epilogue.STORE)
+            self.kernels.norm_quantize(x[rows], scale, shift, levels)
+            self.kernels.linear(levels, stream.to_qkv, work.qkv[rows], Epilogue.STORE)
             self._pack(stream, work.qkv[rows], angles, rows.start, work)
         self._attend(work)
         for (stream, rows, _), (_, _, gate, mlp_shift, mlp_scale, mlp_gate) in zip(
@@ -199,8 +199,8 @@ class Int8Blocks(torch.nn.Module):
         ):
             levels = work.levels(rows.stop - rows.start)
             self._add(levels, work.mixed[rows], stream.to_out, gate, x[rows])
-            self._kernels.norm_quantize(x[rows], mlp_scale, mlp_shift, levels)
-            self._kernels.linear(levels, stream.mlp_in, work.hidden[rows], Epilogue.GELU)
+            self.kernels.norm_quantize(x[rows], mlp_scale, mlp_shift, levels)
+            self.kernels.linear(levels, stream.mlp_in, work.hidden[rows], Epilogue.GELU)
             self._add(levels, work.hidden[rows], stream.mlp_out, mlp_gate, x[rows])
 
     def _run_single(
@@ -214,9 +214,9 @@ class Int8Blocks(torch.nn.Module):
     ) -> None:
         shift, scale, gate = modulation.chunk(3)
         levels = work.levels(work.rows)
-        self._kernels.norm_quantize(x, scale, shift, levels)
-        self._kernels.linear(levels, block.to_qkv, work.qkv, Epilogue.STORE)
-        self._kernels.linear(levels, block.mlp_in, work.hidden, Epilogue.GELU)
+        self.kernels.norm_quantize(x, scale, shift, levels)
+        self.kernels.linear(levels, block.to_qkv, work.qkv, Epilogue.STORE)
+        self.kernels.linear(levels, block.mlp_in, work.hidden, Epilogue.GELU)
         self._pack(block, work.qkv[:video_rows], rotary, 0, work)
         self._pack(block, work.qkv[video_rows:], None, video_rows, work)
         self._attend(work)
@@ -232,10 +232,10 @@ class Int8Blocks(torch.nn.Module):
         work: Workspace,
     ) -> None:
         norms = (weights.norm_q, weights.norm_k)
-        self._kernels.pack_qkv(qkv, *norms, rotary, offset, work.heads)
+        self.kernels.pack_qkv(qkv, *norms, rotary, offset, work.heads)
 
     def _attend(self, work: Workspace) -> None:
-        self._kernels.attention(work.qkv, work.heads, work.mixed)
+        self.kernels.attention(work.qkv, work.heads, work.mixed)
 
     def _add(
         self,
@@ -246,8 +246,8 @@ class Int8Blocks(torch.nn.Module):
         x: torch.Tensor,
     ) -> None:
         """x += gate * layer(values)"""
-        self._kernels.quantize(values, levels)
-        self._kernels.linear(levels, layer, x, Epilogue.RESIDUAL, gate)
+        self.kernels.quantize(values, levels)
+        self.kernels.linear(levels, layer, x, Epilogue.RESIDUAL, gate)
 
 
 def _up(count: int, multiple: int) -> int:

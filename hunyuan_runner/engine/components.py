@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from hunyuan_runner.catalogue import family_in, unknown_settings
 from hunyuan_runner.engine.decoder import dtype_here, kernels_for
 from hunyuan_runner.engine.implementation import TextEncoders, Transformer, implementation_of
+from hunyuan_runner.engine.int8 import kernels_of
 from hunyuan_runner.engine.loading import (
     DTYPES,
     encoder_folders,
@@ -37,8 +38,9 @@ from hunyuan_runner.families.configuration import (
     TRANSFORMER,
     UnknownModel,
 )
-from hunyuan_runner.machine.host import available_memory_bytes
-from hunyuan_runner.machine.instructions import WantedKernels
+from hunyuan_runner.machine.host import available_memory_bytes, cpu_flags
+from hunyuan_runner.machine.instructions import Attention, Instructions, WantedKernels
+from hunyuan_runner.machine.kernels import choose_kernels
 from hunyuan_runner.machine.precision import BYTES_PER_PARAMETER, Precision
 from hunyuan_runner.weights import WeightsAltered, verify_file
 
@@ -75,6 +77,10 @@ class Components:
         self.model_dir = model_dir
         self._threads = threads
         self._kernels = kernels
+        # The transformer's; until it is loaded, what it is expected to have.
+        self.kernels_used: tuple[Instructions, Attention] | None = None
+        if precision is Precision.INT8 and (expected := choose_kernels(kernels, cpu_flags())):
+            self.kernels_used = expected.instructions, expected.attention
         self._text_encoders: TextEncoders | None = None
         self._transformer: Transformer | None = None
         self._fast_decoder: FastDecoder | None = None
@@ -112,6 +118,7 @@ class Components:
                 self._transformer, self.precision = self.implementation.transformer(
                     self.model_dir, self.precision, self._threads, self._kernels
                 )
+            self.kernels_used = kernels_of(self._transformer)
         return self._transformer
 
     def fast_decoder(self, weights: Path | None) -> FastDecoder:

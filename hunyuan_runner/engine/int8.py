@@ -13,7 +13,7 @@ from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
 from hunyuan_runner.engine.kernels import load_kernels
 from hunyuan_runner.engine.quantize import load_transformer
 from hunyuan_runner.machine.building import KernelsUnavailable
-from hunyuan_runner.machine.instructions import WantedKernels
+from hunyuan_runner.machine.instructions import Attention, Instructions, WantedKernels
 from hunyuan_runner.machine.precision import Precision
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,16 @@ def load_int8_or_fp32(
     except KernelsUnavailable as reason:
         logger.warning("int8 does not work on this machine; using %s: %s", Precision.FP32, reason)
         return load_plain(torch.float32), Precision.FP32
+
+
+def kernels_of(transformer: Any) -> tuple[Instructions, Attention] | None:
+    """The instruction set and the form of attention of the kernels that compute this transformer,
+    or None if torch does."""
+    blocks = getattr(transformer, "transformer_blocks", None)
+    if not blocks or not isinstance(blocks[0], Int8Blocks):
+        return None
+    kernels = blocks[0].kernels
+    return kernels.instructions, kernels.attention_form
 
 
 def modulation_of(transformer: Any) -> Modulation | None:

@@ -18,7 +18,7 @@ from hunyuan_runner.machine.instructions import (
     Attention,
     Instructions,
     WantedKernels,
-    available,
+    candidates,
     lacking,
 )
 
@@ -262,9 +262,9 @@ def load_kernels(wanted: WantedKernels, threads: int) -> Kernels:
 
     Raises KernelsUnavailable.
     """
-    candidates = [wanted.instructions] if wanted.instructions else available(cpu_flags())
-    reasons = [] if candidates else [lacking(cpu_flags())]
-    for instructions in candidates:
+    found = candidates(wanted, cpu_flags())
+    reasons = [] if found else [lacking(cpu_flags(), wanted.instructions)]
+    for instructions in found:
         form = instructions.attention(wanted.attention)
         try:
             library = library_of(instructions, wanted.folder)
@@ -273,6 +273,7 @@ def load_kernels(wanted: WantedKernels, threads: int) -> Kernels:
             logger.warning("no kernels for %s: %s", instructions, reason)
             reasons.append(f"{instructions}: {reason}")
         else:
+            logger.info("the kernels use %s", instructions.in_words)
             return kernels
     raise KernelsUnavailable("; ".join(reasons))
 

@@ -94,13 +94,17 @@ class Preview:
 class Finished:
     """The frames are in the .npy file `frames` (THWC, uint8).
 
-    Their last bits depend on the `precision` and the number of `threads` they were computed with.
+    Their last bits depend on what they were computed with: the `precision`, the number of
+    `threads`, and the form of `attention` of the kernels, whose instruction set is `instructions`.
+    Both are None if torch computed the transformer.
     A draft may be of another decoder than the clip will be.
     """
 
     frames: Path
     precision: str
     threads: int
+    instructions: str | None = None
+    attention: str | None = None
     decoder: Decoder = "full"
 
 

@@ -79,8 +79,9 @@ class VideoPipeline:
             assert checkpoint.expected is not None
             latents = checkpoint.expected
         decoder = self._decode(request, latents, on_event)
-        threads = torch.get_num_threads()
-        on_event(Finished(request.frames, self._components.precision, threads, decoder))
+        precision, threads = self._components.precision, torch.get_num_threads()
+        instructions, attention = self._components.kernels_used or (None, None)
+        on_event(Finished(request.frames, precision, threads, instructions, attention, decoder))
 
     def _decode(self, request: Generate, latents: torch.Tensor, on_event: OnEvent) -> Decoder:
         """Write the frames of `latents` (NCTHW), and say which decoder made them.

@@ -300,7 +300,7 @@ class EngineProcess:
         ours, theirs = multiprocessing.Pipe()
         settings = self._settings
         threads = engine_threads(settings)
-        kernels = WantedKernels(settings.kernels_dir).as_arguments()
+        kernels = WantedKernels.of(settings).as_arguments()
         places = (settings.prompts_dir, settings.verified_weights)
         log = (settings.log_level, settings.log_format)
         arguments = [theirs.fileno(), threads, *kernels, *places, *log]

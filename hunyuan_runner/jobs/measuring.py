@@ -17,7 +17,6 @@ from contextlib import suppress
 
 from pydantic import TypeAdapter
 
-from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.machine.host import engine_threads, environment_of_child
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import Precision
@@ -26,7 +25,6 @@ from hunyuan_runner.quoting.profile import (
     Profile,
     keep_measured,
     load_measured,
-    measured_key,
     missing_parts,
 )
 from hunyuan_runner.settings import Settings
@@ -49,10 +47,10 @@ def measure_machine(settings: Settings, is_wanted: Callable[[], bool]) -> None:
     If that fails, the reason is logged and estimates stay guesses. `is_wanted` is polled ten times
     a second. If it returns True, raises Interrupted; finished parts are kept.
     """
-    known = load_measured(settings)
+    known, profile = load_measured(settings), Profile.of_this_machine(settings)
     wanted = {
-        measured_key(MODELS[model_id], ability.precision): (model_id, ability.precision)
-        for model_id, ability in Profile.of_this_machine(settings).models.items()
+        profile.measured_key(model_id): (model_id, ability.precision)
+        for model_id, ability in profile.models.items()
         if ability.installed
     }
     for key, (model_id, precision) in wanted.items():
@@ -81,7 +79,7 @@ def _measure(
     """The rates of each part, as soon as they are known."""
     arguments = (
         engine_threads(settings),
-        *WantedKernels(settings.kernels_dir).as_arguments(),
+        *WantedKernels.of(settings).as_arguments(),
         model_id,
         precision,
         settings.model_dir(model_id),

@@ -280,7 +280,13 @@ class Rendering:
         if finished.decoder == "fast":
             fast_decoder = MODELS[params.model].fast_decoder_in(self._models_dir)
         manifest = Manifest.of(
-            params, self._model_dir, finished.precision, finished.threads, fast_decoder
+            params,
+            self._model_dir,
+            finished.precision,
+            finished.threads,
+            finished.instructions,
+            finished.attention,
+            fast_decoder=fast_decoder,
         )
         tags = file_tags(params, finished.decoder) | {TAG: manifest.model_dump_json()}
         with TemporaryDirectory(dir=finished.frames.parent) as folder:

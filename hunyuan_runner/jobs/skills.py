@@ -1,8 +1,9 @@
 """What a worker can render: which models, with which decoders, clips of which size, on which path.
 
-Clips that are computed on one path are the same bit for bit: the path is the CPU, its threads and
-the precision. A clip that was begun on a path continues there, as long as a worker of that path
-lives that could continue it. If there is none, any worker may continue it.
+Clips that are computed on one path are the same bit for bit: the path is the CPU, its threads, the
+precision and, in int8, the form of attention. A clip that was begun on a path continues there, as
+long as a worker of that path lives that could continue it. If there is none, any worker may
+continue it.
 """
 
 from __future__ import annotations
@@ -107,8 +108,13 @@ def skills_of_json(value: Any) -> frozenset[Skill]:
 
 def path_of(profile: Profile, model_id: str) -> str:
     """The path on which a machine renders a model."""
-    ability = profile.models[model_id]
-    return f"{model_id} in {ability.precision} on {profile.cpu}, {profile.threads} threads"
+    precision, kernels = profile.models[model_id].precision, profile.kernels
+    computed = str(precision)
+    if precision is Precision.INT8 and kernels is not None:
+        computed += f" with attention in {kernels.bits}"
+    # CPUs of one name may have other instructions, which virtual machines hide; torch uses them.
+    cpu = f"{profile.cpu} ({profile.instructions})"
+    return f"{model_id} in {computed} on {cpu}, {profile.threads} threads"
 
 
 def peaks_of(params: GenerationParams) -> Mapping[str, int]:

@@ -79,6 +79,8 @@ class Worker:
         self._sweep_thread.start()
         self._work_thread.start()
         logger.info("worker %s takes jobs", self._lease.executor_id)
+        if (kernels := self._profile.kernels) is not None:
+            logger.info("kernels: %s: %s", kernels.in_words, kernels.reason)
 
     @property
     def ready(self) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from hunyuan_runner.settings import Settings  # which the package's build does not have
 
 _AVX2 = frozenset({"avx2", "fma"})
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}) | _AVX2
@@ -92,6 +95,15 @@ class WantedKernels:
     attention: Attention | None = None
 
     @classmethod
+    def of(cls, settings: Settings) -> Self:
+        instructions, attention = settings.instructions, settings.attention
+        return cls(
+            settings.kernels_dir,
+            instructions and Instructions(instructions),
+            attention and Attention(attention),
+        )
+
+    @classmethod
     def of_arguments(cls, folder: str, instructions: str, attention: str) -> Self:
         """The reverse of as_arguments()."""
         return cls(
@@ -110,7 +122,12 @@ def available(flags: frozenset[str]) -> list[Instructions]:
     return [instructions for instructions in Instructions if flags >= instructions.flags]
 
 
-def lacking(flags: frozenset[str]) -> str:
-    """What a CPU without any of them lacks, in words."""
+def lacking(flags: frozenset[str], wanted: Instructions | None = None) -> str:
+    """What a CPU lacks that has not the wanted ones, or none of them, in words."""
     least = Instructions.NEON_DOTPROD if "asimd" in flags else Instructions.AVX2
-    return f"this CPU has no {least.in_words}"
+    return f"this CPU has no {(wanted or least).in_words}"
+
+
+def candidates(wanted: WantedKernels, flags: frozenset[str]) -> list[Instructions]:
+    """Those of them that are wanted, the fastest first: all, or the one that is named."""
+    return [each for each in available(flags) if wanted.instructions in (None, each)]

@@ -13,6 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from hunyuan_runner.catalogue import MODELS, Model
 from hunyuan_runner.machine.host import cpu_name, engine_threads, package_versions
+from hunyuan_runner.machine.instructions import WantedKernels, available
+from hunyuan_runner.machine.kernels import KernelChoice, choose_kernels
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
 from hunyuan_runner.quoting.estimate import MEASURED_PARTS, MEASURED_SPREAD, Rates, guess
 from hunyuan_runner.settings import Settings
@@ -46,14 +48,16 @@ class Profile:
     threads: int
     memory_bytes: int
     models: Mapping[str, Ability]  # by id, installed or not
+    kernels: KernelChoice | None = None  # None if there are none for it
+    instructions: str = ""  # the best that its CPU has, in words; it may use others
 
     @classmethod
     def of_this_machine(cls, settings: Settings) -> Self:
         """With the rates that were measured here before, or guesses."""
         threads = engine_threads(settings)
         cpu = Cpu.here()
+        kernels = choose_kernels(WantedKernels.of(settings), cpu.flags)
         measured = load_measured(settings)
-        basis = machine_key(threads)
 
         def ability(model: Model) -> Ability:
             choice = choose(settings.precision, model.parameters, cpu)
@@ -61,19 +65,24 @@ class Profile:
                 installed=settings.has_model(model.id),
                 precision=choice.precision,
                 reason=choice.reason,
-                rates=rates_of(model, choice.precision, threads, measured),
-                basis=basis,
+                rates=rates_of(model, choice.precision, threads, kernels, measured),
+                basis=f"{machine_key(threads)}, {_computed_with(choice.precision, kernels)}",
                 fast_decoder=model.fast_decoder_in(settings.models_dir) is not None,
             )
 
         abilities = {model.id: ability(model) for model in MODELS.values()}
-        return cls(cpu_name(), threads, cpu.memory_bytes, abilities)
+        best = next((each.in_words for each in available(cpu.flags)), "without kernels")
+        return cls(cpu_name(), threads, cpu.memory_bytes, abilities, kernels, best)
 
     @classmethod
     def of_json(cls, text: str) -> Self:
         """The reverse of as_json(), as text. Raises ValidationError if a newer version wrote it."""
         profile: Self = TypeAdapter(cls).validate_json(text)
         return profile
+
+    def measured_key(self, model_id: str) -> str:
+        """The key of a model's measured rates."""
+        return measured_key(MODELS[model_id], self.models[model_id].precision, self.kernels)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,17 +94,29 @@ def machine_key(threads: int) -> str:
     return f"{cpu_name()}, {threads} threads, torch {torch}, benchmark {BENCHMARK_VERSION}"
 
 
-def measured_key(model: Model, precision: Precision) -> str:
+def measured_key(model: Model, precision: Precision, kernels: KernelChoice | None) -> str:
     """The key of a model's rates; models of one architecture share them."""
     architecture = model.architecture
-    return f"{architecture.width}/{architecture.vae_channels[0]} in {precision}"
+    sizes = f"{architecture.width}/{architecture.vae_channels[0]}"
+    return f"{sizes} in {precision}, {_computed_with(precision, kernels)}"
+
+
+def _computed_with(precision: Precision, kernels: KernelChoice | None) -> str:
+    """Decoders use kernels in every precision, attention only in int8."""
+    if kernels is None:
+        return "without kernels"
+    return kernels.in_words if precision is Precision.INT8 else kernels.instructions.in_words
 
 
 def rates_of(
-    model: Model, precision: Precision, threads: int, measured: Mapping[str, Measured]
+    model: Model,
+    precision: Precision,
+    threads: int,
+    kernels: KernelChoice | None,
+    measured: Mapping[str, Measured],
 ) -> Rates:
     """What was measured, and guesses for the parts that were not."""
-    known = measured.get(measured_key(model, precision), {})
+    known = measured.get(measured_key(model, precision, kernels), {})
     rates = replace(guess(model, precision, threads), **known)
     return rates if missing_parts(known) else replace(rates, spread=MEASURED_SPREAD)
 
