@@ -55,6 +55,11 @@ class Manifest(BaseModel):
     )
     threads: int
     cpu: str = Field(description="The CPU of the worker that finished the clip.")
+    continued: str | None = Field(
+        None,
+        description="If runners that do not compute the same bits worked on the clip, which steps "
+        "each of them computed; null if one could have made this file alone.",
+    )
     versions: dict[str, str]
 
     @classmethod
@@ -67,6 +72,7 @@ class Manifest(BaseModel):
         instructions: str | None = None,
         attention: str | None = None,
         fast_decoder: Path | None = None,
+        continued: str | None = None,
     ) -> Self:
         """The manifest of a clip that this process's engine made. `fast_decoder` is the file with
         the weights of the fast decoder, if that made the pixels."""
@@ -85,6 +91,7 @@ class Manifest(BaseModel):
             attention=attention,
             threads=threads,
             cpu=cpu_name(),
+            continued=continued,
             versions=versions,
         )
 
@@ -97,9 +104,15 @@ class Manifest(BaseModel):
             # Null where the precision differs, and in manifests of earlier versions.
             if here != there and None not in (here, there):
                 yield f"{name} {here}, not {there}"
+        if other.continued != self.continued:
+            yield f"{other._runners}, not {self._runners}"
         for package, version in self.versions.items():
             if other.versions.get(package) != version:
                 yield f"{package} {other.versions.get(package, 'absent')}, not {version}"
+
+    @property
+    def _runners(self) -> str:
+        return f"several runners ({self.continued})" if self.continued else "one runner"
 
 
 class PublishedManifest(Manifest):

@@ -144,7 +144,9 @@ class JobState(StrEnum):
     CANCELED = "canceled"
 
 
-WarningCode = Literal["prompt_cut", "unknown_words", "no_worker", "queue_too_long"]
+WarningCode = Literal[
+    "prompt_cut", "unknown_words", "no_worker", "queue_too_long", "continued_elsewhere"
+]
 
 
 class RangeView(Wire):

@@ -78,10 +78,21 @@ def test_other_kernels_are_named_where_both_clips_say_which() -> None:
         "instructions avx512, not avx2",
         "attention int8, not int16",
     ]
-    fields = manifest.model_dump(exclude={"instructions", "attention"})
+    fields = manifest.model_dump(exclude={"instructions", "attention", "continued"})
     earlier = Manifest.model_validate(fields)  # of a version that did not write them
     assert not list(earlier.differences(manifest))
     assert not list(manifest.differences(earlier))
+
+
+def test_a_clip_of_several_runners_says_so_when_it_is_compared() -> None:
+    manifest = Manifest.of(PARAMS, BUNDLED_MODELS / "demo", "fp32", 2)
+    continued = manifest.model_copy(update={"continued": "step 1 on A; step 2 on B"})
+    assert list(continued.differences(manifest)) == [
+        "one runner, not several runners (step 1 on A; step 2 on B)"
+    ]
+    assert list(manifest.differences(continued)) == [
+        "several runners (step 1 on A; step 2 on B), not one runner"
+    ]
 
 
 def test_weights_that_were_exchanged_are_other_weights(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from hunyuan_runner.engine.stop import Stop
 from hunyuan_runner.jobs import tallies
 from hunyuan_runner.jobs.database import events, jobs, now_ms
 from hunyuan_runner.jobs.journal import Change, record, writing
+from hunyuan_runner.jobs.legs import Leg, extended, legs_of
 from hunyuan_runner.jobs.skills import Skills
 from hunyuan_runner.jobs.standing import work_of
 from hunyuan_runner.jobs.states import (
@@ -65,6 +66,7 @@ class Claim:
     request_id: str | None  # of the request that submitted the job
     traceparent: str | None  # of its trace
     path: str | None = None  # on which the worker computes it: skills.path_of
+    legs: list[Leg] = field(default_factory=list)  # those that are computed
 
     @classmethod
     def next(
@@ -114,6 +116,7 @@ class Claim:
             request_id=row.request_id,
             traceparent=row.traceparent,
             path=None if skills is None else skills.path(row.model),
+            legs=list(legs_of(row)),
         )
 
     @staticmethod
@@ -127,11 +130,17 @@ class Claim:
     def enter(self, stage: Stage) -> None:
         self._advance(stage=stage, part=0, parts=1)
 
+    def decode(self) -> None:
+        """Enter the stage in which the clip is decoded, which is not its draft."""
+        legs = self._legs_after(self.params.num_inference_steps + 1)
+        self._advance(stage=Stage.DECODING, part=0, parts=1, **legs)
+
     def resume_from(self, step: int) -> None:
         self._report([tallies.RESUMES.of(self.model)], step=step, resumed_from_step=step)
 
     def start_over(self) -> None:
-        self._report(step=0, path=None)
+        self.legs.clear()
+        self._report(step=0, path=None, legs=None)
 
     def finish_step(
         self,
@@ -148,7 +157,7 @@ class Claim:
         if seconds is not None:
             quoted = tallies.STEP_QUOTED.of(self.model, amount=expected_seconds)
             timed = (tallies.STEP.of(self.model, seconds), quoted)
-        values = {"step": step, "failed_starts": 0, "path": self.path}
+        values = {"step": step, "failed_starts": 0, "path": self.path, **self._legs_after(step)}
         self._advance(timed, **values, denoising_seconds=denoising_seconds)
 
     def finish_tile(self, tile: int, tiles: int) -> None:
@@ -193,6 +202,12 @@ class Claim:
     @property
     def model(self) -> str:
         return self.params.model
+
+    def _legs_after(self, step: int) -> dict[str, Any]:
+        """The column `legs`, now that this worker has computed a step."""
+        if self.path is not None:
+            self.legs[:] = extended(self.legs, step, self.path)
+        return {"legs": self.legs or None}
 
     def _advance(self, notes: Notes = (), **values: Any) -> None:
         now = now_ms()

@@ -84,6 +84,7 @@ jobs = sa.Table(
     sa.Column("denoising_seconds", sa.Float),
     # What decides the clip's bits, as of its last step: skills.path_of. Null before the first.
     sa.Column("path", sa.Text),
+    sa.Column("legs", sa.JSON(none_as_null=True)),  # its paths, by their first steps: legs.py
     sa.Column("has_preview", sa.Boolean, nullable=False, default=False),
     sa.Column("draft_steps", sa.Integer),  # it pauses after this step, with a draft
     sa.Column("has_draft", sa.Boolean, nullable=False, server_default=sa.false()),

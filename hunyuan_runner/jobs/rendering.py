@@ -26,6 +26,7 @@ from hunyuan_runner.engine.process import EngineDied, EngineStalled, GenerationF
 from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
 from hunyuan_runner.frame_file import FrameFile
 from hunyuan_runner.jobs.claim import Claim, ClaimLost
+from hunyuan_runner.jobs.legs import in_words
 from hunyuan_runner.jobs.patience import Patience
 from hunyuan_runner.jobs.perseverance import persevere
 from hunyuan_runner.machine.host import package_versions
@@ -243,7 +244,10 @@ class Rendering:
     def _enter(self, stage: Stage) -> None:
         self._stage_span.end()
         self._stage_span = self._span.child(SPANS[stage])
-        self._claim.enter(stage)
+        if stage is Stage.DECODING:
+            self._claim.decode()
+        else:
+            self._claim.enter(stage)
         self._stopwatch.enter(stage)
 
     def _keep(self, key: str, data: bytes) -> None:
@@ -287,6 +291,7 @@ class Rendering:
             finished.instructions,
             finished.attention,
             fast_decoder=fast_decoder,
+            continued=self._continued(),
         )
         tags = file_tags(params, finished.decoder) | {TAG: manifest.model_dump_json()}
         with TemporaryDirectory(dir=finished.frames.parent) as folder:
@@ -298,6 +303,12 @@ class Rendering:
             self._put(ANIMATION, clip.animation)
             self._put(SPRITESHEET, clip.spritesheet)
             self._put(VIDEO, clip.video)
+
+    def _continued(self) -> str | None:
+        legs, params = self._claim.legs, self._claim.params
+        if len(legs) < 2:
+            return None
+        return in_words(legs, params.model, params.num_inference_steps)
 
     def _put(self, file: ClipFile, path: Path) -> None:
         job_id = self._claim.job_id

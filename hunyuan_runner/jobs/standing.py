@@ -14,6 +14,7 @@ from hunyuan_runner.jobs.capacity import Load
 from hunyuan_runner.jobs.database import clock, jobs, now_ms, workers
 from hunyuan_runner.jobs.forecast import Forecast
 from hunyuan_runner.jobs.job import ENDED, Job, Webhook
+from hunyuan_runner.jobs.legs import continued_elsewhere, legs_of
 from hunyuan_runner.jobs.places import Place, ahead_of, places_of, queued_by_model
 from hunyuan_runner.jobs.turns import RUNNING
 from hunyuan_runner.machine.disk import Room, amount
@@ -190,6 +191,8 @@ def _view(
         progress = _progress(row, expectation)
         if row.state != JobState.PAUSED:
             eta = _left(row, expectation, wait, position or 1)
+    steps = row.params["num_inference_steps"]
+    told = continued_elsewhere(legs_of(row), row.model, steps)
     columns = {name: getattr(row, name) for name in _COLUMNS}
     return Job(
         **columns
@@ -198,12 +201,12 @@ def _view(
             "status": row.state,
             "progress": progress,
             "stage": None if ended else row.stage,
-            "num_inference_steps": row.params["num_inference_steps"],
+            "num_inference_steps": steps,
             "queue_position": position,
             "eta_seconds": eta and vars(eta),
             "webhook": _webhook(row),
             "error": _error(row),
-            "warnings": (*(row.warnings or ()), *warnings),
+            "warnings": (*(row.warnings or ()), *told, *warnings),
         }
     )
 
