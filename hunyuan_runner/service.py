@@ -49,6 +49,7 @@ from hunyuan_runner.machine.host import cpu_flags
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.kernels import unmet_wish
 from hunyuan_runner.machine.listening import CannotListen, require_free
+from hunyuan_runner.machine.numa import take_node
 from hunyuan_runner.machine.parent import die_with
 from hunyuan_runner.params import GenerationRequest
 from hunyuan_runner.settings import get_settings
@@ -131,6 +132,8 @@ class HunyuanRunner:
     @bentoml.on_startup
     async def start(self) -> None:
         """Start to take jobs as soon as the job store can be opened."""
+        # Here, because threads that are started later run where this one does.
+        self._node = take_node(settings)
         self._starting = asyncio.create_task(self._start())
 
     async def _start(self) -> None:

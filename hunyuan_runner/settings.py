@@ -164,7 +164,15 @@ class Settings(BaseSettings):
         "smaller than 20 GB.",
     )
     threads: int | None = Field(
-        None, ge=1, description="Threads of the engine; default: every core this process may use."
+        None,
+        ge=1,
+        description="Threads of the engine; default: every core this process may use, of one NUMA "
+        "node.",
+    )
+    one_node: bool = Field(
+        True,
+        description="Compute a clip on the cores of one NUMA node, such as a socket, and let a "
+        "second runner on the machine take another; false: on all cores.",
     )
     precision: WantedPrecision = Field(
         "auto",

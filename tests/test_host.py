@@ -131,10 +131,10 @@ def test_a_process_in_a_real_group_uses_what_that_allows(real_group: list[Path])
 
 
 def test_threads_of_one_core_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "CPUS", tmp_path)
+    monkeypatch.setattr(host, "SYSTEM", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 4})
     for cpu, siblings in {0: "0,4", 1: "1,5", 2: "2,6", 4: "0,4"}.items():
-        write(tmp_path / f"cpu{cpu}" / "topology", thread_siblings_list=siblings)
+        write(tmp_path / "cpu" / f"cpu{cpu}" / "topology", thread_siblings_list=siblings)
     assert host.usable_cores() == min(3, int(cgroup.cpu_quota() or 3))
 
 

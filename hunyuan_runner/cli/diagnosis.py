@@ -29,6 +29,7 @@ from hunyuan_runner.machine.host import (
     cpu_flags,
     cpu_name,
     memory_bytes,
+    nodes_for_a_clip,
     usable_cores,
 )
 from hunyuan_runner.machine.instructions import WantedKernels, lacking
@@ -144,6 +145,8 @@ def _names_of(settings: type[Settings]) -> Iterator[str]:
 
 def _cpu(machine: Machine) -> str:
     found = f"{cpu_name()}, {usable_cores()} cores"
+    if machine.settings is not None and (nodes := nodes_for_a_clip(machine.settings)):
+        found += f" in {len(nodes)} NUMA nodes: a clip is computed on the {nodes[0].cores} of one"
     flags = cpu_flags()
     wanted_kernels = WantedKernels(Path())
     if machine.settings is not None:

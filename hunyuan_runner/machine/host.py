@@ -7,6 +7,8 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Collection
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ from hunyuan_runner.machine import cgroup
 if TYPE_CHECKING:
     from hunyuan_runner.settings import Settings  # which the client does not have
 
-CPUS = Path("/sys/devices/system/cpu")
+SYSTEM = Path("/sys/devices/system")  # where the kernel lists CPUs and NUMA nodes
 CPUINFO = Path("/proc/cpuinfo")
 # Arm's CPUs tell numbers in place of a name: that of the maker, and that of the core.
 ARM_CORES = {
@@ -77,22 +79,73 @@ def usable_cores() -> int:
 
     Two threads of one core count once: they share the units that the engine keeps busy.
     """
-    cores = {_siblings(cpu) for cpu in os.sched_getaffinity(0)}
+    cores = _cores(os.sched_getaffinity(0))
     quota = cgroup.cpu_quota()
-    return len(cores) if quota is None else max(1, min(len(cores), int(quota)))
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def _cores(cpus: Collection[int]) -> int:
+    return len({_siblings(cpu) for cpu in cpus})
 
 
 def _siblings(cpu: int) -> str:
     """The CPUs of the core that `cpu` is a thread of, as the kernel lists them."""
     try:
-        return (CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
+        return (SYSTEM / "cpu" / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
     except OSError:  # some sandboxes hide it
         return str(cpu)
 
 
+@dataclass(frozen=True)
+class Node:
+    """A NUMA node: CPUs with memory of their own, as far as this process may use them."""
+
+    number: int
+    cpus: frozenset[int]
+    cores: int
+
+
+def usable_nodes() -> list[Node]:
+    """The NUMA nodes that this process has CPUs of, those with the most cores first.
+
+    Nodes that are memory alone are none of them.
+    """
+    allowed = os.sched_getaffinity(0)
+    found = []
+    for folder in (SYSTEM / "node").glob("node[0-9]*"):
+        if cpus := _listed(folder / "cpulist") & allowed:
+            number = int(folder.name.removeprefix("node"))
+            found.append(Node(number, frozenset(cpus), _cores(cpus)))
+    return sorted(found, key=lambda node: (-node.cores, node.number))
+
+
+def _listed(file: Path) -> set[int]:
+    """The numbers in a list such as 0-3,8-11."""
+    ranges = (part.partition("-") for part in file.read_text().strip().split(",") if part)
+    return {cpu for low, _, high in ranges for cpu in range(int(low), int(high or low) + 1)}
+
+
+def nodes_for_a_clip(settings: Settings) -> list[Node]:
+    """The nodes of which each could compute a clip alone; none if a clip is to use all cores.
+
+    That is so if there is one node, with HUNYUAN_ONE_NODE=false, or with more HUNYUAN_THREADS than
+    a node has cores. A container with a quota is not bound either: others on its machine may have
+    one, too, and do not see which node it takes.
+    """
+    nodes = usable_nodes()
+    quota = cgroup.cpu_quota()
+    is_limited = quota is not None and quota < sum(node.cores for node in nodes)
+    if not settings.one_node or len(nodes) < 2 or is_limited:
+        return []
+    return [node for node in nodes if node.cores >= (settings.threads or 1)]
+
+
 def engine_threads(settings: Settings) -> int:
     """The threads of the engine: HUNYUAN_THREADS, or one for each core it may use."""
-    return settings.threads or usable_cores()
+    if settings.threads is not None:
+        return settings.threads
+    nodes = nodes_for_a_clip(settings)
+    return nodes[0].cores if nodes else usable_cores()
 
 
 def environment_of_child() -> dict[str, str]:
