@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from hunyuan_runner.catalogue import TAEHV, TAEHV_1_5
+from hunyuan_runner.catalogue import FastDecoder as Described
 from hunyuan_runner.engine import taehv
 from hunyuan_runner.engine.decoder import kernels_for
 from hunyuan_runner.engine.taehv import FastDecoder
 from hunyuan_runner.machine.host import cpu_flags
 from hunyuan_runner.machine.instructions import WantedKernels, available
+from hunyuan_runner.quoting.memory import fast_decoder_bytes
 from tests import double_taehv
 
 KINDS = {"hunyuan": (16, 1), "hunyuan15": (32, 2)}  # latent channels and patch size
@@ -114,3 +117,28 @@ def test_weights_of_another_network_are_refused() -> None:
     del weights["decoder.22.bias"]
     with pytest.raises(ValueError, match=r"lack decoder\.22\.bias"):
         FastDecoder(weights, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("described", "kind"), [(TAEHV, "hunyuan"), (TAEHV_1_5, "hunyuan15")], ids=KINDS
+)
+def test_the_catalogue_says_what_it_costs(described: Described, kind: str) -> None:
+    channels, patch = KINDS[kind]
+    weights = double_taehv.weights(channels, patch)
+    numel = {name: values.numel() for name, values in weights.items() if ".weight" in name}
+    flops = 2.0 * (numel["decoder.1.weight"] + 64 * 4 * numel["decoder.22.weight"])
+    for number, positions in ((3, 1), (9, 4), (15, 16 * 2)):  # of each latent
+        blocks = [
+            numel[f"decoder.{number + block}.conv.{layer}.weight"]
+            for block in range(3)
+            for layer in (0, 2, 4)
+        ]
+        grow = weights[f"decoder.{number + 4}.conv.weight"].shape
+        frames, conv = grow[0] // grow[1], numel[f"decoder.{number + 5}.weight"]
+        # In place of 3x3 weights, there are 2x2 for each of four copies.
+        flops += 2 * positions * (sum(blocks) + frames * conv / 9 * 16)
+    pixels = 4 * (8 * patch) ** 2
+    assert described.flops_per_pixel == pytest.approx(flops / pixels, rel=0.02)
+
+    needed = FastDecoder(weights, torch.float32).needed_bytes(640 * 480)
+    assert 0.9 * needed < fast_decoder_bytes(described, 640 * 480) < 1.3 * needed

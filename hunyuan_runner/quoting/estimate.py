@@ -26,8 +26,6 @@ MEASURED_SPREAD = 0.3
 GUESS_SPREAD = 1.5
 
 ENCODE_SECONDS = 0.02  # even for the smallest text encoder
-# Of a fast decoder's FLOP, compared to those of a VAE: it works on larger maps of fewer channels.
-FAST_DECODER_SLOWNESS = 1.5
 PUBLISH_SECONDS = 0.1  # even for the shortest clip
 PUBLISH_PIXELS = 5.5e6  # per second: one thread makes the files
 
@@ -63,10 +61,10 @@ class Work:
 
 
 def decode_flops_per_pixel(params: GenerationParams, model: Model) -> float:
-    """Per pixel and frame, in FLOP that take as long as those of the model's VAE."""
+    """Per pixel and frame. Both decoders are convolutions, and compute about as many per second."""
     if params.decoder == "full" or model.fast_decoder is None:
         return model.architecture.decode_flops_per_pixel
-    return FAST_DECODER_SLOWNESS * model.fast_decoder.flops_per_pixel
+    return model.fast_decoder.flops_per_pixel
 
 
 def text_tokens(params: GenerationParams, model: Model) -> int:
