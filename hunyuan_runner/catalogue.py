@@ -146,12 +146,12 @@ _HUNYUAN_1_5 = Architecture(
     decode_flops_per_pixel=471e12 / (640 * 480 * 61),
 )
 
-_TAEHV = (
-    "https://raw.githubusercontent.com/madebyollin/taehv/1f14a568f24bf8811e0a0ac601613e04fc1581e8"
-)
+# The SHA-256 of the weights are those that others pin for this commit; the licence was read.
+_TAEHV = "https://raw.githubusercontent.com/madebyollin/taehv"
+_TAEHV_WEIGHTS = f"{_TAEHV}/011dfc2112197741c540e0bdd5b7b67bcc930771/safetensors"
 _TAEHV_LICENCE = PinnedFile(
     name="LICENSE",
-    url=f"{_TAEHV}/LICENSE",
+    url=f"{_TAEHV}/1f14a568f24bf8811e0a0ac601613e04fc1581e8/LICENSE",
     size=1073,
     sha256="532f9e394518ffddecd294a517d5b41d79d3d3866c3fb95a6cb0e8bcc02370bf",
 )
@@ -164,7 +164,7 @@ TAEHV = FastDecoder(
     parameters=9.8e6,
     weights=PinnedFile(
         name="taehv.safetensors",
-        url=f"{_TAEHV}/safetensors/taehv.safetensors",
+        url=f"{_TAEHV_WEIGHTS}/taehv.safetensors",
         size=22_642_902,
         sha256="032ad4ddc689513287ce02fcc099b5278592526ed1eac0324a7fab94bb690ed9",
     ),
@@ -179,7 +179,7 @@ TAEHV_1_5 = FastDecoder(
     parameters=9.9e6,
     weights=PinnedFile(
         name="taehv1_5.safetensors",
-        url=f"{_TAEHV}/safetensors/taehv1_5.safetensors",
+        url=f"{_TAEHV_WEIGHTS}/taehv1_5.safetensors",
         size=22_755_856,
         sha256="b52e245bb86c62e159f50338e2e8f422d4b6f98b467164939c1c031c7d61352e",
     ),
