@@ -46,17 +46,28 @@ struct Bytes {
 
     struct Sum {
         Ints sum = {};
-        template <int LANE>
-        void add(const Bytes& lanes, const Bytes& all) {
-            sum = dot_bytes<LANE>(sum, lanes.bytes, all.bytes);
-        }
 #ifdef USE_I8MM
         void add_pairs(const Bytes& lanes, const Bytes& all) {
             sum = dot_byte_pairs(sum, lanes.bytes, all.bytes);
         }
+#else
+        template <int LANE>
+        void add(const Bytes& lanes, const Bytes& all) {
+            sum = dot_levels<LANE>(sum, lanes.bytes ^ splat(std::int32_t(0x80808080)), all.bytes);
+        }
 #endif
         Ints total() const { return sum; }
     };
+#ifndef USE_I8MM
+    // Only signed bytes are multiplied by signed ones: 128 is taken from the lanes and given back.
+    struct Taken {
+        Ints sum = {};
+        void add(const Bytes& all) {
+            sum = vdotq_s32(sum, (int8x16_t)all.bytes, vdupq_n_s8(1));
+        }
+        Ints times(int key) const { return splat(sum[key] << 7); }
+    };
+#endif
 #else
     template <class Right>
     static Ints add(Ints sum, Ints lanes, Right all) {
@@ -90,6 +101,11 @@ struct Words {
             parts[1] |= (low_of(levels[i]) & 0xff) << (8 * i);
         }
     }
+
+    struct Taken {
+        void add(const Words&) {}
+        Ints times(int) const { return Ints{}; }
+    };
 
     Ints high, low, both;
     Words() = default;
@@ -177,8 +193,10 @@ inline void sum_products(const std::int32_t* left, const std::int32_t* right, in
 #elif defined(NEON_VECTORS)
     static_assert(KEYS == SHARED);
     typename Group::Sum sums[KEYS][VECTORS];
+    typename Group::Taken taken;
     for (int64_t group = 0; group < groups; group++) {
         const Group all(right + group * Group::PARTS * KEYS, KEYS);
+        taken.add(all);
 #pragma GCC unroll 2
         for (int j = 0; j < VECTORS; j++) {
             const Group lanes(left + (group * Group::PARTS * VECTORS + j) * LANES,
@@ -187,7 +205,7 @@ inline void sum_products(const std::int32_t* left, const std::int32_t* right, in
         }
     }
     for (int i = 0; i < KEYS; i++)
-        for (int j = 0; j < VECTORS; j++) sum[i][j] = sums[i][j].total();
+        for (int j = 0; j < VECTORS; j++) sum[i][j] = sums[i][j].total() + taken.times(i);
 #else
     constexpr int IN_REGISTERS = 2;  // of what lanes share; the products read the others
 #pragma GCC unroll 8

@@ -32,17 +32,6 @@ inline Ints dot_levels(Ints sum, Ints left, Ints right) {
     asm("sdot %0.4s, %1.16b, %2.4b[%3]" : "+w"(sum) : "w"(left), "w"(right), "i"(LANE));
     return sum;
 }
-// The same, with unsigned bytes on the left.
-template <int LANE>
-inline Ints dot_bytes(Ints sum, Ints left, Ints right) {
-#ifdef __ARM_FEATURE_MATMUL_INT8
-    return vusdotq_laneq_s32(sum, (uint8x16_t)left, (int8x16_t)right, LANE);
-#else
-    const Ints offset = splat(0x40404040);  // 128 is taken from the left, and given back in halves
-    sum = dot_levels<LANE>(sum, left ^ (offset << 1), right);
-    return dot_levels<LANE>(dot_levels<LANE>(sum, offset, right), offset, right);
-#endif
-}
 
 #ifdef USE_I8MM
 // sum (2 x 2) + the products of two rows of eight signed bytes by two columns of as many
