@@ -36,7 +36,7 @@ from hunyuan_runner.engine.sealed import seal, unseal
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.precision import BF16_FLAGS, Precision, text_encoder_precision
 from hunyuan_runner.params import GenerationRequest, Stage
-from hunyuan_runner.quoting.memory import peak_bytes
+from hunyuan_runner.quoting.memory import PROCESS_BYTES, peak_bytes
 from tests import double, double15, tiny
 
 PROMPT = 'A cat walks on grass beside a sign that says "猫 & café"'
@@ -346,6 +346,13 @@ def test_the_sizes_of_real_encoders_are_those_that_quotes_are_made_of(
     assert architecture.held_text_parameters == pytest.approx(parameters(small), rel=0.02)
     on_disk = 2 * (parameters(large) + parameters(small))
     assert architecture.text_encoder_bytes == pytest.approx(on_disk, rel=0.01)
+
+
+def test_a_small_model_is_not_quoted_the_room_for_layers_on_the_disk() -> None:
+    demo = MODELS["demo"]
+    request = GenerationRequest(prompt="a cat", seed=1, model="demo", width=64, height=64)
+    params = request.resolve("demo", demo.presets)
+    assert peak_bytes(params, demo, Precision.FP32) < PROCESS_BYTES + 0.25e9
 
 
 def test_encoding_is_not_what_takes_the_most_memory() -> None:

@@ -12,9 +12,12 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from hunyuan_runner.engine.on_disk import on_disk
 from hunyuan_runner.engine.stored import StoredWeights, parameters_in
 from hunyuan_runner.machine.host import cpu_flags
-from hunyuan_runner.machine.precision import Precision, text_encoder_precision
+from hunyuan_runner.machine.precision import (
+    LARGE_PARAMETERS,
+    Precision,
+    text_encoder_precision,
+)
 
-LARGE_PARAMETERS = 1e9  # of a text encoder; the weights of a larger one are not held in memory
 DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}
 
 Model = TypeVar("Model", bound=ModelMixin)

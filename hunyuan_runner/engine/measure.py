@@ -32,14 +32,14 @@ from hunyuan_runner.engine.blocks import Int8Blocks, Modulation, SingleBlock
 from hunyuan_runner.engine.hunyuan.transformer import UnmaskedAttention
 from hunyuan_runner.engine.implementation import implementation_of
 from hunyuan_runner.engine.kernels import Kernels, PackedLinear, load_kernels
-from hunyuan_runner.engine.loading import DTYPES, LARGE_PARAMETERS
+from hunyuan_runner.engine.loading import DTYPES
 from hunyuan_runner.engine.on_disk import PIECE, LinearOnDisk
 from hunyuan_runner.engine.quantize import pack_linear
 from hunyuan_runner.machine.building import KernelsUnavailable
 from hunyuan_runner.machine.host import cpu_flags
 from hunyuan_runner.machine.instructions import WantedKernels
 from hunyuan_runner.machine.parent import die_with
-from hunyuan_runner.machine.precision import Precision, text_encoder_precision
+from hunyuan_runner.machine.precision import LARGE_PARAMETERS, Precision, text_encoder_precision
 from hunyuan_runner.quoting.estimate import MEASURED_PARTS
 
 NICENESS = 10  # like the engine's

@@ -13,6 +13,7 @@ from hunyuan_runner.settings import WantedPrecision
 
 BF16_FLAGS = frozenset({"avx512_bf16"})
 SMALL_PARAMETERS = 100e6  # smaller models are fast enough in fp32
+LARGE_PARAMETERS = 1e9  # of a text encoder; the weights of a larger one are not held in memory
 
 
 class Precision(StrEnum):

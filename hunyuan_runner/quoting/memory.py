@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from hunyuan_runner.catalogue import FastDecoder, Model
+from hunyuan_runner.families.family import Architecture
 from hunyuan_runner.machine.precision import (
     BYTES_PER_PARAMETER,
+    LARGE_PARAMETERS,
     SMALL_PARAMETERS,
     Precision,
 )
@@ -13,7 +15,7 @@ from hunyuan_runner.params import GenerationParams
 PROCESS_BYTES = 1e9  # of the engine with its libraries, before any weights
 RESERVE_BYTES = 1e9  # for the system, the front and the runner
 
-ENCODING_BYTES = 0.3e9  # a linear layer of a large text encoder, and what it computes
+ENCODING_BYTES = 0.5e9  # a linear layer of a large text encoder, and what it computes
 
 PIECES = 7  # of PIECE_BYTES, which the VAE's decoder holds at its peak besides its feature maps
 PIECE_BYTES = 24e6  # malloc maps larger ones anew each time, and the page faults cost more
@@ -29,7 +31,7 @@ def peak_bytes(params: GenerationParams, model: Model, precision: Precision) -> 
     """
     architecture = model.architecture
     transformer = transformer_bytes(model, precision)
-    encoding = ENCODING_BYTES + architecture.held_text_parameters * FLOAT_BYTES
+    encoding = _encoding_bytes(architecture)
     denoising = transformer + _activation_bytes(params, model, precision)
     decoding = transformer + _decode_bytes(params, model)
     return int(PROCESS_BYTES + architecture.vae_bytes + max(encoding, denoising, decoding))
@@ -62,6 +64,13 @@ def limit_bytes(model: Model, memory_bytes: int) -> int | None:
 def available_bytes(memory_bytes: int) -> int:
     """What a clip may take on a machine with so much memory."""
     return max(0, int(memory_bytes - RESERVE_BYTES))
+
+
+def _encoding_bytes(architecture: Architecture) -> float:
+    """The layers of a large text encoder stay on the disk, and are read one by one."""
+    held = architecture.held_text_parameters * FLOAT_BYTES
+    is_large = architecture.text_layer_parameters > LARGE_PARAMETERS
+    return held + ENCODING_BYTES if is_large else held
 
 
 def _activation_bytes(params: GenerationParams, model: Model, precision: Precision) -> float:
