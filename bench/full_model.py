@@ -1,267 +1,305 @@
-"""Quantises, loads and runs a model of the 13B model's full size with random weights.
+"""Renders clips with models of the real ones' full size, in int8, with weights that nobody trained.
 
-    python -m bench.full_model FOLDER
+    python -m bench.full_model FOLDER --models hunyuanvideo15-4step fasthunyuan
 
-makes the model in FOLDER if it is not there (25 GB, and 17 GB more in int8), then renders two steps
-of a clip with the engine. Weights and prompt embeddings are random, so the picture is noise, but
-time and memory are those of the real model.
+Time and memory are those of the real models; the picture is noise. The packages are made in FOLDER
+and take 3 GB of disk each. On a CPU without AMX a step of the default clip takes many minutes. So a
+part can be computed and the rest reckoned from it, which the table then says:
+
+    --steps 1       one step of each clip instead of all of its preset
+    --share 0.1     a tenth of the blocks, all of one size; times grow with their number
+    --decode none   no decoding, which takes as long as some steps
+
+For example, `--steps 1 --share 0.1 --decode none` takes some minutes on two cores with AVX2.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import shutil
-import subprocess
+import shlex
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from diffusers import (
-    AutoencoderKLHunyuanVideo,
-    FlowMatchEulerDiscreteScheduler,
-    HunyuanVideoTransformer3DModel,
-)
-from safetensors.torch import save_file
 
-from hunyuan_runner.catalogue import MODELS
-from hunyuan_runner.engine.checkpoint import Checkpoint, fingerprint
-from hunyuan_runner.engine.measure import measure as measure_rates
+from bench.full_size import Layers, layers_of, make
+from hunyuan_runner.catalogue import MODELS, Model
+from hunyuan_runner.engine.checkpoint import Checkpoint, Conditioning, fingerprint
+from hunyuan_runner.engine.implementation import NEGATIVE
 from hunyuan_runner.engine.messages import Event, Preview, StageStarted, StepFinished
 from hunyuan_runner.engine.process import EngineProcess
-from hunyuan_runner.families.configuration import QUANTIZED_TRANSFORMER, TRANSFORMER
-from hunyuan_runner.machine.host import usable_cores
-from hunyuan_runner.machine.instructions import WantedKernels
+from hunyuan_runner.families.hunyuan15 import HUNYUAN15
+from hunyuan_runner.machine.host import cpu_name, usable_cores
 from hunyuan_runner.machine.precision import Precision
-from hunyuan_runner.params import GenerationParams, Stage
-from hunyuan_runner.quoting.estimate import MEASURED_SPREAD, Rates, Work
-from hunyuan_runner.settings import BUNDLED_MODELS, Settings
+from hunyuan_runner.params import GenerationParams, GenerationRequest, Stage
+from hunyuan_runner.quoting.memory import peak_bytes
+from hunyuan_runner.settings import Settings
+from hunyuan_runner.studio.wording import duration
 
-MODEL = "hunyuanvideo"
-DEMO = BUNDLED_MODELS / "demo"
-STEPS = 2  # the first one also computes the modulation of all steps, and a preview follows it
 PROMPT_TOKENS = 40
-WEIGHT_DEVIATION = 0.02
+COMPARED_CORES = 8
 
 TEMPLATE = """\
-## The 13B model
+## At full size
 
-`python -m bench.full_model FOLDER --width {width} --height {height} --num-frames {num_frames}`:
-random weights at full size in int8, {threads} threads, in the engine's process.
+`{command}`: {width}x{height}, {num_frames} frames, random weights in int8, {threads} threads of
+{cpu}, in the engine's process.
 
-| | |
-|---|---|
-| quantised and saved in | {quantise_s} |
-| memory for that, at most | {quantise_peak_gb} |
-| loaded from the saved form in | {load_s:.0f} s |
-| one denoising step | {step_s:.0f} s; quoted {quoted_step_s:.0f} s |
-| a preview | {preview_s:.0f} s |
-| decoded in | {decode_s:.0f} s; quoted {quoted_decode_s:.0f} s |
-| resident memory, at most | {peak_rss_gb:.1f} GB |
-"""
+{table}
+{notes}"""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds and gigabytes; `quantise_*` are None if the int8 weights were there already."""
+    """Seconds and bytes of one model, for all of its blocks."""
 
-    width: int
-    height: int
-    num_frames: int
-    threads: int
-    quantise_s: float | None
-    quantise_peak_gb: float | None
-    load_s: float
+    model: str
+    num_inference_steps: int
+    computed_blocks: int
+    blocks: int
+    load_s: float  # of the blocks that were computed
     step_s: float
-    quoted_step_s: float
-    preview_s: float
-    decode_s: float
-    quoted_decode_s: float
-    peak_rss_gb: float
+    measured_step_s: float  # with the computed blocks only
+    decode_s: float | None
+    peak_bytes: int
+    quoted_bytes: int
+
+    @property
+    def clip_s(self) -> float:
+        return self.num_inference_steps * self.step_s + (self.decode_s or 0.0)
 
 
-def make(folder: Path) -> None:
-    """Write a diffusers folder with the real dimensions.
-
-    The text encoders are the demo model's, because they are not used.
-    """
-    torch.manual_seed(0)
-    vae = AutoencoderKLHunyuanVideo().to(torch.bfloat16)
-    vae.save_pretrained(folder / "vae")
-    FlowMatchEulerDiscreteScheduler(shift=7.0).save_pretrained(folder / "scheduler")
-    _make_transformer(folder / TRANSFORMER)
-    for part in ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
-        shutil.copytree(DEMO / part, folder / part)
-    shutil.copy(DEMO / "model_index.json", folder)
+class Enough(Exception):
+    """What was asked for is computed."""
 
 
-def _make_transformer(folder: Path) -> None:
-    with torch.device("meta"):
-        transformer = HunyuanVideoTransformer3DModel()
-    shards: dict[str, dict[str, torch.Size]] = defaultdict(dict)
-    for name, tensor in transformer.state_dict().items():
-        shards["-".join(name.split(".")[:2]) if "_blocks." in name else "rest"][name] = tensor.shape
-    transformer.save_config(folder)
-    weight_map: dict[str, str] = {}
-    for number, (_, shapes) in enumerate(shards.items()):
-        file = f"diffusion_pytorch_model-{number + 1:05}-of-{len(shards):05}.safetensors"
-        save_file({name: _random(name, shape) for name, shape in shapes.items()}, folder / file)
-        weight_map |= dict.fromkeys(shapes, file)
-        print(f"\rmade {number + 1} of {len(shards)} parts", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    index = {"metadata": {}, "weight_map": weight_map}
-    (folder / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+class Watch:
+    """Notes when what happens in a render, and the memory of its process."""
 
+    def __init__(self, engine: EngineProcess, decode: bool) -> None:
+        self.times: list[tuple[str, float]] = []
+        self.peak_bytes = 0
+        self._engine = engine
+        self._decode = decode
 
-def _random(name: str, shape: torch.Size) -> torch.Tensor:
-    weights = torch.empty(shape).normal_(std=WEIGHT_DEVIATION)
-    return (1 + weights if ".norm_" in name and len(shape) == 1 else weights).bfloat16()
-
-
-def quantise(models_dir: Path) -> tuple[float, float]:
-    """Seconds and peak gigabytes of `download_models.py --quantise int8`."""
-    script = Path(__file__).parent.parent / "download_models.py"
-    start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, script, MODEL, "--quantise", "int8", "--models-dir", models_dir],
-        check=True,
-        stdout=sys.stderr,
-    )
-    seconds = time.perf_counter() - start
-    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-
-
-def measure(models_dir: Path, width: int, height: int, num_frames: int, threads: int) -> Result:
-    if not (models_dir / MODEL / "model_index.json").exists():
-        make(models_dir / MODEL)
-    quantised: tuple[float | None, float | None] = (None, None)
-    if not (models_dir / MODEL / QUANTIZED_TRANSFORMER).exists():
-        quantised = quantise(models_dir)
-    params = GenerationParams(
-        prompt="random weights",
-        model=MODEL,
-        width=width,
-        height=height,
-        num_frames=num_frames,
-        fps=15,
-        num_inference_steps=STEPS,
-        seed=1,
-        guidance_scale=6.0,
-        true_cfg_scale=1.0,
-        flow_shift=7.0,
-    )
-    settings = Settings(
-        models_dir=models_dir, data_dir=models_dir / "data", threads=threads, precision="int8"
-    )
-    quoted = _quote(params, settings)
-    engine = EngineProcess(settings, models_dir / "data" / "scratch")
-    times: list[tuple[str, float]] = []
-
-    def note(event: Event) -> None:
-        now = time.perf_counter()
+    def __call__(self, event: Event) -> None:
+        """Raises Enough where the decoding begins that was not asked for."""
         match event:
             case StageStarted(stage):
-                times.append((stage, now))
+                self.note(stage)
+                if stage is Stage.DECODING and not self._decode:
+                    raise Enough
             case StepFinished(step):
-                times.append((f"step {step}", now))
+                self.note(f"step {step}")
             case Preview():
-                times.append(("preview", now))
+                self.note("preview")
 
+    def note(self, what: str) -> None:
+        self.times.append((what, time.perf_counter()))
+        self.peak_bytes = max(self.peak_bytes, _peak_bytes(self._engine))
+
+    def seconds(self, what: str) -> float:
+        """From what happened before until then."""
+        (place,) = [place for place, (name, _) in enumerate(self.times) if name == what]
+        return self.times[place][1] - self.times[place - 1][1]
+
+
+def measure(model: Model, options: argparse.Namespace, settings: Settings) -> Result:
+    layers = layers_of(model)
+    computed = layers.part(options.share)
+    folder = settings.models_dir / model.id
+    _make_unless_made(model, folder, computed)
+    clip = _clip(model, options)
+    steps = min(options.steps or clip.num_inference_steps, clip.num_inference_steps)
+    engine = EngineProcess(settings, settings.scratch_dir)
+    watch = Watch(engine, decode=options.decode == "full")
     try:
-        finished = engine.generate(params, _checkpoint(params, models_dir), note, lambda: None)
-        assert finished.precision == "int8"
-        times.append(("ended", time.perf_counter()))
-        peak = _peak_rss_gb(engine)
+        checkpoint = _checkpoint(clip, model, folder)
+        draft_after = steps if steps < clip.num_inference_steps else None
+        finished = engine.generate(clip, checkpoint, watch, lambda: None, draft_after)
+        watch.note("ended")
+        assert finished.precision == Precision.INT8
         finished.frames.unlink()
+    except Enough:
+        pass
     finally:
         engine.close()
-    at = dict(times)
+    step_s = watch.seconds(f"step {steps}")
+    at = dict(watch.times)
+    absent_bytes = _block_bytes(model, layers) - _block_bytes(model, computed)
     return Result(
-        width=width,
-        height=height,
-        num_frames=num_frames,
-        threads=threads,
-        quantise_s=quantised[0],
-        quantise_peak_gb=quantised[1],
+        model=model.id,
+        num_inference_steps=clip.num_inference_steps,
+        computed_blocks=computed.count,
+        blocks=layers.count,
         load_s=at[Stage.DENOISING] - at[Stage.LOADING],
-        step_s=at["step 2"] - at["preview"],
-        quoted_step_s=quoted[Stage.DENOISING] / STEPS,
-        preview_s=at["preview"] - at["step 1"],
-        decode_s=at["ended"] - at[Stage.DECODING],
-        quoted_decode_s=quoted[Stage.DECODING],
-        peak_rss_gb=peak,
+        measured_step_s=step_s,
+        step_s=step_s * layers.count / computed.count,
+        decode_s=at["ended"] - at[Stage.DECODING] if "ended" in at else None,
+        peak_bytes=watch.peak_bytes + round(absent_bytes),
+        quoted_bytes=peak_bytes(clip, model, Precision.INT8),
     )
 
 
-def describe(result: Result) -> str:
-    def shown(value: float | None, unit: str) -> str:
-        return "(already done)" if value is None else f"{value:.0f} {unit}"
+def _make_unless_made(model: Model, folder: Path, layers: Layers) -> None:
+    note = folder / "layers.json"  # written last
+    if not note.exists() or json.loads(note.read_text()) != asdict(layers):
+        make(model, folder, layers)
+        note.write_text(json.dumps(asdict(layers)))
 
-    return TEMPLATE.format(
-        **asdict(result)
-        | {
-            "quantise_s": shown(result.quantise_s, "s"),
-            "quantise_peak_gb": shown(result.quantise_peak_gb, "GB"),
-        }
+
+def _block_bytes(model: Model, layers: Layers) -> float:
+    """What so many blocks take in int8."""
+    architecture = replace(
+        model.architecture, double_blocks=layers.double, single_blocks=layers.single
     )
+    return architecture.block_parameters
 
 
-def _quote(params: GenerationParams, settings: Settings) -> Mapping[Stage, float]:
-    """Seconds by stage, predicted from the benchmark that a runner makes at its start."""
-    assert settings.threads is not None
-    parts = measure_rates(
-        MODEL,
-        Precision.INT8,
-        settings.models_dir / MODEL,
-        settings.threads,
-        WantedKernels(settings.kernels_dir),
+def _clip(model: Model, options: argparse.Namespace) -> GenerationParams:
+    """With the guidance and the number of steps of the model's preset."""
+    request = GenerationRequest(
+        prompt="random weights",
+        width=options.width,
+        height=options.height,
+        num_frames=options.num_frames,
+        step_cache="off",
+        seed=1,
     )
-    measured = dict(item for part in parts for item in part.items())
-    rates = Rates(**measured, spread=MEASURED_SPREAD)
-    return rates.predict(Work.of(params, MODELS[MODEL]), MODELS[MODEL])
+    return request.resolve(model.id, model.presets)
 
 
-def _checkpoint(params: GenerationParams, models_dir: Path) -> bytes:
+def _checkpoint(clip: GenerationParams, model: Model, folder: Path) -> bytes:
     """A checkpoint before the first step, with random prompt embeddings."""
     torch.manual_seed(1)
-    conditioning = {
-        "prompt_embeds": torch.randn(1, PROMPT_TOKENS, 4096),
-        "pooled_prompt_embeds": torch.randn(1, 768),
-        "prompt_attention_mask": torch.ones(1, PROMPT_TOKENS),
-    }
-    latents = torch.randn(1, 16, *MODELS[params.model].family.latent_shape(params))
-    checkpoint = Checkpoint(0, latents, conditioning)
-    return checkpoint.to_bytes(params, fingerprint(models_dir / MODEL))
+    conditioning: Conditioning
+    if model.family is HUNYUAN15:
+        channels = 32
+        conditioning = {
+            "prompt_embeds": torch.randn(1, PROMPT_TOKENS, 3584),
+            "prompt_embeds_mask": torch.ones(1, PROMPT_TOKENS),
+            "prompt_embeds_2": torch.zeros(1, 0, 1472),
+            "prompt_embeds_mask_2": torch.ones(1, 0),
+        }
+        if model.family.negative_prompt(clip) is not None:
+            conditioning |= {f"{NEGATIVE}{name}": part for name, part in conditioning.items()}
+    else:
+        channels = 16
+        conditioning = {
+            "prompt_embeds": torch.randn(1, PROMPT_TOKENS, 4096),
+            "pooled_prompt_embeds": torch.randn(1, 768),
+            "prompt_attention_mask": torch.ones(1, PROMPT_TOKENS),
+        }
+    latents = torch.randn(1, channels, *model.family.latent_shape(clip))
+    return Checkpoint(0, latents, conditioning).to_bytes(clip, fingerprint(folder))
 
 
-def _peak_rss_gb(engine: EngineProcess) -> float:
+def _peak_bytes(engine: EngineProcess) -> int:
     lines = Path(f"/proc/{engine.pid}/status").read_text().splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(peak) * 1024 / 1e9
+    return int(peak) * 1024
+
+
+def describe(results: Sequence[Result], options: argparse.Namespace, command: str) -> str:
+    rows: list[tuple[str, Callable[[Result], str]]] = [
+        ("steps of a clip", lambda result: str(result.num_inference_steps)),
+        ("blocks computed", lambda result: f"{result.computed_blocks} of {result.blocks}"),
+        ("loading what was computed", lambda result: f"{result.load_s:.0f} s"),
+        ("one step, as measured", lambda result: f"{result.measured_step_s:.0f} s"),
+        ("one step of all blocks", lambda result: f"{result.step_s:.0f} s"),
+        ("decoding", lambda result: "" if result.decode_s is None else f"{result.decode_s:.0f} s"),
+        ("the whole clip", lambda result: f"{duration(result.clip_s)} ({result.clip_s:.0f} s)"),
+        ("peak memory of all blocks", lambda result: f"{result.peak_bytes / 1e9:.1f} GB"),
+        ("quoted", lambda result: f"{result.quoted_bytes / 1e9:.1f} GB"),
+    ]
+    lines = [["", *(f"`{result.model}`" for result in results)]]
+    lines.append(["---"] * len(lines[0]))
+    lines += [[name, *map(shown, results)] for name, shown in rows]
+    return TEMPLATE.format(
+        command=command,
+        width=options.width,
+        height=options.height,
+        num_frames=options.num_frames,
+        threads=options.threads,
+        cpu=cpu_name(),
+        table="\n".join(f"| {' | '.join(line)} |" for line in lines),
+        notes=" ".join(_notes(results, options)),
+    )
+
+
+def _notes(results: Sequence[Result], options: argparse.Namespace) -> Iterator[str]:
+    if options.share < 1:
+        yield (
+            "Not all blocks were computed: the time of a step is multiplied by their number, and "
+            "the weights of the others are added to the peak."
+        )
+    if options.steps == 1:
+        yield "The first step includes the modulation of all steps."
+    if options.decode == "none":
+        yield "Nothing was decoded, and neither its time nor its memory is included."
+    if len(results) > 1:
+        first, *others = results
+        for other in others:
+            ratio = other.clip_s / first.clip_s
+            yield f"`{other.model}` takes {ratio:.2f} times as long as `{first.model}`."
+    if options.threads != COMPARED_CORES:
+        scaled = (
+            f"{duration(result.clip_s * options.threads / COMPARED_CORES)} for `{result.model}`"
+            for result in results
+        )
+        takes = ", ".join(scaled)
+        yield f"If times fall with the number of cores, {COMPARED_CORES} cores take {takes}."
+
+
+def share(text: str) -> float:
+    """Raises argparse.ArgumentTypeError unless it is above 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
+    return value
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.full_model")
-    parser.add_argument("folder", type=Path, help="folder of the model")
-    parser.add_argument("--width", type=int, default=480)
-    parser.add_argument("--height", type=int, default=368)
-    parser.add_argument("--num-frames", type=int, default=13)
-    parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    result = measure(
-        arguments.folder.absolute(),
-        arguments.width,
-        arguments.height,
-        arguments.num_frames,
-        arguments.threads,
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        prog="python -m bench.full_model",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    print(json.dumps(asdict(result)) if arguments.json else describe(result))
+    add = parser.add_argument
+    large = [model.id for model in MODELS.values() if model.repo is not None]
+    add("folder", type=Path, help="where the packages are made, and found by the next run")
+    add("--models", nargs="+", choices=large, default=["hunyuanvideo15-4step", "fasthunyuan"])
+    add("--width", type=int, default=640)
+    add("--height", type=int, default=480)
+    add("--num-frames", type=int, default=61)
+    add("--steps", type=int, help="how many to compute; default: all of the model's preset")
+    add("--share", type=share, default=1.0, help="of the blocks, above 0 to 1; default: 1")
+    add("--decode", choices=["full", "none"], default="full")
+    add("--threads", type=int, default=usable_cores())
+    add("--json", action="store_true", help="print one JSON object for each model")
+    options = parser.parse_args()
+    folder = options.folder.absolute()
+    settings = Settings(
+        models_dir=folder,
+        data_dir=folder / "data",
+        threads=options.threads,
+        precision="int8",
+        log_level="WARNING",
+    )
+    results = [measure(MODELS[name], options, settings) for name in options.models]
+    if options.json:
+        for result in results:
+            print(json.dumps(asdict(result)))
+    else:
+        command = shlex.join(["python", "-m", "bench.full_model", "FOLDER", *sys.argv[2:]])
+        print(describe(results, options, command))
 
 
 if __name__ == "__main__":

@@ -75,10 +75,10 @@ def pack_linear(weight: torch.Tensor, bias: torch.Tensor | None) -> PackedLinear
 def quantized_blocks(weights: Weights, config: Mapping[str, Any]) -> Iterator[Block]:
     """The blocks in int8, one by one."""
     for i in range(config["num_layers"]):
-        yield _double_block(weights, f"transformer_blocks.{i}")
+        yield double_block(weights, f"transformer_blocks.{i}")
     width = config["num_attention_heads"] * config["attention_head_dim"]
     for i in range(single_layers(config)):
-        yield _single_block(weights, f"single_transformer_blocks.{i}", width)
+        yield single_block(weights, f"single_transformer_blocks.{i}", width)
 
 
 def single_layers(config: Mapping[str, Any]) -> int:
@@ -111,7 +111,7 @@ def quantize(folder: Path, on_block: Callable[[int, int], None]) -> None:
     unfinished.mkdir()
     count = config["num_layers"] + single_layers(config)
     for number, block in enumerate(quantized_blocks(weights, config)):
-        save_file(dict(_tensors_of(block)), unfinished / _block_file(number))
+        save_file(dict(tensors_of(block)), unfinished / block_file(number))
         on_block(number + 1, count)
     names = modulation_names(config)
     save_file(
@@ -148,7 +148,7 @@ def _load_quantized(folder: Path, kernels: Kernels) -> Transformer:
         raise ValueError(f"{folder} is {found!r}, not {FORMAT!r}. Quantise the model again")
     kinds = [DoubleBlock] * config["num_layers"] + [SingleBlock] * single_layers(config)
     blocks = (
-        _from_tensors(kind, load_file(folder / _block_file(number)), "")
+        _from_tensors(kind, load_file(folder / block_file(number)), "")
         for number, kind in enumerate(kinds)
     )
     rest = {name: tensor.clone() for name, tensor in load_file(folder / REST).items()}
@@ -184,7 +184,8 @@ def _assemble(
     return transformer.eval()
 
 
-def _double_block(weights: Weights, name: str) -> DoubleBlock:
+def double_block(weights: Weights, name: str) -> DoubleBlock:
+    """The double block of this name in int8."""
     return DoubleBlock(
         video=Stream(
             to_qkv=_pack(weights, *(f"{name}.attn.{part}" for part in ("to_q", "to_k", "to_v"))),
@@ -205,7 +206,8 @@ def _double_block(weights: Weights, name: str) -> DoubleBlock:
     )
 
 
-def _single_block(weights: Weights, name: str, width: int) -> SingleBlock:
+def single_block(weights: Weights, name: str, width: int) -> SingleBlock:
+    """The single block of this name, of a transformer of this width, in int8."""
     proj_out = weights[f"{name}.proj_out.weight"]
     return SingleBlock(
         to_qkv=_pack(weights, *(f"{name}.attn.{part}" for part in ("to_q", "to_k", "to_v"))),
@@ -235,7 +237,7 @@ def _rest(weights: Weights) -> dict[str, torch.Tensor]:
     }
 
 
-def _tensors_of(block: Any, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+def tensors_of(block: Any, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a block by the path of fields that leads to them."""
     for field in dataclasses.fields(block):
         name, value = f"{prefix}{field.name}", getattr(block, field.name)
@@ -247,11 +249,11 @@ def _tensors_of(block: Any, prefix: str = "") -> Iterator[tuple[str, torch.Tenso
             case None:
                 pass
             case _:
-                yield from _tensors_of(value, f"{name}.")
+                yield from tensors_of(value, f"{name}.")
 
 
 def _from_tensors(kind: type[Any], tensors: Mapping[str, torch.Tensor], prefix: str) -> Any:
-    """The reverse of _tensors_of. Tensors are copied, because in a file they are not aligned."""
+    """The reverse of tensors_of. Tensors are copied, because in a file they are not aligned."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         name = f"{prefix}{field.name}"
@@ -269,7 +271,8 @@ def _from_tensors(kind: type[Any], tensors: Mapping[str, torch.Tensor], prefix: 
     return kind(**values)
 
 
-def _block_file(number: int) -> str:
+def block_file(number: int) -> str:
+    """The name of the file of a block: double ones are counted first, then single ones."""
     return f"block-{number:03}.safetensors"
 
 
