@@ -128,9 +128,19 @@ def test_tiers_that_this_cpu_or_clip_does_not_have_are_left_out_with_the_reason(
     assert "of 3 steps" in plan.left_out["fast"]
     for precision in (Precision.BF16, Precision.INT8):
         assert plan.left_out.get(precision) == Cpu.here().obstacle(precision)
+    assert plan.left_out["fast-decoder"] == "there is none for this model"
     plan = make_plan(clip_of("demo"), model_dir, NAMES, [Precision.BF16], memory=GB)
     assert plan.reference is Precision.BF16
     assert EXACT_PRECISIONS[0] is Precision.FP32
+
+
+def test_the_fast_decoder_is_measured_where_it_is_installed(model_dir: Path) -> None:
+    clip = clip_of("fasthunyuan")
+    plan = make_plan(clip, model_dir, NAMES, memory=80 * GB)
+    assert "hunyuan models download taehv" in plan.left_out["fast-decoder"]
+    plan = make_plan(clip, model_dir, NAMES, memory=80 * GB, fast_decoder=model_dir / "taehv")
+    (chosen,) = [chosen for chosen in plan.tiers if chosen.tier.name == "fast-decoder"]
+    assert chosen.title == f"{chosen.precision}, decoder=fast"
 
 
 def test_a_model_in_int8_only_has_no_reference(tmp_path: Path) -> None:

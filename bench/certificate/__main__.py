@@ -3,9 +3,10 @@
     python -m bench.certificate MODEL
 
 renders the same prompts with the same seeds in the best precision that fits into memory, and then
-with each tier: int8, step caches. It writes a page with the mean PSNR, SSIM, FLIP and flicker of
-each tier, their intervals, and pictures. Clips are kept in the folder: a run that was stopped or
-killed goes on after its last step if it is started again. docs/certificate.md explains the page.
+with each tier: int8, step caches, the fast decoder. It writes a page with the mean PSNR, SSIM, FLIP
+and flicker of each tier, their intervals, and pictures. Clips are kept in the folder: a run that
+was stopped or killed goes on after its last step if it is started again. docs/certificate.md
+explains the page.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def certify(options: argparse.Namespace, command: str) -> None:
             f"{options.model} is not in {settings.models_dir}. Set HUNYUAN_MODELS_DIR, or "
             f"download it: {download_command(options.model)}"
         )
+    fast_decoder = MODELS[options.model].fast_decoder_in(settings.models_dir)
     clips = _exact_clips(options)
     plan = make_plan(
         clips[0],
@@ -61,6 +63,7 @@ def certify(options: argparse.Namespace, command: str) -> None:
         options.reference,
         settings.precision,
         sys.maxsize if options.any_memory else memory_bytes(),
+        fast_decoder,
     )
     exact = [Job(clip, plan.reference, plan.reference) for clip in clips]
     faster = [
@@ -70,7 +73,7 @@ def certify(options: argparse.Namespace, command: str) -> None:
         ]
         for chosen in plan.tiers
     ]
-    kept = Clips(options.out / "clips", model_dir, options.model)
+    kept = Clips(options.out / "clips", model_dir, options.model, fast_decoder)
     jobs = [*exact, *chain.from_iterable(faster)]
     require_room(kept.folder, sum(_bytes(job.params) for job in jobs if not kept.has(job)))
     _announce(plan, jobs, options.out)

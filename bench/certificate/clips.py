@@ -37,12 +37,13 @@ from hunyuan_runner.quoting.estimate import Expectation, Experience, Work, expec
 from hunyuan_runner.quoting.profile import load_measured, rates_of
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.studio.wording import duration
+from hunyuan_runner.weights import file_sha256
 
 REPORT_SECONDS = 30  # between two lines about one clip
 
 
 class NotComputedSo(Exception):
-    """The engine computed a clip in another precision than it was asked for."""
+    """The engine computed a clip in another way than it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,16 @@ class Job:
 class Clips:
     """The clips in a folder."""
 
-    def __init__(self, folder: Path, model_dir: Path, model: str) -> None:
+    def __init__(
+        self, folder: Path, model_dir: Path, model: str, fast_decoder: Path | None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         # Without the int8 form, which is made of the original ones and may be added meanwhile.
         parts = model_fingerprint(model_dir, *(f"{part}/*" for part in components(model_dir)))
         readers = MODELS[model].family.readers
         self._model = f"{parts} {encoding_digest(model_dir, readers)}"
+        self._fast_decoder = file_sha256(fast_decoder) if fast_decoder else None
 
     def has(self, job: Job) -> bool:
         return self._path(job).exists()
@@ -100,6 +104,7 @@ class Clips:
             "model": self._model,
             "precision": job.precision,
             "params": job.params.model_dump(),
+            "fast_decoder": self._fast_decoder if job.params.decoder == "fast" else None,
         }
         digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()
         return self.folder / f"{digest[:20]}.npz"

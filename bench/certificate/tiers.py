@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hunyuan_runner.catalogue import MODELS
+from hunyuan_runner.catalogue import MODELS, Model, download_command
 from hunyuan_runner.families.configuration import TRANSFORMER
 from hunyuan_runner.machine.host import memory_bytes
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
@@ -34,8 +34,12 @@ TIERS = (
     Tier("int8", Precision.INT8, {}),
     Tier("balanced", None, {"step_cache": "balanced"}),
     Tier("fast", None, {"step_cache": "fast"}),
+    Tier("fast-decoder", None, {"decoder": "fast"}),
 )
-EXACT: Mapping[str, Any] = {"step_cache": "off"}  # what a request says for the exact clip
+EXACT: Mapping[str, Any] = {
+    "step_cache": "off",
+    "decoder": "full",
+}  # what a request says for the exact clip
 EXACT_PRECISIONS = (Precision.FP32, Precision.BF16)  # the better one first
 
 
@@ -74,12 +78,13 @@ def make_plan(
     exact: Sequence[Precision] = EXACT_PRECISIONS,
     wanted: WantedPrecision = "auto",
     memory: int | None = None,
+    fast_decoder: Path | None = None,
 ) -> Plan:
     """The plan for clips like this exact one. Raises Impossible.
 
     `names` are those of the wanted tiers, `exact` the precisions that the reference may have,
-    `wanted` what HUNYUAN_PRECISION says, and `memory` the bytes to reckon with, by default this
-    machine's.
+    `wanted` what HUNYUAN_PRECISION says, `memory` the bytes to reckon with, by default this
+    machine's, and `fast_decoder` the weights of the model's, if they are installed.
     """
     memory = memory_bytes() if memory is None else memory
     if not (model_dir / TRANSFORMER).exists():
@@ -101,11 +106,19 @@ def make_plan(
     tiers, left_out = [], {}
     for tier in (tier for tier in TIERS if tier.name in names):
         chosen = Chosen(tier, tier.precision or served)
-        if reason := _obstacle(chosen, clip, reference, memory):
+        if tier.changes.get("decoder") == "fast" and fast_decoder is None:
+            left_out[tier.name] = _no_fast_decoder(MODELS[clip.model])
+        elif reason := _obstacle(chosen, clip, reference, memory):
             left_out[tier.name] = reason
         else:
             tiers.append(chosen)
     return Plan(reference, why, tiers, left_out)
+
+
+def _no_fast_decoder(model: Model) -> str:
+    if (decoder := model.fast_decoder) is None:
+        return "there is none for this model"
+    return f"it is not installed; fetch it with `{download_command(decoder.id)}`"
 
 
 def _obstacle(
