@@ -8,7 +8,7 @@ part can be computed and the rest reckoned from it, which the table then says:
 
     --steps 1       one step of each clip instead of all of its preset
     --share 0.1     a tenth of the blocks, all of one size; times grow with their number
-    --decode none   no decoding, which takes as long as some steps
+    --decode none   no decoding; the VAE's takes as long as some steps, the fast one's seconds
 
 For example, `--steps 1 --share 0.1 --decode none` takes some minutes on two cores with AVX2.
 """
@@ -39,9 +39,11 @@ from hunyuan_runner.params import GenerationParams, GenerationRequest, Stage
 from hunyuan_runner.quoting.memory import peak_bytes
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.studio.wording import duration
+from tests import double_taehv
 
 PROMPT_TOKENS = 40
 COMPARED_CORES = 8
+FAST_DECODER_KINDS = {"hunyuan": (16, 1), "hunyuan15": (32, 2)}  # latent channels, patch size
 
 TEMPLATE = """\
 ## At full size
@@ -113,10 +115,11 @@ def measure(model: Model, options: argparse.Namespace, settings: Settings) -> Re
     computed = layers.part(options.share)
     folder = settings.models_dir / model.id
     _make_unless_made(model, folder, computed)
+    _have_fast_decoder(model, settings.models_dir, wanted=options.decode == "fast")
     clip = _clip(model, options)
     steps = min(options.steps or clip.num_inference_steps, clip.num_inference_steps)
     engine = EngineProcess(settings, settings.scratch_dir)
-    watch = Watch(engine, decode=options.decode == "full")
+    watch = Watch(engine, decode=options.decode != "none")
     try:
         checkpoint = _checkpoint(clip, model, folder)
         draft_after = steps if steps < clip.num_inference_steps else None
@@ -152,6 +155,17 @@ def _make_unless_made(model: Model, folder: Path, layers: Layers) -> None:
         note.write_text(json.dumps(asdict(layers)))
 
 
+def _have_fast_decoder(model: Model, models_dir: Path, wanted: bool) -> None:
+    """With random weights, in a file like the real one. A draft would be of the fast decoder
+    wherever there is one, so it is deleted if it is not wanted."""
+    assert model.fast_decoder is not None
+    path = model.fast_decoder.file_in(models_dir)
+    path.unlink(missing_ok=True)
+    if wanted:
+        path.parent.mkdir(exist_ok=True)
+        double_taehv.save_decoder(path, *FAST_DECODER_KINDS[model.family.id])
+
+
 def _block_bytes(model: Model, layers: Layers) -> float:
     """What so many blocks take in int8."""
     architecture = replace(
@@ -168,6 +182,7 @@ def _clip(model: Model, options: argparse.Namespace) -> GenerationParams:
         height=options.height,
         num_frames=options.num_frames,
         step_cache="off",
+        decoder="fast" if options.decode == "fast" else "full",
         seed=1,
     )
     return request.resolve(model.id, model.presets)
@@ -178,7 +193,6 @@ def _checkpoint(clip: GenerationParams, model: Model, folder: Path) -> bytes:
     torch.manual_seed(1)
     conditioning: Conditioning
     if model.family is HUNYUAN15:
-        channels = 32
         conditioning = {
             "prompt_embeds": torch.randn(1, PROMPT_TOKENS, 3584),
             "prompt_embeds_mask": torch.ones(1, PROMPT_TOKENS),
@@ -188,12 +202,12 @@ def _checkpoint(clip: GenerationParams, model: Model, folder: Path) -> bytes:
         if model.family.negative_prompt(clip) is not None:
             conditioning |= {f"{NEGATIVE}{name}": part for name, part in conditioning.items()}
     else:
-        channels = 16
         conditioning = {
             "prompt_embeds": torch.randn(1, PROMPT_TOKENS, 4096),
             "pooled_prompt_embeds": torch.randn(1, 768),
             "prompt_attention_mask": torch.ones(1, PROMPT_TOKENS),
         }
+    channels, _ = FAST_DECODER_KINDS[model.family.id]
     latents = torch.randn(1, channels, *model.family.latent_shape(clip))
     return Checkpoint(0, latents, conditioning).to_bytes(clip, fingerprint(folder))
 
@@ -211,7 +225,10 @@ def describe(results: Sequence[Result], options: argparse.Namespace, command: st
         ("loading what was computed", lambda result: f"{result.load_s:.0f} s"),
         ("one step, as measured", lambda result: f"{result.measured_step_s:.0f} s"),
         ("one step of all blocks", lambda result: f"{result.step_s:.0f} s"),
-        ("decoding", lambda result: "" if result.decode_s is None else f"{result.decode_s:.0f} s"),
+        (
+            f"decoding ({options.decode})",
+            lambda result: "" if result.decode_s is None else f"{result.decode_s:.0f} s",
+        ),
         ("the whole clip", lambda result: f"{duration(result.clip_s)} ({result.clip_s:.0f} s)"),
         ("peak memory of all blocks", lambda result: f"{result.peak_bytes / 1e9:.1f} GB"),
         ("quoted", lambda result: f"{result.quoted_bytes / 1e9:.1f} GB"),
@@ -229,6 +246,10 @@ def describe(results: Sequence[Result], options: argparse.Namespace, command: st
         table="\n".join(f"| {' | '.join(line)} |" for line in lines),
         notes=" ".join(_notes(results, options)),
     )
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.0f} s"
 
 
 def _notes(results: Sequence[Result], options: argparse.Namespace) -> Iterator[str]:
@@ -281,7 +302,7 @@ def main() -> None:
     add("--num-frames", type=int, default=61)
     add("--steps", type=int, help="how many to compute; default: all of the model's preset")
     add("--share", type=share, default=1.0, help="of the blocks, above 0 to 1; default: 1")
-    add("--decode", choices=["full", "none"], default="full")
+    add("--decode", choices=["full", "fast", "none"], default="fast")
     add("--threads", type=int, default=usable_cores())
     add("--json", action="store_true", help="print one JSON object for each model")
     options = parser.parse_args()
