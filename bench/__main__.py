@@ -51,7 +51,7 @@ HEADER = """\
 
 Each section is the output of its command; `make bench` runs them all and writes this file. Results
 differ between machines, and between runs on one machine: the ratios say more than the figures. For
-the whole 13B model, which needs 42 GB of disk, see [full-model.md](full-model.md). The kernels for
+models of the real size see [full-model.md](full-model.md). The kernels for
 Arm were proven under emulation to give the same bits, and not timed.
 
 {date}, {cpu}, {cores} cores, {system}, Python {python}.

@@ -43,13 +43,15 @@ from tests import double_taehv
 
 PROMPT_TOKENS = 40
 COMPARED_CORES = 8
+RESET_PEAK = "5"  # for /proc/PID/clear_refs; see proc(5)
 FAST_DECODER_KINDS = {"hunyuan": (16, 1), "hunyuan15": (32, 2)}  # latent channels, patch size
 
 TEMPLATE = """\
 ## At full size
 
-`{command}`: {width}x{height}, {num_frames} frames, random weights in int8, {threads} threads of
-{cpu}, in the engine's process.
+`{command}`:
+{width}x{height}, {num_frames} frames, random weights in int8, {threads} threads of {cpu}, in the
+engine's process.
 
 {table}
 {notes}"""
@@ -84,7 +86,8 @@ class Watch:
 
     def __init__(self, engine: EngineProcess, decode: bool) -> None:
         self.times: list[tuple[str, float]] = []
-        self.peak_bytes = 0
+        self.loading_bytes = 0  # the peak until everything is loaded
+        self.peak_bytes = 0  # and from then on
         self._engine = engine
         self._decode = decode
 
@@ -93,6 +96,10 @@ class Watch:
         match event:
             case StageStarted(stage):
                 self.note(stage)
+                if stage is Stage.DENOISING:
+                    self.loading_bytes = self.peak_bytes
+                    self.peak_bytes = 0
+                    Path(f"/proc/{self._engine.pid}/clear_refs").write_text(RESET_PEAK)
                 if stage is Stage.DECODING and not self._decode:
                     raise Enough
             case StepFinished(step):
@@ -143,7 +150,7 @@ def measure(model: Model, options: argparse.Namespace, settings: Settings) -> Re
         measured_step_s=step_s,
         step_s=step_s * layers.count / computed.count,
         decode_s=at["ended"] - at[Stage.DECODING] if "ended" in at else None,
-        peak_bytes=watch.peak_bytes + round(absent_bytes),
+        peak_bytes=max(watch.loading_bytes, watch.peak_bytes + round(absent_bytes)),
         quoted_bytes=peak_bytes(clip, model, Precision.INT8),
     )
 
@@ -244,7 +251,7 @@ def describe(results: Sequence[Result], options: argparse.Namespace, command: st
         threads=options.threads,
         cpu=cpu_name(),
         table="\n".join(f"| {' | '.join(line)} |" for line in lines),
-        notes=" ".join(_notes(results, options)),
+        notes="\n".join(_notes(results, options)),
     )
 
 

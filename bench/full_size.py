@@ -184,7 +184,7 @@ def _save_encoder(kind: Any, config: Any, folder: Path) -> None:
     with torch.device("meta"):
         encoder = kind(config)
     config.save_pretrained(folder)
-    _save_hole(_shapes(encoder), "F16", folder / "model.safetensors")
+    save_hole(_shapes(encoder), "F16", folder / "model.safetensors")
 
 
 def _make_transformer(transformer: Any, folder: Path) -> None:
@@ -211,7 +211,7 @@ def _make_transformer(transformer: Any, folder: Path) -> None:
             os.link(first, folder / block_file(same))
         number += count
     names = [f"{name}.{part}" for name in modulation_names(config) for part in ("weight", "bias")]
-    _save_hole({name: weights.shapes[name] for name in names}, "BF16", folder / MODULATION)
+    save_hole({name: weights.shapes[name] for name in names}, "BF16", folder / MODULATION)
     rest = {name: weights[name].float() for name in weights if "transformer_blocks." not in name}
     save_file(rest, folder / REST)
 
@@ -237,7 +237,7 @@ class RandomWeights:
         return iter(self.shapes)
 
 
-def _save_hole(shapes: Shapes, dtype: str, path: Path) -> None:
+def save_hole(shapes: Shapes, dtype: str, path: Path) -> None:
     """A safetensors file of zeros that takes no room on the disk."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
