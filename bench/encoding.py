@@ -40,9 +40,10 @@ TEMPLATE = """\
 
 `python -m bench.encoding`: a prompt of ten words with its template, {threads} threads.
 Timed is one layer with random weights, in which {outliers} channels are {factor:.0f} times as
-large as the others; the best of {repeats} interleaved runs, times the number of layers. Cold: both,
-while the system has none of the files in memory. dB: the mean square of the layer's results to that
-of their error, compared with fp32.
+large as the others; the best of {repeats} interleaved runs, times the number of layers.
+Core-seconds are those of encoding, whatever else the machine does. Cold: loading and encoding while
+the system has none of the files in memory. Held: the memory of the layers. dB: the mean square of
+the layer's results to that of their error, compared with fp32.
 
 {tables}
 """
@@ -231,23 +232,27 @@ def _drop(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def describe(rows: list[Row]) -> str:
+def describe(rows: list[Row], threads: int, repeats: int) -> str:
     tables = []
     for name in dict.fromkeys(row.encoder for row in rows):
         mine = [row for row in rows if row.encoder == name]
         lines = [ROW.format(**asdict(row)) for row in mine]
         tables.append(TABLE.format(name=name) + "".join(lines))
     return TEMPLATE.format(
-        threads=usable_cores(),
+        threads=threads,
         outliers=OUTLIERS,
         factor=OUTLIER_FACTOR,
-        repeats=REPEATS,
+        repeats=repeats,
         tables="\n".join(tables).rstrip(),
     )
 
 
 def run() -> str:
-    return describe([row for each in encoders() for row in measure(each, usable_cores(), REPEATS)])
+    return describe(measure_all(usable_cores(), REPEATS), usable_cores(), REPEATS)
+
+
+def measure_all(threads: int, repeats: int) -> list[Row]:
+    return [row for each in encoders() for row in measure(each, threads, repeats)]
 
 
 def main() -> None:
@@ -256,10 +261,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    rows = [
-        row for each in encoders() for row in measure(each, arguments.threads, arguments.repeats)
-    ]
-    print(json.dumps([asdict(row) for row in rows]) if arguments.json else describe(rows))
+    how = arguments.threads, arguments.repeats
+    rows = measure_all(*how)
+    print(json.dumps([asdict(row) for row in rows]) if arguments.json else describe(rows, *how))
 
 
 if __name__ == "__main__":
