@@ -58,6 +58,7 @@ NEWER_PARAMS = OLDER_JOB["params"] | {
     "num_inference_steps": 500,
     "guidance_scale": None,
     "step_cache": "turbo",
+    "decoder": "bold",
     "sampler": "unipc",
 }
 # What a later version may write: larger clips, other words, more fields, null for a number.
