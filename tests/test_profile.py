@@ -84,10 +84,9 @@ def test_what_was_measured_with_one_form_of_attention_says_nothing_of_another(
         settings.model_copy(update={"precision": "int8", "attention": form})
         for form in ("int16", "int8")
     )
-    rates = TRANSFORMER | DECODER
-    keep_measured(settings, {Profile.of_this_machine(int16).measured_key("demo"): rates})
+    keep_measured(settings, {Profile.of_this_machine(int16).measured_key("demo"): ALL})
     measured = Profile.of_this_machine(int16).models["demo"]
-    assert vars(measured.rates) == rates | {"spread": MEASURED_SPREAD}
+    assert vars(measured.rates) == ALL | {"spread": MEASURED_SPREAD}
     other = Profile.of_this_machine(int8)
     assert other.models["demo"].rates.spread == GUESS_SPREAD
     assert other.models["demo"].basis != measured.basis
