@@ -115,8 +115,8 @@ HUNYUAN15 = Hunyuan15(
         Agreement(("transformer", "text_embed_dim"), ("text_encoder", "hidden_size")),
         Agreement(("transformer", "text_embed_2_dim"), ("text_encoder_2", "d_model")),
     ),
-    # A tile of 160x160, 13 frames, 128 channels in fp32 added the size of two maps to a process that
-    # had decoded a smaller one. Larger tiles and bf16 were not measured.
+    # A tile of 160x160, 13 frames, 128 channels in fp32 added the size of two maps to a process
+    # that had decoded a smaller one. Larger tiles and bf16 were not measured.
     tiles=Tiles(overlaps=(2, 4, 4), shortest=(4, 10, 10), feature_maps=3),
     guidance="negative prompt",
 )
