@@ -218,7 +218,7 @@ def _computed(chosen: Chosen, clip: GenerationParams) -> str:
 
 def _interval_note(prompts: int) -> str:
     if prompts < FEWEST_PROMPTS:
-        return f": there are none, because {prompts} are too few prompts; take {ENOUGH_PROMPTS}"
+        return f": none for fewer than {FEWEST_PROMPTS} prompts; take {ENOUGH_PROMPTS} or more"
     if prompts < ENOUGH_PROMPTS:
         return f", which are too narrow for {prompts} prompts; take {ENOUGH_PROMPTS} or more"
     return ""
