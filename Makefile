@@ -10,7 +10,7 @@ PYTEST := -n 3 --dist loadfile --no-loadscope-reorder
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate --quiet --upgrade
 
-.PHONY: help run test quick coverage check fuzz soak drill alerts-drill bench docs client wheel kernels bento \
+.PHONY: help run test quick coverage check fuzz soak drill alerts-drill bench bench-peers docs client wheel kernels bento \
 	image image-test demo-model release-dump lock clean
 
 help:
@@ -71,6 +71,9 @@ image:  ## build the container image with docker, podman or buildah, whichever w
 
 image-test: .venv/dev  ## build the image without a container engine, and stop it in mid-render: as root
 	$(BIN)/pytest -rP tests/image/built_images.py
+
+bench-peers: .venv/dev  ## compare with plain diffusers, and with PEERS, in turns: half an hour
+	$(BIN)/python -m bench.peers $(PEERS)
 
 docs: .venv/dev  ## rewrite the generated tables of the docs
 	$(BIN)/python -m docs.tables

@@ -21,6 +21,7 @@ from bench import (
     fast_decoder,
     front,
     load,
+    peers,
     quality,
     queue,
     quotes,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "queue": queue.run,
     "simulation": simulation.run,
     "spot": spot.run,
+    "machines": peers.section,  # what was measured there and here; see its module
     "blocks": blocks.run,
     "encoding": encoding.run,
     "vae": vae.run,

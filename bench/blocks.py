@@ -139,16 +139,16 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
     torch.set_num_threads(threads)
     paths = _paths(threads)
     plain = PlainBlocks().eval()
-    ours = [_quantized(plain, kernels) for kernels in paths]
-    inputs = _inputs(tokens)
+    ours = [quantized(plain, kernels) for kernels in paths]
+    clip = inputs(tokens)
     half = tuple(
-        x.bfloat16() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in inputs
+        x.bfloat16() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in clip
     )
-    reference = torch.cat(plain(*inputs), 1)
-    errors = [_relative_error(torch.cat(blocks(*inputs), 1), reference) for blocks in ours]
+    reference = torch.cat(plain(*clip), 1)
+    errors = [_relative_error(torch.cat(blocks(*clip), 1), reference) for blocks in ours]
     del reference
     length = tokens + TEXT_TOKENS
-    linear_flops, attention_flops = 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
+    linear_flops, attention_flops = _flops(length)
     runner = Bench(MODELS["hunyuanvideo"], Path(), paths[0], torch.float32)
     times = defaultdict(list)  # type: dict[str, list[float]]
     for turn in range(repeats):
@@ -157,8 +157,8 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
             linear_flops / linears + attention_flops / attention + 2 * block_seconds
         )
         for kernels, blocks in zip(paths, ours, strict=True):
-            times[_name(kernels)].append(_seconds(partial(blocks, *inputs)))
-        times["fp32"].append(_seconds(lambda: plain.float()(*inputs)))
+            times[_name(kernels)].append(_seconds(partial(blocks, *clip)))
+        times["fp32"].append(_seconds(lambda: plain.float()(*clip)))
         if turn == 0 or times["bf16"][0] < PATIENCE_SECONDS:
             plain.bfloat16()
             times["bf16"].append(_seconds(lambda: plain(*half)))
@@ -191,6 +191,16 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
 
 def run() -> str:
     return "\n".join(describe(measure(tokens, usable_cores(), 3), 3) for tokens in (4800, 19200))
+
+
+def flops(tokens: int) -> float:
+    """What a double and a single block need for so many video tokens."""
+    return sum(_flops(tokens + TEXT_TOKENS))
+
+
+def _flops(length: int) -> tuple[float, float]:
+    """Those of the linear layers and of attention."""
+    return 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
 
 
 def describe(result: Result, repeats: int) -> str:
@@ -231,8 +241,8 @@ def _name(kernels: Kernels) -> str:
 def plain_seconds(tokens: int, threads: int, repeats: int) -> float:
     """The median of plain diffusers in fp32."""
     torch.set_num_threads(threads)
-    plain, inputs = PlainBlocks().eval(), _inputs(tokens)
-    return statistics.median(_seconds(lambda: plain(*inputs)) for _ in range(repeats))
+    plain, clip = PlainBlocks().eval(), inputs(tokens)
+    return statistics.median(_seconds(lambda: plain(*clip)) for _ in range(repeats))
 
 
 def _held_to_avx2(tokens: int, threads: int, repeats: int) -> float | None:
@@ -251,7 +261,7 @@ def _held_to_avx2(tokens: int, threads: int, repeats: int) -> float | None:
     return float(done.stdout)
 
 
-def _quantized(plain: PlainBlocks, kernels: Kernels) -> Int8Blocks:
+def quantized(plain: PlainBlocks, kernels: Kernels) -> Int8Blocks:
     state = plain.state_dict()
     double, single = quantized_blocks(state, CONFIG)
     layers = [
@@ -261,7 +271,7 @@ def _quantized(plain: PlainBlocks, kernels: Kernels) -> Int8Blocks:
     return Int8Blocks(kernels, [double], [single], Modulation(layers), HEADS)  # type: ignore[list-item]
 
 
-def _inputs(tokens: int) -> tuple[Any, ...]:
+def inputs(tokens: int) -> tuple[Any, ...]:
     """The inputs of the blocks, as in HunyuanVideoTransformer3DModel.forward."""
     rope = HunyuanVideoRotaryPosEmbed(2, 1, [16, 56, 56])
     rows = -(-tokens // LATENT_WIDTH)

@@ -65,16 +65,20 @@ def measure(width: int, height: int, num_frames: int) -> Result:
     )
 
 
-@torch.no_grad()
 def _ours(width: int, height: int, num_frames: int) -> tuple[float, float]:
     """Seconds and peak GB."""
     torch.set_num_threads(usable_cores())
+    seconds = our_seconds(width, height, num_frames)
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+@torch.no_grad()
+def our_seconds(width: int, height: int, num_frames: int) -> float:
     decoder = real_decoder()
-    latents = _latents(width, height, num_frames)
+    latents = random_latents(width, height, num_frames)
     start = time.perf_counter()
     vae.decode(decoder, latents, list)
-    seconds = time.perf_counter() - start
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return time.perf_counter() - start
 
 
 @torch.no_grad()
@@ -83,7 +87,7 @@ def _plain(width: int, height: int, num_frames: int) -> float:
     torch.set_num_threads(usable_cores())
     autoencoder = _real_autoencoder()
     autoencoder.enable_tiling()
-    latents = _latents(width, height, num_frames)
+    latents = random_latents(width, height, num_frames)
     start = time.perf_counter()
     autoencoder.decode(latents / autoencoder.config.scaling_factor)
     return time.perf_counter() - start
@@ -106,7 +110,7 @@ def wanted_kernels() -> Kernels | None:
     return kernels_for(dtype_here(), usable_cores(), wanted)
 
 
-def _latents(width: int, height: int, num_frames: int) -> torch.Tensor:
+def random_latents(width: int, height: int, num_frames: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randn(
         1, 16, (num_frames - 1) // 4 + 1, height // 8, width // 8, generator=generator
@@ -127,7 +131,7 @@ def _psnr_of_demo() -> float:
     ).frames
     latents = latents[0] / pipeline.vae.config.scaling_factor
     expected = _decoded(Decoder(pipeline.vae), latents, (1, 1, 1))
-    real, large = real_decoder(), _latents(*LARGE_CLIP).shape[2:]
+    real, large = real_decoder(), random_latents(*LARGE_CLIP).shape[2:]
     tiles = vae.choose_tiling(real, large, vae.memory_budget()).counts
     decoder = Decoder(pipeline.vae.to(dtype_here()), wanted_kernels())
     pixels = _decoded(decoder, latents, tiles)
