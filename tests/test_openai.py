@@ -193,6 +193,7 @@ EVERY_FIELD: dict[str, Any] = {
     "true_cfg_scale": 4.5,
     "flow_shift": 3.5,
     "step_cache": "off",
+    "decoder": "full",
     "draft_steps": 3,
     "priority": -3,
     "metadata": {"order": "17", "a b": "[1]"},
