@@ -215,7 +215,7 @@ class Kernels:
         scale = weight.abs().amax(dim=(1, 2, 3, 4)).clamp_min(LEAST) / most
         levels = (weight / scale[:, None, None, None, None]).round().to(torch.int16)
         missing = -outputs % panel
-        levels = functional.pad(levels, (0, 0) * 4 + (0, missing))
+        levels = functional.pad(levels, (0, 0) * 4 + (0, missing)).contiguous()
         packed = torch.empty_like(levels)
         panels = len(levels) // panel
         self._call("hy_convolution_pack", levels, panels, inputs, math.prod(size), packed)
