@@ -297,7 +297,7 @@ def test_the_page_survives_a_killed_service(
     soon_missed = {"HUNYUAN_LEASE_SECONDS": "4"}
     service = ready(start_service(**soon_missed))
     watch.origin = service.url
-    watch.allowed += ["ERR_", "status of 503"]
+    watch.allowed += ["ERR_", "status of 503", "htmx:(afterRequest|sendError)"]
     page = open_page()
     with httpx.Client(base_url=service.url, timeout=60) as client:
         job = submit(client, **LONG)
