@@ -312,11 +312,16 @@ def describe(results: list[dict[str, Any]]) -> str:
     return "".join(parts)
 
 
+def kept() -> list[dict[str, Any]]:
+    """The results of all machines that were measured."""
+    results: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    return results
+
+
 def keep(result: dict[str, Any]) -> list[dict[str, Any]]:
     """All machines' results, with this one in the place of an earlier one of the same machine."""
-    results: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     name = ("cpu", "cores", "instructions")
-    others = [each for each in results if any(each[key] != result[key] for key in name)]
+    others = [each for each in kept() if any(each[key] != result[key] for key in name)]
     results = sorted([*others, result], key=lambda each: [f"{each[key]}" for key in name])
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     return results
@@ -324,7 +329,7 @@ def keep(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def section() -> str:
     """What docs/performance.md says of all machines."""
-    return describe(json.loads(RESULTS.read_text()))
+    return describe(kept())
 
 
 def write(section: str) -> None:
