@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.machine.host import cpu_name, package_versions
-from hunyuan_runner.params import GenerationParams
+from hunyuan_runner.params import Decoder, GenerationParams
 from hunyuan_runner.weights import DOWNLOAD_NOTE, file_sha256, weight_files
 from hunyuan_runner.wire import Clip
 
@@ -71,11 +71,12 @@ class Manifest(BaseModel):
         threads: int,
         instructions: str | None = None,
         attention: str | None = None,
+        decoder: Decoder = "full",
         fast_decoder: Path | None = None,
         continued: str | None = None,
     ) -> Self:
         """The manifest of a clip that this process's engine made. `fast_decoder` is the file with
-        the weights of the fast decoder, if that made the pixels."""
+        the weights of the fast decoder, if that made the pixels and is still there."""
         versions = {name: version for name, version in package_versions().items() if version}
         return cls(
             params=params,
@@ -85,7 +86,7 @@ class Manifest(BaseModel):
                 revision=_revision(model_dir),
                 weights=_weights(model_dir) | _weights_of(fast_decoder),
             ),
-            decoder="full" if fast_decoder is None else "fast",
+            decoder=decoder,
             precision=precision,
             instructions=instructions,
             attention=attention,

@@ -290,7 +290,8 @@ class Rendering:
             finished.threads,
             finished.instructions,
             finished.attention,
-            fast_decoder=fast_decoder,
+            finished.decoder,
+            fast_decoder,
             continued=self._continued(),
         )
         tags = file_tags(params, finished.decoder) | {TAG: manifest.model_dump_json()}
