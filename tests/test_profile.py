@@ -54,6 +54,15 @@ def test_a_profile_comes_through_json_as_it_was(settings: Settings) -> None:
     assert Profile.of_json(json.dumps(profile.as_json())) == profile
 
 
+def test_a_runner_of_a_version_that_did_not_know_a_model_has_it_not(settings: Settings) -> None:
+    profile = Profile.of_this_machine(settings).as_json()
+    del profile["models"]["hunyuanvideo15"], profile["kernels"], profile["instructions"]
+    read = Profile.of_json(json.dumps(profile))
+    assert not read.models["hunyuanvideo15"].installed
+    assert read.models["demo"].installed
+    assert read.models.keys() == MODELS.keys()
+
+
 def test_what_was_measured_is_gone_by_on_the_same_machine_alone(settings: Settings) -> None:
     keep_measured(settings, {KEY: ALL})
     measured = Profile.of_this_machine(settings).models["demo"].rates

@@ -76,9 +76,23 @@ class Profile:
 
     @classmethod
     def of_json(cls, text: str) -> Self:
-        """The reverse of as_json(), as text. Raises ValidationError if a newer version wrote it."""
+        """The reverse of as_json(), as text. Raises ValidationError if a newer version wrote it.
+
+        Models that an earlier version did not know are not installed.
+        """
         profile: Self = TypeAdapter(cls).validate_json(text)
-        return profile
+        unknown = {
+            model.id: Ability(
+                installed=False,
+                precision=Precision.FP32,
+                reason="the runner's version does not know this model",
+                rates=guess(model, Precision.FP32, profile.threads),
+                basis="",
+            )
+            for model in MODELS.values()
+            if model.id not in profile.models
+        }
+        return replace(profile, models={**profile.models, **unknown})
 
     def measured_key(self, model_id: str) -> str:
         """The key of a model's measured rates."""
