@@ -145,7 +145,7 @@ class JobState(StrEnum):
 
 
 WarningCode = Literal[
-    "prompt_cut", "unknown_words", "no_worker", "queue_too_long", "continued_elsewhere"
+    "prompt_cut", "unknown_words", "no_worker", "queue_too_long", "disk_low", "continued_elsewhere"
 ]
 
 
