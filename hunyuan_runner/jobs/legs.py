@@ -1,7 +1,7 @@
 """The legs of a clip: the stretches of its steps that were each computed on one path.
 
 Most clips have one. One that a runner of another path continued has more, and differs in its last
-bits from a clip that ran through: whoever asked for it is told.
+bits from a clip that ran through. Its job has a warning that says so.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def _view(
         if row.state != JobState.PAUSED:
             eta = _left(row, expectation, wait, position or 1)
     steps = row.params["num_inference_steps"]
-    told = continued_elsewhere(legs_of(row), row.model, steps)
+    continued = continued_elsewhere(legs_of(row), row.model, steps)
     columns = {name: getattr(row, name) for name in _COLUMNS}
     return Job(
         **columns
@@ -206,7 +206,7 @@ def _view(
             "eta_seconds": eta and vars(eta),
             "webhook": _webhook(row),
             "error": _error(row),
-            "warnings": (*(row.warnings or ()), *told, *warnings),
+            "warnings": (*(row.warnings or ()), *continued, *warnings),
         }
     )
 

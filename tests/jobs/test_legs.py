@@ -70,7 +70,7 @@ def compute(jobs: Jobs, profile: Profile, *steps: int) -> Claim:
     return claim
 
 
-def told(jobs: Jobs, job: Job) -> str | None:
+def warning_of(jobs: Jobs, job: Job) -> str | None:
     found = [
         each.message for each in jobs.get(job.id).warnings if each.code == "continued_elsewhere"
     ]
@@ -87,7 +87,7 @@ def test_legs_are_the_stretches_that_count() -> None:
     assert extended(both, 1, "c") == [Leg(1, "c")]  # it starts over
 
 
-def test_legs_are_told_by_their_steps() -> None:
+def test_legs_are_named_by_their_steps() -> None:
     legs = [Leg(1, "demo in fp32 on A"), Leg(12, "demo in int8 on B"), Leg(31, "demo in fp32 on A")]
     assert in_words(legs, "demo", 30) == (
         "steps 1-11 in fp32 on A; steps 12-30 in int8 on B; decoding in fp32 on A"
@@ -99,14 +99,14 @@ def test_a_clip_that_another_form_of_attention_continues_says_so(
     jobs: Jobs, settings: Settings
 ) -> None:
     job = begun_on(jobs, machine(settings, INT16))
-    assert told(jobs, job) is None
+    assert warning_of(jobs, job) is None
     claim = compute(jobs, machine(settings, INT8), 3)
-    message = told(jobs, job)
+    message = warning_of(jobs, job)
     assert message is not None
     assert "steps 1-2 in int8 with attention in int16 on a CPU" in message
     assert "steps 3-4 in int8 with attention in int8 on a CPU" in message
     claim.complete(2**40)
-    assert told(jobs, job) == message
+    assert warning_of(jobs, job) == message
 
 
 def test_a_clip_that_is_decoded_elsewhere_says_so(jobs: Jobs, settings: Settings) -> None:
@@ -114,7 +114,7 @@ def test_a_clip_that_is_decoded_elsewhere_says_so(jobs: Jobs, settings: Settings
     compute(jobs, machine(settings, INT16), 1, 2, 3, 4).hand_back()
     claim = compute(jobs, machine(settings, INT16, cpu="another"))
     claim.decode()
-    message = told(jobs, job)
+    message = warning_of(jobs, job)
     assert message is not None
     assert "steps 1-4 in" in message
     assert "decoding in int8 with attention in int16 on another" in message
@@ -123,10 +123,10 @@ def test_a_clip_that_is_decoded_elsewhere_says_so(jobs: Jobs, settings: Settings
 def test_a_clip_that_starts_over_has_forgotten_its_legs(jobs: Jobs, settings: Settings) -> None:
     job = begun_on(jobs, machine(settings, INT16))
     claim = compute(jobs, machine(settings, INT8), 3)
-    assert told(jobs, job) is not None
+    assert warning_of(jobs, job) is not None
     claim.start_over()
     claim.finish_step(1)
-    assert told(jobs, job) is None
+    assert warning_of(jobs, job) is None
 
 
 def test_integer_kernels_of_another_instruction_set_change_nothing(
@@ -134,7 +134,7 @@ def test_integer_kernels_of_another_instruction_set_change_nothing(
 ) -> None:
     job = begun_on(jobs, machine(settings, kernels(Instructions.AVX512, Attention.INT16)))
     compute(jobs, machine(settings, INT16), 3)
-    assert told(jobs, job) is None
+    assert warning_of(jobs, job) is None
 
 
 def test_attention_in_bf16_is_another_path_on_each_instruction_set(settings: Settings) -> None:
@@ -162,9 +162,9 @@ def test_a_job_of_an_earlier_version_has_its_last_path_as_its_only_leg(
     job = begun_on(jobs, machine(settings, INT16))
     with jobs.database.begin() as connection:
         connection.execute(sa.update(database.jobs).values(legs=None, path="demo in fp32 on X"))
-    assert told(jobs, job) is None
+    assert warning_of(jobs, job) is None
     compute(jobs, machine(settings, INT16), 3)
-    assert "steps 1-2 in fp32 on X; steps 3-4" in (told(jobs, job) or "")
+    assert "steps 1-2 in fp32 on X; steps 3-4" in (warning_of(jobs, job) or "")
 
 
 def test_a_worker_waits_for_the_form_of_attention_that_began_a_job(
@@ -225,7 +225,7 @@ def test_real_runners_with_other_attention_continue_a_clip_and_its_manifest_says
         return frame_hashes(video), PublishedManifest.model_validate_json(manifest)
 
     whole = run_worker("int16", jobs.submit(params).id)
-    assert told(jobs, whole) is None
+    assert warning_of(jobs, whole) is None
     job_id = jobs.submit(params).id
     assert 2 <= run_worker("int16", job_id, 2).step < 30
     continued = run_worker("int8", job_id)
@@ -238,6 +238,6 @@ def test_real_runners_with_other_attention_continue_a_clip_and_its_manifest_says
         r"steps \d+-30 in int8 with attention in int8 .*",
         other.continued or "",
     )
-    assert str(other.continued) in (told(jobs, continued) or "")
+    assert str(other.continued) in (warning_of(jobs, continued) or "")
     assert "attention int8, not int16" in manifest.differences(other)
     assert frames != other_frames
