@@ -12,9 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
-from pathlib import Path
 
 from bench import (
+    DOCUMENT,
     blocks,
     clips,
     encoding,
@@ -31,7 +31,6 @@ from bench import (
 )
 from hunyuan_runner.machine.host import cpu_name
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 BENCHMARKS: dict[str, Callable[[], str]] = {
     "front": front.run,
     "clips": clips.run,

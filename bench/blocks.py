@@ -15,7 +15,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from diffusers.models.transformers.transformer_hunyuan_video import (
 )
 from torch.nn import functional
 
+from bench import KERNELS_DIR
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
 from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, load_kernels
@@ -41,7 +41,6 @@ from hunyuan_runner.machine.building import INSTRUCTION_FLAGS, build, library_na
 from hunyuan_runner.machine.host import cpu_flags, usable_cores
 from hunyuan_runner.machine.instructions import Attention, Instructions, WantedKernels, available
 
-FOLDER = Path(tempfile.gettempdir()) / "hunyuan-bench-kernels"
 PEAK_SOURCE = Path(__file__).with_name("peak.cpp")
 PEAK_ROUNDS = 5_000_000
 PATIENCE_SECONDS = 30  # what takes longer is not repeated
@@ -226,7 +225,7 @@ def describe(result: Result, repeats: int) -> str:
 def _paths(threads: int) -> list[Kernels]:
     """Kernels for each instruction set, with each form of attention that it has."""
     return [
-        load_kernels(WantedKernels(FOLDER, instructions, attention), threads)
+        load_kernels(WantedKernels(KERNELS_DIR, instructions, attention), threads)
         for instructions in available(cpu_flags())
         for attention in Attention
         if instructions.attention(attention) is attention
@@ -322,7 +321,7 @@ def _products(kernels: Kernels) -> float:
 
 def _peak(kernels: Kernels, threads: int) -> float:
     """GFLOP/s of int8 products in registers."""
-    library = FOLDER / f"peak-{library_name(kernels.instructions)}"
+    library = KERNELS_DIR / f"peak-{library_name(kernels.instructions)}"
     if not library.exists():
         build(library, INSTRUCTION_FLAGS[kernels.instructions], PEAK_SOURCE)
     peak = ctypes.CDLL(str(library))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from bench.vae import real_decoder, wanted_kernels
+from bench.vae import decoder_kernels, real_decoder
 from hunyuan_runner.catalogue import MODELS, TAEHV, TAEHV_1_5
 from hunyuan_runner.engine.decoder import dtype_here
 from hunyuan_runner.engine.taehv import FastDecoder
@@ -43,7 +43,7 @@ Run = Callable[[], object]
 @torch.no_grad()
 def run() -> str:
     torch.set_num_threads(usable_cores())
-    kernels = wanted_kernels()
+    kernels = decoder_kernels()
     vae = real_decoder()
     flops = MODELS["hunyuanvideo"].architecture.decode_flops_per_pixel
     small, large, halved = (

@@ -41,7 +41,7 @@ from diffusers import (
     HunyuanVideoTransformer3DModel,
 )
 
-from bench import blocks, vae
+from bench import DOCUMENT, KERNELS_DIR, blocks, vae
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.checkpoint import Checkpoint, fingerprint
 from hunyuan_runner.engine.kernels import load_kernels
@@ -53,7 +53,6 @@ from hunyuan_runner.machine.instructions import WantedKernels, available
 from hunyuan_runner.params import GenerationParams, Stage
 from hunyuan_runner.settings import BUNDLED_MODELS, Settings
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 RESULTS = Path(__file__).with_name("machines.json")
 HEADING = "## Machines\n"
 MODEL = "hunyuanvideo"
@@ -123,7 +122,7 @@ def plain_blocks(dtype: torch.dtype, compiled: bool, sizes: Sizes, _: Path) -> f
 
 
 def our_blocks(sizes: Sizes, _: Path) -> float:
-    kernels = load_kernels(WantedKernels(blocks.FOLDER), usable_cores())
+    kernels = load_kernels(WantedKernels(KERNELS_DIR), usable_cores())
     ours = blocks.quantized(blocks.PlainBlocks().eval(), kernels)
     inputs = blocks.inputs(sizes.tokens)
     return seconds_of(lambda: ours(*inputs))

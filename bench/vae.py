@@ -9,15 +9,14 @@ import argparse
 import json
 import multiprocessing
 import resource
-import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoPipeline
 
+from bench import KERNELS_DIR
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder, dtype_here, kernels_for
 from hunyuan_runner.engine.kernels import Kernels
@@ -102,12 +101,11 @@ def real_decoder() -> Decoder:
     autoencoder = _real_autoencoder()
     del autoencoder.encoder
     autoencoder.to(dtype_here())
-    return Decoder(autoencoder, wanted_kernels())
+    return Decoder(autoencoder, decoder_kernels())
 
 
-def wanted_kernels() -> Kernels | None:
-    wanted = WantedKernels(Path(tempfile.gettempdir()) / "hunyuan-bench-kernels")
-    return kernels_for(dtype_here(), usable_cores(), wanted)
+def decoder_kernels() -> Kernels | None:
+    return kernels_for(dtype_here(), usable_cores(), WantedKernels(KERNELS_DIR))
 
 
 def random_latents(width: int, height: int, num_frames: int) -> torch.Tensor:
@@ -133,7 +131,7 @@ def _psnr_of_demo() -> float:
     expected = _decoded(Decoder(pipeline.vae), latents, (1, 1, 1))
     real, large = real_decoder(), random_latents(*LARGE_CLIP).shape[2:]
     tiles = vae.choose_tiling(real, large, vae.memory_budget()).counts
-    decoder = Decoder(pipeline.vae.to(dtype_here()), wanted_kernels())
+    decoder = Decoder(pipeline.vae.to(dtype_here()), decoder_kernels())
     pixels = _decoded(decoder, latents, tiles)
     error = (pixels.clamp(-1, 1) - expected.clamp(-1, 1)).square().mean()
     return float(10 * torch.log10(4 / error))
