@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -228,6 +228,13 @@ class _Forward(BaseHTTPRequestHandler):
             self.end_headers()
             return
         connection = http.client.HTTPConnection(self.target, timeout=60)
+        try:
+            with closing(connection):
+                self.pass_on(connection, body)
+        except ConnectionError:  # the client gave up, or the server ended
+            self.close_connection = True
+
+    def pass_on(self, connection: http.client.HTTPConnection, body: bytes) -> None:
         # With the client's Host, because that is signed.
         connection.request(self.command, self.path, body, dict(self.headers))
         answer = connection.getresponse()
@@ -239,9 +246,7 @@ class _Forward(BaseHTTPRequestHandler):
         if self.command != "HEAD" and "Content-Length" not in answer.headers:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        with suppress(ConnectionError):  # the client gave up
-            self.wfile.write(content)
-        connection.close()
+        self.wfile.write(content)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = forward
 
