@@ -39,7 +39,7 @@ from hunyuan_runner.engine.measure import Bench
 from hunyuan_runner.engine.quantize import modulation_names, pack_linear, quantized_blocks
 from hunyuan_runner.machine.building import INSTRUCTION_FLAGS, build, library_name
 from hunyuan_runner.machine.host import cpu_flags, usable_cores
-from hunyuan_runner.machine.instructions import Attention, Instructions, WantedKernels, available
+from hunyuan_runner.machine.instructions import Instructions, WantedKernels, available, paths
 
 PEAK_SOURCE = Path(__file__).with_name("peak.cpp")
 PEAK_ROUNDS = 5_000_000
@@ -150,18 +150,20 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
     linear_flops, attention_flops = _flops(length)
     runner = Bench(MODELS["hunyuanvideo"], Path(), paths[0], torch.float32)
     times = defaultdict(list)  # type: dict[str, list[float]]
-    for turn in range(repeats):
+
+    def in_turn(name: str, run: Callable[[], object]) -> None:
+        if not times[name] or times[name][0] < PATIENCE_SECONDS:
+            times[name].append(_seconds(run))
+
+    for _ in range(repeats):
         linears, attention, block_seconds = runner.transforming()
         times["predicted"].append(
             linear_flops / linears + attention_flops / attention + 2 * block_seconds
         )
         for kernels, blocks in zip(paths, ours, strict=True):
-            times[_name(kernels)].append(_seconds(partial(blocks, *clip)))
-        times["fp32"].append(_seconds(lambda: plain.float()(*clip)))
-        if turn == 0 or times["bf16"][0] < PATIENCE_SECONDS:
-            plain.bfloat16()
-            times["bf16"].append(_seconds(lambda: plain(*half)))
-            plain.float()
+            in_turn(_name(kernels), partial(blocks, *clip))
+        in_turn("fp32", partial(plain.float(), *clip))
+        in_turn("bf16", partial(plain.bfloat16(), *half))
     seconds = {name: statistics.median(values) for name, values in times.items()}
     return Result(
         tokens=tokens,
@@ -226,9 +228,7 @@ def _paths(threads: int) -> list[Kernels]:
     """Kernels for each instruction set, with each form of attention that it has."""
     return [
         load_kernels(WantedKernels(KERNELS_DIR, instructions, attention), threads)
-        for instructions in available(cpu_flags())
-        for attention in Attention
-        if instructions.attention(attention) is attention
+        for instructions, attention in paths(cpu_flags())
     ]
 
 
@@ -241,7 +241,10 @@ def plain_seconds(tokens: int, threads: int, repeats: int) -> float:
     """The median of plain diffusers in fp32."""
     torch.set_num_threads(threads)
     plain, clip = PlainBlocks().eval(), inputs(tokens)
-    return statistics.median(_seconds(lambda: plain(*clip)) for _ in range(repeats))
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < PATIENCE_SECONDS:
+        times.append(_seconds(lambda: plain(*clip)))
+    return statistics.median(times)
 
 
 def _held_to_avx2(tokens: int, threads: int, repeats: int) -> float | None:

@@ -2,11 +2,15 @@
 
     python -m bench quality
     python -m bench.quality --steps 24 fp32 fp32+fast
+    python -m bench.quality --shapes 300 --paths
 
 Every variant renders the same prompts (held-out shapes and drawn scenes) with the same seeds. Its
 frames are compared with those of the exact variant, and scored by what they show, as in
 demo_model/evaluate.py. A line on stderr reports each clip, and each shape that is recognised
 differently than in the exact clip.
+
+With --paths the variants are int8 on each instruction set of this CPU, with each form of attention:
+int8@avx512-int16, for example.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from typing import Self, get_args
 
 import numpy as np
 
+from bench import KERNELS_DIR
 from bench.certificate.likeness import Frames, psnr
 from demo_model.evaluate import (
     MODEL_DIR,
@@ -38,8 +43,13 @@ from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.components import Components
 from hunyuan_runner.engine.messages import Generate
 from hunyuan_runner.engine.pipeline import VideoPipeline
-from hunyuan_runner.machine.host import usable_cores
-from hunyuan_runner.machine.instructions import WantedKernels
+from hunyuan_runner.machine.host import cpu_flags, usable_cores
+from hunyuan_runner.machine.instructions import (
+    Attention,
+    Instructions,
+    WantedKernels,
+    paths,
+)
 from hunyuan_runner.machine.precision import Precision
 from hunyuan_runner.params import GenerationParams, GenerationRequest
 from hunyuan_runner.schedule import StepCache
@@ -52,29 +62,38 @@ MODEL = MODELS["demo"]
 
 @dataclass(frozen=True)
 class Variant:
-    """A way of computing a clip, written as precision, or precision+step_cache: `fp32+fast`."""
+    """A way of computing a clip: PRECISION, with +STEP_CACHE and with @INSTRUCTIONS-ATTENTION."""
 
     precision: Precision
-    step_cache: StepCache
+    step_cache: StepCache = "off"
+    path: tuple[Instructions, Attention] | None = None  # by default the one that a runner takes
 
     @classmethod
     def parse(cls, name: str) -> Self:
         """Raises ValueError if there is no such variant."""
+        name, _, path = name.partition("@")
         precision, _, step_cache = name.partition("+")
         (known,) = [mode for mode in get_args(StepCache) if mode == (step_cache or "off")]
-        return cls(Precision(precision), known)
+        instructions, _, attention = path.rpartition("-")
+        return cls(
+            Precision(precision),
+            known,
+            (Instructions(instructions), Attention(attention)) if path else None,
+        )
 
     def __str__(self) -> str:
-        return self.precision + (f"+{self.step_cache}" if self.step_cache != "off" else "")
+        step_cache = f"+{self.step_cache}" if self.step_cache != "off" else ""
+        path = f"@{'-'.join(self.path)}" if self.path else ""
+        return f"{self.precision}{step_cache}{path}"
 
 
-EXACT = Variant(Precision.FP32, "off")
+EXACT = Variant(Precision.FP32)
 VARIANTS = (
     EXACT,
     Variant(Precision.FP32, "balanced"),
     Variant(Precision.FP32, "fast"),
-    Variant(Precision.BF16, "off"),
-    Variant(Precision.INT8, "off"),
+    Variant(Precision.BF16),
+    Variant(Precision.INT8),
     Variant(Precision.INT8, "balanced"),
 )
 
@@ -111,7 +130,8 @@ def render(variant: Variant, asked: Sequence[Prompt], steps: int) -> list[Frames
     """The clips of a variant, in the order of the prompts."""
     clips = []
     with tempfile.TemporaryDirectory() as folder:
-        kernels, kept = WantedKernels(Path(folder) / "kernels"), Path(folder) / "prompts"
+        kept = Path(folder) / "prompts"
+        kernels = WantedKernels(KERNELS_DIR, *(variant.path or ()))
         components = Components(MODEL_DIR, variant.precision, usable_cores(), kernels)
         pipeline = VideoPipeline(components, kept)
         for number, prompt in enumerate(asked, 1):
@@ -231,7 +251,10 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", type=Variant.parse, default=VARIANTS)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--shapes", type=int, default=SHAPES, help="held-out prompts of shapes")
+    parser.add_argument("--paths", action="store_true", help="int8, each way this CPU computes it")
     options = parser.parse_args()
+    if options.paths:
+        options.variants = [Variant(Precision.INT8, path=path) for path in paths(cpu_flags())]
     command = " ".join(["python -m bench.quality", *sys.argv[1:]])
     print(measure(options.variants, options.steps, options.shapes, command))
 

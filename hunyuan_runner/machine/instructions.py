@@ -41,6 +41,10 @@ class Instructions(StrEnum):
         return _FLAGS[self]
 
     @property
+    def multiplies_bf16(self) -> bool:
+        return self.flags >= _BF16
+
+    @property
     def in_words(self) -> str:
         return _TITLES[self]
 
@@ -49,9 +53,8 @@ class Instructions(StrEnum):
 
         bf16 is as fast as int16 where vectors multiply both, and several times as fast with AMX.
         """
-        multiplies_bf16 = self.flags >= _BF16
-        if wanted is None or (wanted is Attention.BF16 and not multiplies_bf16):
-            return Attention.BF16 if multiplies_bf16 else Attention.INT16
+        if wanted is None or (wanted is Attention.BF16 and not self.multiplies_bf16):
+            return Attention.BF16 if self.multiplies_bf16 else Attention.INT16
         return wanted
 
 
@@ -120,6 +123,16 @@ class WantedKernels:
 def available(flags: frozenset[str]) -> list[Instructions]:
     """The instruction sets of a CPU with these flags, the fastest first."""
     return [instructions for instructions in Instructions if flags >= instructions.flags]
+
+
+def paths(flags: frozenset[str]) -> list[tuple[Instructions, Attention]]:
+    """Each of a CPU's instruction sets with each form of attention that it has."""
+    return [
+        (instructions, attention)
+        for instructions in available(flags)
+        for attention in Attention
+        if instructions.attention(attention) is attention
+    ]
 
 
 def lacking(flags: frozenset[str], wanted: Instructions | None = None) -> str:
