@@ -16,6 +16,8 @@ using bf16 = std::uint16_t;
 template <class T>
 using Many = std::vector<T>;
 
+constexpr int64_t INT16 = 1, INT8 = 2;  // the forms, as in kernels.cpp
+
 void* library;
 
 template <class Result, class... Given>
@@ -124,7 +126,7 @@ void attention(int64_t form, int64_t rows, int64_t heads, int64_t width, int64_t
 void convolution(int64_t frames, int64_t height, int64_t width, int64_t channels, int64_t outputs,
                  int64_t kernel_frames, int64_t kernel_size, int64_t threads) {
     const auto x = bells(frames * height * width * channels);
-    const int64_t panel = call<int64_t>("hy_convolution_panel"), wide = up(outputs, panel);
+    const int64_t panel = call<int64_t>("hy_convolution_panel", INT16), wide = up(outputs, panel);
     const int64_t taps = kernel_frames * kernel_size * kernel_size;
     const int most = int(call<float>("hy_convolution_level", channels));
     Many<std::int16_t> weights(wide * channels * taps), packed(wide * channels * taps);
@@ -140,10 +142,10 @@ void convolution(int64_t frames, int64_t height, int64_t width, int64_t channels
                levels.data(), position_scale.data(), threads);
     const int64_t made_height = height - kernel_size + 1, made_width = width - kernel_size + 1;
     Many<float> out((frames - kernel_frames + 1) * made_height * made_width * outputs);
-    call<void>("hy_convolve", levels.data(), position_scale.data(), frames, height, width, channels,
-               kernel_frames, kernel_size, kernel_size, outputs, packed.data(), scale.data(),
-               bias.data(), out.data(), made_height * made_width * outputs, made_width * outputs,
-               outputs, threads);
+    call<void>("hy_convolve", frames, height, width, channels, kernel_frames, kernel_size,
+               kernel_size, outputs, made_height * made_width * outputs, made_width * outputs,
+               outputs, levels.data(), position_scale.data(), packed.data(), scale.data(),
+               bias.data(), out.data(), threads);
     report("convolution of " + std::to_string(channels) + " to " + std::to_string(outputs), out);
 }
 
@@ -159,7 +161,7 @@ int main(int, char** arguments) {
     linear(37, 192, 200, threads);
     linear(401, 64, 24, threads);   // more rows than are taken together
     linear(17, 3200, 24, threads);  // and more inputs
-    for (const int64_t form : {1, 2}) {
+    for (const int64_t form : {INT16, INT8}) {
         attention(form, 5, 1, 16, threads);
         attention(form, 333, 2, 48, threads);
         attention(form, 258, 1, 128, threads);

@@ -40,9 +40,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=[f"{each}" for each in Instructions])
 def kernels(request: pytest.FixtureRequest, folder: Path) -> Kernels:
-    if (wanted := Instructions(request.param)) not in HERE:
-        pytest.skip(f"this CPU has no {wanted}")
-    return load_kernels(WantedKernels(folder, wanted), threads=2)
+    return kernels_for(folder, Instructions(request.param))
+
+
+def kernels_for(
+    folder: Path, wanted: Instructions, form: Attention | None = None, threads: int = 2
+) -> Kernels:
+    """AMX is emulated where the CPU has what else its kernels need."""
+    if wanted in HERE:
+        return load_kernels(WantedKernels(folder, wanted, form), threads)
+    if wanted is Instructions.AMX and Instructions.AVX512_BF16 in HERE:
+        library = folder / "emulated.so"
+        if not library.exists():
+            header = Path(__file__).with_name("emulated_amx.h")
+            build(library, (*INSTRUCTION_FLAGS[Instructions.AVX512_BF16], "-include", f"{header}"))
+        return Kernels(library, wanted, wanted.attention(form), threads)
+    pytest.skip(f"this CPU has no {wanted}")
 
 
 @pytest.fixture(scope="module", params=["bf16", "int16", "int8"])
@@ -51,7 +64,7 @@ def attending(request: pytest.FixtureRequest, kernels: Kernels, folder: Path) ->
     form = Attention(request.param)
     if kernels.instructions.attention(form) is not form:
         pytest.skip(f"{kernels.instructions} has no attention in {form}")
-    return load_kernels(WantedKernels(folder, kernels.instructions, form), threads=2)
+    return kernels_for(folder, kernels.instructions, form)
 
 
 @pytest.fixture(scope="module")
@@ -381,19 +394,39 @@ def test_integer_attention_has_the_bits_of_plain_cpp(
     qkv = torch.randn(rows, 3, heads, width).bfloat16()
     norms = ((torch.rand(width) + 0.5) * 3, torch.rand(width) + 0.5)
     given = (qkv, norms, random_angles(rows - TEXT_ROWS, width))
-    ours = load_kernels(WantedKernels(folder, kernels.instructions, form), threads=3)
+    ours = kernels_for(folder, kernels.instructions, form, threads=3)
     assert torch.equal(attend(ours, *given), attend(reference(folder, form), *given))
 
 
-@needs_kernels
-@pytest.mark.parametrize(
+SHAPES_OF_CONVOLUTIONS = pytest.mark.parametrize(
     ("shape", "outputs", "size"),
     [
-        ((3, 5, 9, 16), 3, (3, 3, 3)),
-        ((4, 6, 17, 48), 100, (3, 3, 3)),
-        ((2, 4, 8, 320), 64, (1, 2, 2)),
+        ((3, 5, 9, 32), 3, (3, 3, 3)),
+        ((4, 6, 17, 96), 100, (3, 3, 3)),
+        ((2, 4, 70, 320), 64, (1, 2, 2)),
+        ((3, 3, 35, 544), 48, (3, 3, 3)),
     ],
 )
+
+
+def convolved(
+    kernels: Kernels, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the kernels make of x (THWC), between other channels, and what torch makes of it."""
+    expected = F.conv3d(x.float().permute(3, 0, 1, 2)[None], weight.float(), bias.float())
+    expected = expected[0].permute(1, 2, 3, 0)
+    outputs = len(weight)
+    wide = x.new_full((*expected.shape[:3], outputs + 7), 7)
+    # in another order in memory, as torch keeps weights for the fastest of its convolutions
+    lain_out = weight.contiguous(memory_format=torch.channels_last_3d)
+    kernels.convolve(x, kernels.pack_convolution(lain_out, bias), wide[..., 3 : outputs + 3])
+    assert (wide[..., :3] == 7).all()
+    assert (wide[..., outputs + 3 :] == 7).all()
+    return wide[..., 3 : outputs + 3], expected
+
+
+@needs_kernels
+@SHAPES_OF_CONVOLUTIONS
 def test_a_convolution_is_close_to_float32_and_has_the_bits_of_plain_cpp(
     kernels: Kernels,
     folder: Path,
@@ -403,21 +436,25 @@ def test_a_convolution_is_close_to_float32_and_has_the_bits_of_plain_cpp(
 ) -> None:
     x = torch.randn(shape) * torch.logspace(-2, 2, shape[2])[:, None]  # positions differ in size
     weight, bias = torch.randn(outputs, shape[3], *size) / 30, torch.randn(outputs)
-    expected = F.conv3d(x.permute(3, 0, 1, 2)[None], weight, bias)[0].permute(1, 2, 3, 0)
-
-    def made(kernels: Kernels) -> torch.Tensor:
-        frames, height, width, _ = expected.shape
-        wide = torch.full((frames, height, width, outputs + 7), 7.0)
-        # in another order in memory, as torch keeps weights for the fastest of its convolutions
-        lain_out = weight.contiguous(memory_format=torch.channels_last_3d)
-        kernels.convolve(x, kernels.pack_convolution(lain_out, bias), wide[..., 3 : outputs + 3])
-        assert (wide[..., :3] == 7).all()
-        assert (wide[..., outputs + 3 :] == 7).all()
-        return wide[..., 3 : outputs + 3]
-
-    got = made(kernels)
+    got, expected = convolved(kernels, x, weight, bias)
     assert relative_error(got, expected) < 0.001
-    assert torch.equal(got, made(reference(folder)))
+    assert torch.equal(got, convolved(reference(folder), x, weight, bias)[0])
+
+
+@needs_kernels
+@SHAPES_OF_CONVOLUTIONS
+def test_a_convolution_in_bf16_rounds_its_sums_and_nothing_else(
+    kernels: Kernels,
+    shape: tuple[int, int, int, int],
+    outputs: int,
+    size: tuple[int, int, int],
+) -> None:
+    if not kernels.instructions.multiplies_bf16:
+        pytest.skip(f"{kernels.instructions} does not multiply bf16")
+    x = torch.randn(shape).bfloat16()
+    weight = (torch.randn(outputs, shape[3], *size) / 30).bfloat16()
+    got, expected = convolved(kernels, x, weight, torch.randn(outputs).bfloat16())
+    assert torch.allclose(got.float(), expected, rtol=2**-8, atol=1e-4)
 
 
 def test_eight_lanes_have_the_bits_of_plain_cpp_on_any_cpu_with_vnni(

@@ -14,9 +14,10 @@ from demo_model.scenes import Scene, draw
 from hunyuan_runner.engine import decoder as decoding
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder
+from hunyuan_runner.engine.kernels import load_kernels
 from hunyuan_runner.engine.vae import Tiling, choose_tiling, needed_bytes
 from hunyuan_runner.machine.host import available_memory_bytes, cpu_flags, memory_bytes
-from hunyuan_runner.machine.instructions import WantedKernels, available
+from hunyuan_runner.machine.instructions import Instructions, WantedKernels, available
 from hunyuan_runner.settings import BUNDLED_MODELS
 
 LEVEL = 2 / 255  # of the 8 bits that a frame's values are stored in
@@ -205,6 +206,24 @@ def test_convolutions_in_int16_lose_less_than_bf16(tmp_path: Path) -> None:
     assert psnr(in_int16, expected) >= 55
     in_bf16 = Decoder(autoencoder.bfloat16())(latents).float()
     assert psnr(in_int16, expected) > psnr(in_bf16, expected) + 6
+
+
+@torch.no_grad()
+@pytest.mark.skipif(
+    Instructions.AVX512_BF16 not in available(cpu_flags()), reason="this CPU has no AVX-512 BF16"
+)
+def test_our_convolutions_in_bf16_are_as_exact_as_those_of_torch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    autoencoder = AutoencoderKLHunyuanVideo(
+        block_out_channels=(64, 64, 128, 128), layers_per_block=1
+    )
+    latents = torch.randn(16, 2, 5, 6)
+    expected = Decoder(autoencoder)(latents)
+    autoencoder.bfloat16()
+    kernels = load_kernels(WantedKernels(tmp_path, Instructions.AVX512_BF16), 1)
+    ours, torchs = Decoder(autoencoder, kernels)(latents), Decoder(autoencoder)(latents)
+    assert not torch.equal(ours, torchs)
+    assert psnr(ours.float(), expected) > psnr(torchs.float(), expected) - 0.5
 
 
 @torch.no_grad()

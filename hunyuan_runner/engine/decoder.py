@@ -9,8 +9,8 @@ The differences:
 - Upsampling and the convolution after it are one operation: of the kernel's 27 weights, those that
   meet copies of the same value are summed first. That leaves 8 to 12 products, and no large map.
 - In the middle block each frame attends to the frames up to it, instead of masking later ones.
-- Where the decoder is computed in float32, because the CPU has no fast bfloat16, convolutions of
-  many channels are int16 products of our own, which are twice as fast.
+- Convolutions of many channels are products of our own where these are faster: of bfloat16 with
+  AMX, of int16 where the decoder is computed in float32, because the CPU has no fast bfloat16.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 PIECE_FRAMES = 4
 STATISTICS_ROWS = 4096
-FEWEST_CHANNELS = 64  # with fewer, float32 is as fast as int16
+FEWEST_CHANNELS = 64  # with fewer, torch is as fast
 
 Block = Any  # a diffusers module, whose attributes have no types
 
@@ -76,10 +76,9 @@ def blank_vae(kind: type[Vae], model_dir: Path) -> Vae:
 def kernels_for(dtype: torch.dtype, threads: int, wanted: WantedKernels) -> Kernels | None:
     """The kernels to convolve with if the decoder is computed in `dtype`; None if torch is better,
     or they do not work here."""
-    if dtype is not torch.float32:
-        return None
     try:
-        return load_kernels(wanted, threads)
+        kernels = load_kernels(wanted, threads)
+        return kernels if kernels.convolves(dtype) else None
     except KernelsUnavailable as reason:
         logger.warning("the decoder does without the kernels: %s", reason)
         return None
@@ -88,7 +87,7 @@ def kernels_for(dtype: torch.dtype, threads: int, wanted: WantedKernels) -> Kern
 class Decoder:
     """Decodes latents with the weights of HunyuanVideo's VAE, in its dtype.
 
-    With `kernels`, convolutions of float32 are computed by these.
+    With `kernels`, convolutions of many channels are computed by these.
     """
 
     tiles = HUNYUAN.tiles
@@ -261,10 +260,10 @@ def with_our_convolutions(
 
 
 def convolution(weight: torch.Tensor, bias: torch.Tensor, kernels: Kernels | None) -> Convolve:
-    """With `kernels`, and as many inputs and outputs as they are good for, in int16 products."""
+    """By `kernels`, if there are as many inputs and outputs as they are good for."""
     outputs, inputs = weight.shape[:2]
     if kernels is not None and min(outputs, inputs) >= FEWEST_CHANNELS and inputs % CHANNELS == 0:
-        return partial(_convolve_in_int16, kernels, kernels.pack_convolution(weight, bias))
+        return partial(_convolve_by, kernels, kernels.pack_convolution(weight, bias))
     weight = weight.contiguous(memory_format=torch.channels_last_3d)
     return partial(_convolve, weight, bias)
 
@@ -280,9 +279,7 @@ def _convolve(weight: torch.Tensor, bias: torch.Tensor, window: torch.Tensor) ->
     return made[0].permute(1, 2, 3, 0)
 
 
-def _convolve_in_int16(
-    kernels: Kernels, layer: PackedConvolution, window: torch.Tensor
-) -> torch.Tensor:
+def _convolve_by(kernels: Kernels, layer: PackedConvolution, window: torch.Tensor) -> torch.Tensor:
     made = (seen - size + 1 for seen, size in zip(window.shape[:3], layer.size, strict=True))
     out = window.new_empty(*made, layer.outputs)
     kernels.convolve(window.contiguous(), layer, out)

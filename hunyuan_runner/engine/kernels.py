@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 
 ROWS = 16  # of a tile
 INT8_DEPTH = 64  # inputs per tile
-CHANNELS = 16  # the inputs of a convolution are a multiple of them
+BF16_DEPTH = 32
+CHANNELS = 32  # the inputs of a convolution are a multiple of them
+READ_BEYOND = 2 * ROWS * BF16_DEPTH  # values after the end of what a convolution sees
 LINE_BYTES = 64  # of a cache
 LEAST = 1e-20  # the largest weight of an output of zeros, to avoid dividing by zero
 EPSILON = 1e-6  # of every norm in HunyuanVideo's blocks
@@ -78,13 +80,14 @@ class PackedHeads:
 
 @dataclass(frozen=True)
 class PackedConvolution:
-    """A 3D convolution's weights in int16, scaled by output, as kernels.cpp multiplies them.
+    """A 3D convolution's weights as kernels.cpp multiplies them: bfloat16, or int16 with a `scale`
+    for each output.
 
     `size` is that of the kernel along T, H and W.
     """
 
     weight: torch.Tensor
-    scale: torch.Tensor
+    scale: torch.Tensor | None
     bias: torch.Tensor
     size: tuple[int, int, int]
     outputs: int
@@ -207,47 +210,56 @@ class Kernels:
             out.stride(0),
         )
 
+    def convolves(self, dtype: torch.dtype) -> bool:
+        """Whether convolutions of this dtype, float32 or bfloat16, are faster than oneDNN's.
+
+        In bfloat16, oneDNN's reach nine tenths of what vectors can, and half of what AMX can.
+        """
+        return dtype is torch.float32 or self.instructions is Instructions.AMX
+
     def pack_convolution(self, weight: torch.Tensor, bias: torch.Tensor) -> PackedConvolution:
-        """weight: [outputs, inputs, T, H, W] float32, the inputs a multiple of 16."""
-        outputs, inputs, *size = weight.shape
-        panel = self._library.hy_convolution_panel()
-        most = self._library.hy_convolution_level(_as_c(inputs))
-        scale = weight.abs().amax(dim=(1, 2, 3, 4)).clamp_min(LEAST) / most
-        levels = (weight / scale[:, None, None, None, None]).round().to(torch.int16)
-        missing = -outputs % panel
-        levels = functional.pad(levels, (0, 0) * 4 + (0, missing)).contiguous()
-        packed = torch.empty_like(levels)
-        panels = len(levels) // panel
-        self._call("hy_convolution_pack", levels, panels, inputs, math.prod(size), packed)
+        """weight: [outputs, inputs, T, H, W] of a dtype that it convolves, the inputs a multiple of
+        CHANNELS."""
+        outputs, _, *size = weight.shape
+        is_bf16 = weight.dtype is torch.bfloat16
+        form = FORMS[Attention.BF16 if is_bf16 else Attention.INT16]
+        panel = self._library.hy_convolution_panel(_as_c(form))
+        weight = functional.pad(weight, (0, 0) * 4 + (0, -outputs % panel))
+        packed, scale = (
+            (_in_tiles(weight, panel), None) if is_bf16 else self._in_int16(weight, panel)
+        )
         return PackedConvolution(
             weight=packed,
-            scale=functional.pad(scale, (0, missing)),
-            bias=functional.pad(bias.float(), (0, missing)),
+            scale=scale,
+            bias=functional.pad(bias.float(), (0, len(weight) - outputs)),
             size=(size[0], size[1], size[2]),
             outputs=outputs,
         )
 
+    def _in_int16(self, weight: torch.Tensor, panel: int) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs, inputs, *size = weight.shape
+        most = self._library.hy_convolution_level(_as_c(inputs))
+        scale = weight.abs().amax(dim=(1, 2, 3, 4)).clamp_min(LEAST) / most
+        levels = (weight / scale[:, None, None, None, None]).round().to(torch.int16).contiguous()
+        packed = torch.empty_like(levels)
+        self._call("hy_convolution_pack", levels, outputs // panel, inputs, math.prod(size), packed)
+        return packed, scale
+
     def convolve(self, x: torch.Tensor, layer: PackedConvolution, out: torch.Tensor) -> None:
-        """out (THWC float32) = layer(x); x: THWC float32, contiguous, with its padding.
+        """out = layer(x), both THWC of the layer's dtype; `x` is contiguous, with its padding.
 
         The channels of a position of `out` are contiguous.
         """
-        channels = x.shape[3]
+        frames, height, width, channels = x.shape
+        shape = (*x.shape, *layer.size, layer.outputs, *out.stride()[:3])
+        if layer.scale is None:
+            arranged = x.new_empty(x.numel() + READ_BEYOND)
+            self._call("hy_bf16_arrange", x, frames * height, width, channels, arranged)
+            self._call("hy_bf16_convolve", *shape, arranged, layer.weight, layer.bias, out)
+            return
         levels, scale = torch.empty(x.shape, dtype=torch.int16), torch.empty(x.shape[:3])
         self._call("hy_convolution_quantize", x, scale.numel(), channels, levels, scale)
-        self._call(
-            "hy_convolve",
-            levels,
-            scale,
-            *x.shape,
-            *layer.size,
-            layer.outputs,
-            layer.weight,
-            layer.scale,
-            layer.bias,
-            out,
-            *out.stride()[:3],
-        )
+        self._call("hy_convolve", *shape, levels, scale, layer.weight, layer.scale, layer.bias, out)
 
     @property
     def _form(self) -> int:
@@ -255,6 +267,15 @@ class Kernels:
 
     def _call(self, name: str, *arguments: torch.Tensor | float | int | None) -> None:
         getattr(self._library, name)(*map(_as_c, arguments), ctypes.c_int64(self._threads))
+
+
+def _in_tiles(weight: torch.Tensor, panel: int) -> torch.Tensor:
+    """Weights of a convolution in bfloat16: by panel of outputs, position in the kernel, and group
+    of inputs, the right tiles of products.h."""
+    tiles = weight.flatten(2).unflatten(1, (-1, BF16_DEPTH // 2, 2))
+    tiles = tiles.unflatten(0, (-1, panel // ROWS, ROWS))
+    panels, columns, rows, groups, depth, pair, taps = range(tiles.ndim)
+    return tiles.permute(panels, taps, groups, columns, depth, rows, pair).contiguous()
 
 
 def load_kernels(wanted: WantedKernels, threads: int) -> Kernels:

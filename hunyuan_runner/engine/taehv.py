@@ -44,7 +44,7 @@ Weights = Mapping[str, torch.Tensor]
 class FastDecoder:
     """Decodes latents with the weights of TAEHV, in `dtype`.
 
-    With `kernels`, convolutions of float32 are computed by these.
+    With `kernels`, convolutions of many channels are computed by these.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 // Convolutions in int16 products, for CPUs that have no fast bfloat16. Feature maps are frames of
-// rows of positions, each with its channels next to one another (THWC).
+// rows of positions, each with its channels next to one another (THWC). Their padding is there.
 //
 // Each position has a scale of its own, so the products of one tap of the kernel are summed in
 // int32, DEPTH channels at a time, and then added to the others in fp32.
@@ -130,27 +130,48 @@ inline void pack(const word* levels, int64_t panels, int64_t channels, int64_t t
         }
 }
 
-struct Convolution {
-    int64_t frames, height, width, channels;          // of what is seen,
+struct Shape {
+    int64_t frames, height, width, channels;  // of what is seen,
     int64_t kernel_frames, kernel_height, kernel_width;
-    int64_t outputs;                                  // channels of what is made
-    const word* levels;
-    const float* scale;                               // by position
-    const std::int32_t* weights;  // panels x taps x groups of channels x PARTS x PANEL
-    const float* weight_scale;  // by output, as long as the panels
-    const float* bias;          // the same
-    float* out;                 // THWC, with these strides between frames, rows and positions
-    int64_t frame_stride, row_stride, position_stride;
+    int64_t outputs;                                    // channels of what is made,
+    int64_t frame_stride, row_stride, position_stride;  // which is THWC with these strides
 
+    int64_t frames_out() const { return frames - kernel_frames + 1; }
     int64_t rows_out() const { return height - kernel_height + 1; }
     int64_t width_out() const { return width - kernel_width + 1; }
+    int64_t taps() const { return kernel_frames * kernel_height * kernel_width; }
+
+    // Calls make_row(frame, row, panel, sums) for each, with room for `row_sums`.
+    template <class MakeRow>
+    void by_rows(int64_t panel_outputs, int64_t row_sums, int64_t threads, MakeRow make_row) const {
+        const int64_t panels = ceil_div(outputs, panel_outputs);
+#pragma omp parallel num_threads(int(threads))
+        {
+            const TileRegisters registers;
+            auto sums = buffer<float>(row_sums);
+#pragma omp for collapse(3) schedule(dynamic)
+            for (int64_t panel = 0; panel < panels; panel++)
+                for (int64_t frame = 0; frame < frames_out(); frame++)
+                    for (int64_t row = 0; row < rows_out(); row++)
+                        make_row(frame, row, panel, sums.get());
+        }
+    }
+};
+
+struct Convolution : Shape {
+    const word* levels;
+    const float* scale;           // by position
+    const std::int32_t* weights;  // panels x taps x groups of channels x PARTS x PANEL
+    const float* weight_scale;    // by output, as long as the panels
+    const float* bias;            // the same
+    float* out;
+
     int64_t tap_ints() const { return channels * PANEL / 2; }
 
     // The outputs of a panel along a row; `sums` has room for width_out() x PANEL.
     void make_row(int64_t frame, int64_t row, int64_t panel, float* sums) const {
         const int64_t count = width_out();
-        const int64_t taps = kernel_frames * kernel_height * kernel_width;
-        const std::int32_t* weight = weights + panel * taps * tap_ints();
+        const std::int32_t* weight = weights + panel * taps() * tap_ints();
         std::fill_n(sums, count * PANEL, 0.0f);
         for (int64_t t = 0; t < kernel_frames; t++)
             for (int64_t y = 0; y < kernel_height; y++)
@@ -188,17 +209,10 @@ struct Convolution {
     }
 
     void make(int64_t threads) const {
-        const int64_t panels = ceil_div(outputs, PANEL);
-        const int64_t frames_out = frames - kernel_frames + 1;
-#pragma omp parallel num_threads(int(threads))
-        {
-            auto sums = buffer<float>(width_out() * PANEL);
-#pragma omp for collapse(3) schedule(dynamic)
-            for (int64_t panel = 0; panel < panels; panel++)
-                for (int64_t frame = 0; frame < frames_out; frame++)
-                    for (int64_t row = 0; row < rows_out(); row++)
-                        make_row(frame, row, panel, sums.get());
-        }
+        by_rows(PANEL, width_out() * PANEL, threads,
+                [&](int64_t frame, int64_t row, int64_t panel, float* sums) {
+                    make_row(frame, row, panel, sums);
+                });
     }
 };
 

@@ -6,6 +6,7 @@
 #include "integer_attention.h"
 #ifdef HAS_BF16
 #include "bf16_attention.h"
+#include "bf16_convolution.h"
 #endif
 
 namespace {
@@ -116,9 +117,14 @@ void hy_attention(int64_t form, const bf16* qkv, int64_t rows, int64_t heads, in
 }
 
 // The channels that a convolution makes at a time; its weights are padded to a multiple of them.
-int64_t hy_convolution_panel() { return convolution::PANEL; }
+int64_t hy_convolution_panel(int64_t form) {
+#ifdef HAS_BF16
+    if (form == BF16) return bf16_convolution::PANEL_OUTPUTS;
+#endif
+    return convolution::PANEL;
+}
 
-// The largest level of weights, and of what meets them.
+// The largest level of weights in int16, and of what meets them.
 float hy_convolution_level(int64_t channels) {
     return most_level(std::min(channels, convolution::DEPTH));
 }
@@ -137,17 +143,39 @@ void hy_convolution_quantize(const float* x, int64_t positions, int64_t channels
 }
 
 // out = the convolution of what was quantised, which has its padding; see convolution.h.
-void hy_convolve(const std::int16_t* levels, const float* scale, int64_t frames, int64_t height,
-                 int64_t width, int64_t channels, int64_t kernel_frames, int64_t kernel_height,
-                 int64_t kernel_width, int64_t outputs, const std::int32_t* weights,
-                 const float* weight_scale, const float* bias, float* out, int64_t frame_stride,
-                 int64_t row_stride, int64_t position_stride, int64_t threads) {
-    convolution::Convolution{frames,       height,     width,        channels,
-                             kernel_frames, kernel_height, kernel_width, outputs,
-                             levels,       scale,      weights,      weight_scale,
-                             bias,         out,        frame_stride, row_stride,
-                             position_stride}
-        .make(threads);
+void hy_convolve(int64_t frames, int64_t height, int64_t width, int64_t channels,
+                 int64_t kernel_frames, int64_t kernel_height, int64_t kernel_width,
+                 int64_t outputs, int64_t frame_stride, int64_t row_stride,
+                 int64_t position_stride, const std::int16_t* levels, const float* scale,
+                 const std::int32_t* weights, const float* weight_scale, const float* bias,
+                 float* out, int64_t threads) {
+    const convolution::Shape shape{frames,       height,     width,
+                                   channels,     kernel_frames, kernel_height,
+                                   kernel_width, outputs,    frame_stride,
+                                   row_stride,   position_stride};
+    convolution::Convolution{shape, levels, scale, weights, weight_scale, bias, out}.make(threads);
 }
+
+#ifdef HAS_BF16
+// arranged = x, as hy_bf16_convolve() takes it. x: rows x width x channels, the latter a multiple
+// of 32.
+void hy_bf16_arrange(const bf16* x, int64_t rows, int64_t width, int64_t channels, bf16* arranged,
+                     int64_t threads) {
+    bf16_convolution::arrange(x, rows, width, channels, arranged, threads);
+}
+
+// out = the convolution of what was arranged; see bf16_convolution.h.
+void hy_bf16_convolve(int64_t frames, int64_t height, int64_t width, int64_t channels,
+                      int64_t kernel_frames, int64_t kernel_height, int64_t kernel_width,
+                      int64_t outputs, int64_t frame_stride, int64_t row_stride,
+                      int64_t position_stride, const char* arranged, const char* weights,
+                      const float* bias, bf16* out, int64_t threads) {
+    const convolution::Shape shape{frames,       height,     width,
+                                   channels,     kernel_frames, kernel_height,
+                                   kernel_width, outputs,    frame_stride,
+                                   row_stride,   position_stride};
+    bf16_convolution::Convolution{shape, arranged, weights, bias, out}.make(threads);
+}
+#endif
 
 }

@@ -29,7 +29,7 @@ Block = Any  # a diffusers module, whose attributes have no types
 class Decoder:
     """Decodes latents with the weights of HunyuanVideo-1.5's VAE, in its dtype.
 
-    With `kernels`, convolutions of float32 are computed by these.
+    With `kernels`, convolutions of many channels are computed by these.
     """
 
     tiles = HUNYUAN15.tiles
