@@ -70,6 +70,7 @@ class Result:
     measured_step_s: float  # with the computed blocks only
     decode_s: float | None
     peak_bytes: int
+    mapped_bytes: int  # of it files, which the system drops where memory is short
     quoted_bytes: int
 
     @property
@@ -88,6 +89,7 @@ class Watch:
         self.times: list[tuple[str, float]] = []
         self.loading_bytes = 0  # the peak until everything is loaded
         self.peak_bytes = 0  # and from then on
+        self.mapped_bytes = 0
         self._engine = engine
         self._decode = decode
 
@@ -109,7 +111,9 @@ class Watch:
 
     def note(self, what: str) -> None:
         self.times.append((what, time.perf_counter()))
-        self.peak_bytes = max(self.peak_bytes, _peak_bytes(self._engine))
+        memory = _memory(self._engine)
+        self.peak_bytes = max(self.peak_bytes, memory["VmHWM"])
+        self.mapped_bytes = memory["RssFile"]
 
     def seconds(self, what: str) -> float:
         """From what happened before until then."""
@@ -151,6 +155,7 @@ def measure(model: Model, options: argparse.Namespace, settings: Settings) -> Re
         step_s=step_s * layers.count / computed.count,
         decode_s=at["ended"] - at[Stage.DECODING] if "ended" in at else None,
         peak_bytes=max(watch.loading_bytes, watch.peak_bytes + round(absent_bytes)),
+        mapped_bytes=watch.mapped_bytes,
         quoted_bytes=peak_bytes(clip, model, Precision.INT8),
     )
 
@@ -219,10 +224,11 @@ def _checkpoint(clip: GenerationParams, model: Model, folder: Path) -> bytes:
     return Checkpoint(0, latents, conditioning).to_bytes(clip, fingerprint(folder))
 
 
-def _peak_bytes(engine: EngineProcess) -> int:
+def _memory(engine: EngineProcess) -> dict[str, int]:
+    """Bytes by their names in /proc."""
     lines = Path(f"/proc/{engine.pid}/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(peak) * 1024
+    sizes = (line.removesuffix(" kB").split(":") for line in lines if line.endswith(" kB"))
+    return {name: int(kilobytes) * 1024 for name, kilobytes in sizes}
 
 
 def describe(results: Sequence[Result], options: argparse.Namespace, command: str) -> str:
@@ -238,7 +244,8 @@ def describe(results: Sequence[Result], options: argparse.Namespace, command: st
         ),
         ("the whole clip", lambda result: f"{duration(result.clip_s)} ({result.clip_s:.0f} s)"),
         ("peak memory of all blocks", lambda result: f"{result.peak_bytes / 1e9:.1f} GB"),
-        ("quoted", lambda result: f"{result.quoted_bytes / 1e9:.1f} GB"),
+        ("of which mapped files", lambda result: f"{result.mapped_bytes / 1e9:.1f} GB"),
+        ("quoted, if memory is short", lambda result: f"{result.quoted_bytes / 1e9:.1f} GB"),
     ]
     lines = [["", *(f"`{result.model}`" for result in results)]]
     lines.append(["---"] * len(lines[0]))
