@@ -151,7 +151,9 @@ def _finished(service: Service, job: dict[str, Any]) -> dict[str, Any]:
 
 def _outcome(submitted: dict[str, Any], finished: dict[str, Any]) -> Outcome:
     ended, began = (datetime.fromisoformat(finished[key]) for key in ("completed_at", "created_at"))
-    return Outcome(**submitted["eta_seconds"], took=(ended - began).total_seconds())
+    quoted = submitted["eta_seconds"]
+    low, expected, high = quoted["low"], quoted["expected"], quoted["high"]
+    return Outcome(low, expected, high, took=(ended - began).total_seconds())
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> str:

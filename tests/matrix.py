@@ -25,7 +25,9 @@ CHECKS: Mapping[str, str] = {
 
 # Measured at full size with random weights by bench.full_model; the page has the figures.
 FULL_SIZE: Mapping[tuple[str, str], str] = {
-    ("hunyuanvideo", check): "full-model.md" for check in ("loaded", "rendered", "int8", "memory")
+    (model, check): "full-model.md"
+    for model in ("hunyuanvideo", "fasthunyuan", "hunyuanvideo15-4step")
+    for check in ("loaded", "rendered", "int8", "memory")
 }
 
 PROVEN: set[tuple[str, str]] = set()  # checks and models, by tests that passed in this process
