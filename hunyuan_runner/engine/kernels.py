@@ -272,7 +272,7 @@ class Kernels:
 def _in_tiles(weight: torch.Tensor, panel: int) -> torch.Tensor:
     """Weights of a convolution in bfloat16: by panel of outputs, position in the kernel, and group
     of inputs, the right tiles of products.h."""
-    tiles = weight.flatten(2).unflatten(1, (-1, BF16_DEPTH // 2, 2))
+    tiles: torch.Tensor = weight.flatten(2).unflatten(1, (-1, BF16_DEPTH // 2, 2))
     tiles = tiles.unflatten(0, (-1, panel // ROWS, ROWS))
     panels, columns, rows, groups, depth, pair, taps = range(tiles.ndim)
     return tiles.permute(panels, taps, groups, columns, depth, rows, pair).contiguous()
