@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from demo_model.scenes import Scene, draw
 from hunyuan_runner.engine import decoder as decoding
 from hunyuan_runner.engine import vae
 from hunyuan_runner.engine.decoder import Decoder
-from hunyuan_runner.engine.kernels import load_kernels
+from hunyuan_runner.engine.kernels import Kernels, load_kernels
 from hunyuan_runner.engine.vae import Tiling, choose_tiling, needed_bytes
 from hunyuan_runner.machine.host import available_memory_bytes, cpu_flags, memory_bytes
 from hunyuan_runner.machine.instructions import Instructions, WantedKernels, available
@@ -212,7 +213,16 @@ def test_convolutions_in_int16_lose_less_than_bf16(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     Instructions.AVX512_BF16 not in available(cpu_flags()), reason="this CPU has no AVX-512 BF16"
 )
-def test_our_convolutions_in_bf16_are_as_exact_as_those_of_torch(tmp_path: Path) -> None:
+def test_our_convolutions_in_bf16_are_as_exact_as_those_of_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convolve, convolved = Kernels.convolve, []
+
+    def noted(*given: Any) -> None:
+        convolve(*given)
+        convolved.append(given)
+
+    monkeypatch.setattr(Kernels, "convolve", noted)
     torch.manual_seed(0)
     autoencoder = AutoencoderKLHunyuanVideo(
         block_out_channels=(64, 64, 128, 128), layers_per_block=1
@@ -222,7 +232,7 @@ def test_our_convolutions_in_bf16_are_as_exact_as_those_of_torch(tmp_path: Path)
     autoencoder.bfloat16()
     kernels = load_kernels(WantedKernels(tmp_path, Instructions.AVX512_BF16), 1)
     ours, torchs = Decoder(autoencoder, kernels)(latents), Decoder(autoencoder)(latents)
-    assert not torch.equal(ours, torchs)
+    assert convolved  # those of torch add in the same order, which may give the same bits
     assert psnr(ours.float(), expected) > psnr(torchs.float(), expected) - 0.5
 
 
