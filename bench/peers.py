@@ -59,7 +59,6 @@ MODEL = "hunyuanvideo"
 BLOCKS = (1, 2)  # double and single ones of the clip's model; the 13B has 20 and 40
 STEPS = 4
 PROMPT_TOKENS, TEXT_WIDTH = 40, 128  # what the demo model's text encoders make
-ROUNDS = 3
 PATIENCE_SECONDS = 60  # what takes longer is not repeated
 
 SECTION = """\
@@ -74,7 +73,8 @@ was measured on one machine: cores are rented in parts, and neighbours take some
 MACHINE = """
 ### {cpu}, {cores} cores, {instructions}
 
-{date}: blocks at {tokens} tokens; decoding and a clip of {width}x{height}, {num_frames} frames
+{date}, medians of {rounds} or, above a minute, one: blocks at {tokens} tokens; decoding and a clip
+of {width}x{height}, {num_frames} frames
 
 | | blocks, s | GFLOP/s | memory, GB | decoding, s | memory, GB | a clip, s | memory, GB |
 |---|---|---|---|---|---|---|---|
@@ -260,7 +260,7 @@ def peer(command: str, sizes: Sizes, _: Path) -> float:
     return seconds_of(lambda: subprocess.run(words, check=True, stdout=sys.stderr))
 
 
-def measure(sizes: Sizes, peers: Mapping[str, str]) -> dict[str, dict[str, Measured]]:
+def measure(sizes: Sizes, peers: Mapping[str, str], rounds: int) -> dict[str, dict[str, Measured]]:
     """By variant and subject."""
     variants = dict(VARIANTS) | {
         name: {"clip": partial(peer, command)} for name, command in peers.items()
@@ -268,7 +268,7 @@ def measure(sizes: Sizes, peers: Mapping[str, str]) -> dict[str, dict[str, Measu
     found: defaultdict[tuple[str, str], list[Measured]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         in_a_process(make_model, Path(folder) / MODEL)
-        for turn in range(ROUNDS):
+        for turn in range(rounds):
             for subject in SUBJECTS:
                 for name, works in variants.items():
                     before = found[name, subject]
@@ -359,11 +359,13 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--height", type=int, default=240)
     parser.add_argument("--num-frames", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each, of which the median")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
     arguments = parser.parse_args()
     sizes = Sizes(arguments.tokens, arguments.width, arguments.height, arguments.num_frames)
     peers = dict(each.split("=", 1) for each in arguments.peer)
-    result = machine() | vars(sizes) | {"measured": measure(sizes, peers)}
+    measured = measure(sizes, peers, arguments.rounds)
+    result = machine() | vars(sizes) | {"rounds": arguments.rounds, "measured": measured}
     write(describe(keep(result)))
     print(describe([result]))
 
