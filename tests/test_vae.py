@@ -236,6 +236,14 @@ def test_our_convolutions_in_bf16_are_as_exact_as_those_of_torch(
     assert psnr(ours.float(), expected) > psnr(torchs.float(), expected) - 0.5
 
 
+def test_no_kernels_are_built_for_bf16_without_amx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "cpu_flags", lambda: Instructions.AVX512_BF16.flags)
+    monkeypatch.setattr(decoding, "load_kernels", lambda *_: pytest.fail("they are not needed"))
+    assert decoding.kernels_for(torch.bfloat16, 1, WantedKernels(tmp_path)) is None
+
+
 @torch.no_grad()
 @pytest.mark.skipif(not available(cpu_flags()), reason="this CPU has no AVX2")
 def test_the_demo_model_loses_nothing_one_sees_in_int16(

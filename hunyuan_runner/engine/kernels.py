@@ -210,16 +210,9 @@ class Kernels:
             out.stride(0),
         )
 
-    def convolves(self, dtype: torch.dtype) -> bool:
-        """Whether convolutions of this dtype, float32 or bfloat16, are faster than oneDNN's.
-
-        In bfloat16, oneDNN's reach nine tenths of what vectors can, and half of what AMX can.
-        """
-        return dtype is torch.float32 or self.instructions is Instructions.AMX
-
     def pack_convolution(self, weight: torch.Tensor, bias: torch.Tensor) -> PackedConvolution:
-        """weight: [outputs, inputs, T, H, W] of a dtype that it convolves, the inputs a multiple of
-        CHANNELS."""
+        """weight: [outputs, inputs, T, H, W] float32, or bfloat16 if the instructions multiply it;
+        the inputs a multiple of CHANNELS."""
         outputs, _, *size = weight.shape
         is_bf16 = weight.dtype is torch.bfloat16
         form = FORMS[Attention.BF16 if is_bf16 else Attention.INT16]
