@@ -73,8 +73,8 @@ was measured on one machine: cores are rented in parts, and neighbours take some
 MACHINE = """
 ### {cpu}, {cores} cores, {instructions}
 
-{date}, medians of {rounds} or, above a minute, one: blocks at {tokens} tokens; decoding and a clip
-of {width}x{height}, {num_frames} frames
+{date}, rounds: {rounds}, or one of what takes longer than a minute. Blocks at {tokens} tokens;
+decoding and a clip of {width}x{height}, {num_frames} frames
 
 | | blocks, s | GFLOP/s | memory, GB | decoding, s | memory, GB | a clip, s | memory, GB |
 |---|---|---|---|---|---|---|---|

@@ -27,7 +27,7 @@ CHECKS: Mapping[str, str] = {
 FULL_SIZE: Mapping[tuple[str, str], str] = {
     (model, check): "full-model.md"
     for model in ("hunyuanvideo", "fasthunyuan", "hunyuanvideo15-4step")
-    for check in ("loaded", "rendered", "int8", "memory")
+    for check in ("loaded", "rendered", "int8")
 }
 
 PROVEN: set[tuple[str, str]] = set()  # checks and models, by tests that passed in this process
