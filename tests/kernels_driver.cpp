@@ -142,10 +142,13 @@ void convolution(int64_t frames, int64_t height, int64_t width, int64_t channels
                levels.data(), position_scale.data(), threads);
     const int64_t made_height = height - kernel_size + 1, made_width = width - kernel_size + 1;
     Many<float> out((frames - kernel_frames + 1) * made_height * made_width * outputs);
-    call<void>("hy_convolve", frames, height, width, channels, kernel_frames, kernel_size,
-               kernel_size, outputs, made_height * made_width * outputs, made_width * outputs,
-               outputs, levels.data(), position_scale.data(), packed.data(), scale.data(),
-               bias.data(), out.data(), threads);
+    // Shape in convolution.h
+    const int64_t row = made_width * outputs;
+    const int64_t shape[] = {frames,        height,      width,       channels,
+                             kernel_frames, kernel_size, kernel_size, outputs,
+                             made_height * row, row, outputs};
+    call<void>("hy_convolve", &shape[0], levels.data(), position_scale.data(), packed.data(),
+               scale.data(), bias.data(), out.data(), threads);
     report("convolution of " + std::to_string(channels) + " to " + std::to_string(outputs), out);
 }
 

@@ -244,15 +244,16 @@ class Kernels:
         The channels of a position of `out` are contiguous.
         """
         frames, height, width, channels = x.shape
-        shape = (*x.shape, *layer.size, layer.outputs, *out.stride()[:3])
+        # Shape in convolution.h
+        shape = torch.tensor([*x.shape, *layer.size, layer.outputs, *out.stride()[:3]])
         if layer.scale is None:
             arranged = x.new_empty(x.numel() + READ_BEYOND)
             self._call("hy_bf16_arrange", x, frames * height, width, channels, arranged)
-            self._call("hy_bf16_convolve", *shape, arranged, layer.weight, layer.bias, out)
+            self._call("hy_bf16_convolve", shape, arranged, layer.weight, layer.bias, out)
             return
         levels, scale = torch.empty(x.shape, dtype=torch.int16), torch.empty(x.shape[:3])
         self._call("hy_convolution_quantize", x, scale.numel(), channels, levels, scale)
-        self._call("hy_convolve", *shape, levels, scale, layer.weight, layer.scale, layer.bias, out)
+        self._call("hy_convolve", shape, levels, scale, layer.weight, layer.scale, layer.bias, out)
 
     @property
     def _form(self) -> int:

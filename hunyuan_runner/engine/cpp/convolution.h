@@ -130,6 +130,7 @@ inline void pack(const word* levels, int64_t panels, int64_t channels, int64_t t
         }
 }
 
+// As kernels.py passes it.
 struct Shape {
     int64_t frames, height, width, channels;  // of what is seen,
     int64_t kernel_frames, kernel_height, kernel_width;

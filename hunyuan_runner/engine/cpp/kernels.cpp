@@ -143,17 +143,10 @@ void hy_convolution_quantize(const float* x, int64_t positions, int64_t channels
 }
 
 // out = the convolution of what was quantised, which has its padding; see convolution.h.
-void hy_convolve(int64_t frames, int64_t height, int64_t width, int64_t channels,
-                 int64_t kernel_frames, int64_t kernel_height, int64_t kernel_width,
-                 int64_t outputs, int64_t frame_stride, int64_t row_stride,
-                 int64_t position_stride, const std::int16_t* levels, const float* scale,
+void hy_convolve(const convolution::Shape* shape, const std::int16_t* levels, const float* scale,
                  const std::int32_t* weights, const float* weight_scale, const float* bias,
                  float* out, int64_t threads) {
-    const convolution::Shape shape{frames,       height,     width,
-                                   channels,     kernel_frames, kernel_height,
-                                   kernel_width, outputs,    frame_stride,
-                                   row_stride,   position_stride};
-    convolution::Convolution{shape, levels, scale, weights, weight_scale, bias, out}.make(threads);
+    convolution::Convolution{*shape, levels, scale, weights, weight_scale, bias, out}.make(threads);
 }
 
 #ifdef HAS_BF16
@@ -165,16 +158,9 @@ void hy_bf16_arrange(const bf16* x, int64_t rows, int64_t width, int64_t channel
 }
 
 // out = the convolution of what was arranged; see bf16_convolution.h.
-void hy_bf16_convolve(int64_t frames, int64_t height, int64_t width, int64_t channels,
-                      int64_t kernel_frames, int64_t kernel_height, int64_t kernel_width,
-                      int64_t outputs, int64_t frame_stride, int64_t row_stride,
-                      int64_t position_stride, const char* arranged, const char* weights,
+void hy_bf16_convolve(const convolution::Shape* shape, const char* arranged, const char* weights,
                       const float* bias, bf16* out, int64_t threads) {
-    const convolution::Shape shape{frames,       height,     width,
-                                   channels,     kernel_frames, kernel_height,
-                                   kernel_width, outputs,    frame_stride,
-                                   row_stride,   position_stride};
-    bf16_convolution::Convolution{shape, arranged, weights, bias, out}.make(threads);
+    bf16_convolution::Convolution{*shape, arranged, weights, bias, out}.make(threads);
 }
 #endif
 
