@@ -15,11 +15,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,22 @@ from torch.nn import functional
 from bench import KERNELS_DIR
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.blocks import Int8Blocks, Modulation
-from hunyuan_runner.engine.kernels import Epilogue, Kernels, Levels, load_kernels
+from hunyuan_runner.engine.kernels import FORMS, Epilogue, Kernels, Levels, load_kernels
 from hunyuan_runner.engine.measure import Bench
 from hunyuan_runner.engine.quantize import modulation_names, pack_linear, quantized_blocks
 from hunyuan_runner.machine.building import INSTRUCTION_FLAGS, build, library_name
 from hunyuan_runner.machine.host import cpu_flags, usable_cores
-from hunyuan_runner.machine.instructions import Instructions, WantedKernels, available, paths
+from hunyuan_runner.machine.instructions import (
+    Attention,
+    Instructions,
+    WantedKernels,
+    available,
+    paths,
+)
 
 PEAK_SOURCE = Path(__file__).with_name("peak.cpp")
 PEAK_ROUNDS = 5_000_000
+LINEAR = 3  # products of linear layers, in peak.cpp
 PATIENCE_SECONDS = 30  # what takes longer is not repeated
 HEADS, HEAD_WIDTH, MLP_RATIO = 24, 128, 4.0
 WIDTH = HEADS * HEAD_WIDTH
@@ -68,17 +76,21 @@ one of what takes longer than half a minute.
 | plain diffusers, fp32 | {fp32_s:.2f} | | | {fp32_gflops:.0f} | {sdpa_gflops:.0f} | |
 | plain diffusers, bf16 | {bf16_s:.2f} | | | {bf16_gflops:.0f} | | |
 {paths}
-"Products" are those of a linear layer, int8 in ours, with their share of what registers alone allow
-in the same minute{onednn}. The error is relative to fp32. A runner's benchmark
-predicts {predicted_s:.2f} s for the first of ours.{held}
+"Products" are those of a linear layer, int8 in ours{onednn}. In brackets: the share of
+what products in registers alone reach in the same minute. The error is relative to fp32. A runner's
+benchmark predicts {predicted_s:.2f} s for the first of ours.{held}{narrow}
 """
-ONEDNN = "; oneDNN's reach {gflops:.0f}"
+ONEDNN = " (oneDNN's reach {gflops:.0f})"
 HELD = """
 Held to AVX2 (`ATEN_CPU_CAPABILITY=avx2`, `ONEDNN_MAX_CPU_ISA=AVX2`), plain fp32 takes
 {seconds:.2f} s."""
+NARROW = """
+avx-vnni is that of CPUs without AVX-512: the same instructions on 256 bits and 16 registers, in
+the encoding that this CPU has."""
 PATH = """\
 | {instructions}, attention in {attention} | {seconds:.2f} | {fp32_ratio:.1f} | {bf16_ratio:.1f} | \
-{products_gflops:.0f} ({peak_share:.0%}) | {attention_gflops:.0f} | {error:.4f} |
+{products_gflops:.0f} ({products_share:.0%}) | {attention_gflops:.0f} ({attention_share:.0%}) | \
+{error:.4f} |
 """
 
 
@@ -90,8 +102,9 @@ class PathResult:
     attention: str
     seconds: float
     products_gflops: float
-    peak_gflops: float  # of int8 products in registers alone
+    products_peak_gflops: float  # in registers alone
     attention_gflops: float
+    attention_peak_gflops: float
     error: float
 
 
@@ -181,8 +194,9 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
                 attention=kernels.attention_form,
                 seconds=seconds[_name(kernels)],
                 products_gflops=_products(kernels),
-                peak_gflops=_peak(kernels, threads),
+                products_peak_gflops=_peak(kernels, LINEAR, threads),
                 attention_gflops=_attention(kernels, length),
+                attention_peak_gflops=_attention_peak(kernels, threads),
                 error=error,
             )
             for kernels, error in zip(paths, errors, strict=True)
@@ -210,7 +224,8 @@ def describe(result: Result, repeats: int) -> str:
             **asdict(path),
             fp32_ratio=result.fp32_s / path.seconds,
             bf16_ratio=result.bf16_s / path.seconds,
-            peak_share=path.products_gflops / path.peak_gflops,
+            products_share=path.products_gflops / path.products_peak_gflops,
+            attention_share=path.attention_gflops / path.attention_peak_gflops,
         )
         for path in result.paths
     )
@@ -221,15 +236,36 @@ def describe(result: Result, repeats: int) -> str:
         repeats=repeats,
         onednn="" if onednn is None else ONEDNN.format(gflops=onednn),
         held="" if held is None else HELD.format(seconds=held),
+        narrow=NARROW if _narrow_only_here() else "",
     )
 
 
 def _paths(threads: int) -> list[Kernels]:
     """Kernels for each instruction set, with each form of attention that it has."""
-    return [
+    kernels = [
         load_kernels(WantedKernels(KERNELS_DIR, instructions, attention), threads)
         for instructions, attention in paths(cpu_flags())
     ]
+    if _narrow_only_here():
+        library = KERNELS_DIR / f"narrow-{library_name(Instructions.AVX512)}"
+        build(library, _flags(Instructions.AVX_VNNI))
+        kernels += [
+            Kernels(library, Instructions.AVX_VNNI, attention, threads)
+            for attention in (Attention.INT16, Attention.INT8)
+        ]
+    return kernels
+
+
+def _narrow_only_here() -> bool:
+    """Whether this CPU has the instructions of AVX-VNNI, but in the encoding of AVX-512 alone."""
+    here = available(cpu_flags())
+    return Instructions.AVX512 in here and Instructions.AVX_VNNI not in here
+
+
+def _flags(instructions: Instructions) -> tuple[str, ...]:
+    if instructions is Instructions.AVX_VNNI and _narrow_only_here():
+        return (*INSTRUCTION_FLAGS[Instructions.AVX512], "-DNARROW_VECTORS")
+    return INSTRUCTION_FLAGS[instructions]
 
 
 def _name(kernels: Kernels) -> str:
@@ -322,16 +358,30 @@ def _products(kernels: Kernels) -> float:
     return _gflops(flops, lambda: kernels.linear(levels, layer, out, Epilogue.STORE))
 
 
-def _peak(kernels: Kernels, threads: int) -> float:
-    """GFLOP/s of int8 products in registers."""
-    library = KERNELS_DIR / f"peak-{library_name(kernels.instructions)}"
-    if not library.exists():
-        build(library, INSTRUCTION_FLAGS[kernels.instructions], PEAK_SOURCE)
-    peak = ctypes.CDLL(str(library))
-    peak.hy_peak_operations.restype = ctypes.c_double
-    rounds = ctypes.c_int64(PEAK_ROUNDS)
-    operations = peak.hy_peak_operations(rounds) * threads
-    return _gflops(operations, lambda: peak.hy_peak(rounds, ctypes.c_int64(threads)))
+def _attention_peak(kernels: Kernels, threads: int) -> float:
+    if kernels.attention_form is not Attention.INT8:
+        return _peak(kernels, FORMS[kernels.attention_form], threads)
+    # the products with keys are int16, and as many with values are int8
+    forms = FORMS[Attention.INT16], FORMS[Attention.INT8]
+    return statistics.harmonic_mean([_peak(kernels, form, threads) for form in forms])
+
+
+def _peak(kernels: Kernels, factors: int, threads: int) -> float:
+    """GFLOP/s of products in registers: of a form of attention (FORMS), or LINEAR."""
+    library = _peak_library(_flags(kernels.instructions))
+    arguments = ctypes.c_int64(factors), ctypes.c_int64(PEAK_ROUNDS)
+    operations = library.hy_peak_operations(*arguments) * threads
+    return _gflops(operations, lambda: library.hy_peak(*arguments, ctypes.c_int64(threads)))
+
+
+@cache
+def _peak_library(flags: tuple[str, ...]) -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "peak.so"
+        build(file, flags, PEAK_SOURCE)
+        library = ctypes.CDLL(str(file))
+    library.hy_peak_operations.restype = ctypes.c_double
+    return library
 
 
 def _sdpa(length: int) -> float:

@@ -267,7 +267,7 @@ inline Ints dot(Ints sum, Ints columns, Ints row, Int16) {
 #ifdef HAS_BF16
 template <int>
 inline Ints dot(Ints sum, Ints columns, Ints row, Bf16) {
-    return as_ints(_mm512_dpbf16_ps(as_floats(sum), (__m512bh)row, (__m512bh)columns));
+    return dot_bf16(sum, columns, row);
 }
 #endif
 

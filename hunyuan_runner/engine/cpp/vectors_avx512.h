@@ -29,7 +29,14 @@ inline Ints dot_words(Ints sum, Ints left, Ints right) {
     asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
     return sum;
 }
-// The same, with the one right operand of all lanes in memory.
+#ifdef __AVX512BF16__
+// sum (fp32) + the products of two bf16 with two others, in each lane
+inline Ints dot_bf16(Ints sum, Ints left, Ints right) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+    return sum;
+}
+#endif
+// Products of integers, with the one right operand of all lanes in memory.
 inline Ints dot_bytes(Ints sum, Ints left, const std::int32_t* right) {
     asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(left), "m"(*right));
     return sum;
