@@ -28,7 +28,7 @@ from hunyuan_runner.quoting.profile import (
 from hunyuan_runner.settings import BUNDLED_MODELS, Settings
 
 DEMO = MODELS["demo"]
-KEY = Profile.of_this_machine(Settings(precision="fp32")).measured_key(DEMO.id)
+KEY = Profile.of_this_machine(Settings(precision="fp32", threads=1)).measured_key(DEMO.id)
 TRANSFORMER = {"linears": 1e9, "attention": 2e9, "block_seconds": 0.001}
 DECODER = {"convolutions": 3e9, "decode_seconds": 0.1}
 TEXT_ENCODER = {"encoding": 4e9}
@@ -64,7 +64,7 @@ def test_a_runner_of_a_version_that_did_not_know_a_model_has_it_not(settings: Se
 
 
 def test_what_was_measured_is_gone_by_on_the_same_machine_alone(settings: Settings) -> None:
-    keep_measured(settings, {KEY: ALL})
+    keep_measured(settings, KEY, ALL)
     measured = Profile.of_this_machine(settings).models["demo"].rates
     assert vars(measured) == ALL | {"spread": MEASURED_SPREAD}
     more_threads = settings.model_copy(update={"threads": 2})
@@ -73,14 +73,32 @@ def test_what_was_measured_is_gone_by_on_the_same_machine_alone(settings: Settin
 
 def test_a_part_that_was_measured_is_gone_by_while_the_rest_is_guessed(settings: Settings) -> None:
     guessed = Profile.of_this_machine(settings).models["demo"].rates
-    keep_measured(settings, {KEY: TRANSFORMER})
+    keep_measured(settings, KEY, TRANSFORMER)
     rates = Profile.of_this_machine(settings).models["demo"].rates
     assert vars(rates) == vars(guessed) | TRANSFORMER
 
 
 def test_what_an_earlier_version_measured_is_read(settings: Settings) -> None:
-    keep_measured(settings, {KEY: ALL | {"spread": 0.3}})
+    keep_measured(settings, KEY, ALL | {"spread": 0.3})
     assert load_measured(settings) == {KEY: ALL}
+
+
+def test_what_a_version_for_a_single_machine_kept_is_passed_over(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = {"machine": "a CPU, 1 threads", "rates": {"512/64 in fp32": ALL}}
+    (settings.data_dir / MEASURED_FILE).write_text(json.dumps(kept))
+    assert Profile.of_this_machine(settings).models["demo"].rates.spread == GUESS_SPREAD
+    assert not caplog.records
+
+
+def test_runners_that_share_a_data_folder_keep_what_each_measured(settings: Settings) -> None:
+    other = settings.model_copy(update={"threads": 2})
+    for runner, measured in ((settings, ALL), (other, ALL | {"linears": 5e9})):
+        keep_measured(runner, Profile.of_this_machine(runner).measured_key("demo"), measured)
+    for runner, linears in ((settings, 1e9), (other, 5e9)):
+        assert Profile.of_this_machine(runner).models["demo"].rates.linears == linears
+    assert [file.name for file in settings.data_dir.iterdir()] == [MEASURED_FILE]
 
 
 @pytest.mark.skipif(
@@ -93,7 +111,7 @@ def test_what_was_measured_with_one_form_of_attention_says_nothing_of_another(
         settings.model_copy(update={"precision": "int8", "attention": form})
         for form in ("int16", "int8")
     )
-    keep_measured(settings, {Profile.of_this_machine(int16).measured_key("demo"): ALL})
+    keep_measured(settings, Profile.of_this_machine(int16).measured_key("demo"), ALL)
     measured = Profile.of_this_machine(int16).models["demo"]
     assert vars(measured.rates) == ALL | {"spread": MEASURED_SPREAD}
     other = Profile.of_this_machine(int8)

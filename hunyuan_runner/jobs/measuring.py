@@ -59,8 +59,7 @@ def measure_machine(settings: Settings, is_wanted: Callable[[], bool]) -> None:
         started = time.monotonic()
         try:
             for rates in _measure(settings, model_id, precision, parts, is_wanted):
-                known[key] = {**known.get(key, {}), **rates}
-                keep_measured(settings, known)
+                keep_measured(settings, key, rates)
         except (OSError, RuntimeError, ValueError):  # clips can be rendered without
             logger.warning(
                 "%s could not be measured; estimates are guesses", model_id, exc_info=True

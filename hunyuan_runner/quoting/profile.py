@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,7 +97,8 @@ class Profile:
 
     def measured_key(self, model_id: str) -> str:
         """The key of a model's measured rates."""
-        return measured_key(MODELS[model_id], self.models[model_id].precision, self.kernels)
+        precision = self.models[model_id].precision
+        return measured_key(MODELS[model_id], precision, self.threads, self.kernels)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,11 +110,14 @@ def machine_key(threads: int) -> str:
     return f"{cpu_name()}, {threads} threads, torch {torch}, benchmark {BENCHMARK_VERSION}"
 
 
-def measured_key(model: Model, precision: Precision, kernels: KernelChoice | None) -> str:
-    """The key of a model's rates; models of one architecture share them."""
+def measured_key(
+    model: Model, precision: Precision, threads: int, kernels: KernelChoice | None
+) -> str:
+    """The key of a model's rates on this machine; models of one architecture share them."""
     architecture = model.architecture
     sizes = f"{architecture.width}/{architecture.vae_channels[0]}"
-    return f"{sizes} in {precision}, {_computed_with(precision, kernels)}"
+    computed = f"{sizes} in {precision}, {_computed_with(precision, kernels)}"
+    return f"{machine_key(threads)}: {computed}"
 
 
 def _computed_with(precision: Precision, kernels: KernelChoice | None) -> str:
@@ -130,7 +135,7 @@ def rates_of(
     measured: Mapping[str, Measured],
 ) -> Rates:
     """What was measured, and guesses for the parts that were not."""
-    known = measured.get(measured_key(model, precision, kernels), {})
+    known = measured.get(measured_key(model, precision, threads, kernels), {})
     rates = replace(guess(model, precision, threads), **known)
     return rates if missing_parts(known) else replace(rates, spread=MEASURED_SPREAD)
 
@@ -141,11 +146,9 @@ def missing_parts(known: Measured) -> list[str]:
 
 
 def load_measured(settings: Settings) -> dict[str, Measured]:
-    """What was measured on this machine with as many threads, by measured_key()."""
+    """What was measured, by measured_key(): on every machine whose runner uses the data folder."""
     try:
         kept = json.loads(_file(settings).read_text())
-        if kept["machine"] != machine_key(engine_threads(settings)):
-            return {}
         rates = TypeAdapter(dict[str, dict[str, float]]).validate_python(kept["rates"])
     except FileNotFoundError:
         return {}
@@ -161,9 +164,13 @@ def load_measured(settings: Settings) -> dict[str, Measured]:
     }
 
 
-def keep_measured(settings: Settings, rates: Mapping[str, Measured]) -> None:
-    kept = {"machine": machine_key(engine_threads(settings)), "rates": rates}
-    _file(settings).write_text(json.dumps(kept, indent=1))
+def keep_measured(settings: Settings, key: str, measured: Measured) -> None:
+    """Add it to what is kept there, perhaps by another runner meanwhile."""
+    rates = load_measured(settings)
+    rates[key] = {**rates.get(key, {}), **measured}
+    part = _file(settings).with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps({"rates": rates}, indent=1))
+    part.replace(_file(settings))
 
 
 def _file(settings: Settings) -> Path:
