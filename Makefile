@@ -51,7 +51,7 @@ drill: .venv/dev  ## break a service on several machines (namespaces; root): ten
 alerts-drill: .venv/dev  ## cause the fault of every alert, and see it fire in a real Prometheus: ten minutes
 	$(BIN)/python -m tests.alerts_drill
 
-bench: .venv/dev  ## measure, and write docs/performance.md
+bench: .venv/dev  ## measure, and write build/performance.md
 	$(BIN)/python -m bench
 
 wheel: .venv/dev  ## build the package into dist/

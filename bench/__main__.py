@@ -1,4 +1,4 @@
-"""`make bench`: run every benchmark, print the results and write docs/performance.md.
+"""`make bench`: run every benchmark, print the results and write them to build/performance.md.
 
 `python -m bench NAME …` runs some of them and only prints.
 """
@@ -15,6 +15,7 @@ from multiprocessing import get_context
 
 from bench import (
     DOCUMENT,
+    RESULTS,
     blocks,
     clips,
     encoding,
@@ -48,12 +49,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
 }
 
 HEADER = """\
-# Performance
-
-Each section is the output of its command; `make bench` runs them all and writes this file. Results
-differ between machines, and between runs on one machine: the ratios say more than the figures. For
-models of the real size see [full-model.md](full-model.md). The kernels for
-Arm were proven under emulation to give the same bits, and not timed.
+# What `make bench` measured
 
 {date}, {cpu}, {cores} cores, {system}, Python {python}.
 """
@@ -77,9 +73,9 @@ def main(names: list[str]) -> None:
             parts.append(processes.submit(BENCHMARKS[name]).result())
             print(parts[-1], flush=True)
     if not names:
-        DOCUMENT.parent.mkdir(exist_ok=True)
-        DOCUMENT.write_text("\n".join(parts))
-        print(f"written to {DOCUMENT}")
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text("\n".join(parts))
+        print(f"written to {RESULTS}: what is new goes into {DOCUMENT}, with its machine and date")
 
 
 if __name__ == "__main__":
