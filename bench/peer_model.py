@@ -1,12 +1,11 @@
-"""Writes a model that stable-diffusion.cpp renders, for bench.peers.
+"""Writes a model of random weights whose blocks stable-diffusion.cpp can be timed with.
 
     python -m bench.peer_model FOLDER
 
-It is a HunyuanVideo-1.5 of random weights whose transformer costs as much as that of the clip of
-bench.peers: as wide, with as many blocks and as many tokens for a clip. Text encoder and decoder
-are as small as that program takes, so that they count for next to nothing: the decoder is TAEHV's.
-The command to give to bench.peers is printed. It is that of stable-diffusion.cpp at 97d2990
-(2026-08-19).
+It is a HunyuanVideo-1.5, which that program knows, but with the blocks of bench.blocks: a double
+and a single one of the 13B model. The text encoder and the decoder are the smallest that it takes.
+The command that is printed makes 4800 tokens, and 19200 with `--video-frames 61`; the program
+reports how long sampling took. All this holds for its version 97d2990 (2026-08-19).
 """
 
 from __future__ import annotations
@@ -18,11 +17,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from bench.peers import BLOCKS
+from bench.blocks import HEAD_WIDTH, WIDTH
 from tests import double_taehv
 
-HEADS, HEAD_WIDTH = 24, 128
-WIDTH = HEADS * HEAD_WIDTH
 LATENT_CHANNELS = 32  # of HunyuanVideo-1.5; its transformer also sees a condition and a mask
 SEEN_CHANNELS = 2 * LATENT_CHANNELS + 1
 TEXT_WIDTH, TEXT_MLP = 256, 256
@@ -30,19 +27,23 @@ TEXT_LAYERS = 28  # the output of the last but two is taken
 TEXT_QUERY, TEXT_KEY = 28 * 128, 4 * 128  # of Qwen2.5-VL 7B, which the program takes for granted
 VOCABULARY = 152064
 COMMAND = (
-    "sd-cli -M vid_gen --diffusion-model {folder}/transformer.safetensors "
-    "--tae {folder}/decoder.safetensors --llm {folder}/text_encoder.safetensors --type q8_0 "
-    "-p prompt --cfg-scale 1 --steps {{steps}} -W {{width}} -H {{height}} "
-    "--video-frames {{num_frames}} --diffusion-fa -o {folder}/clip.avi"
+    "sd-cli -M vid_gen --diffusion-model {folder}/transformer.safetensors --type q8_0 "
+    "--llm {folder}/text_encoder.safetensors --tae {folder}/decoder.safetensors --diffusion-fa "
+    "-p prompt --cfg-scale 1 --steps 1 -W 640 -H 480 --video-frames 13 -o {folder}/clip.avi"
 )
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
 
 def transformer() -> Shapes:
-    """The names of stable-diffusion.cpp, which are those of Flux."""
-    double, single = BLOCKS
+    """The names of stable-diffusion.cpp, which are those of Flux. Its own prefix is added, or is
+    there: it reads in the order of the names, and must know the width before it sees a block."""
     yield from _linear("img_in.proj", (WIDTH, SEEN_CHANNELS, 1, 1, 1))
+    for name, shape in _rest_of_transformer():
+        yield f"model.diffusion_model.{name}", shape
+
+
+def _rest_of_transformer() -> Shapes:
     yield "cond_type_embedding.weight", (3, WIDTH)
     yield from _embedder("time_in", 256)
     yield from _linear("txt_in.input_embedder", (WIDTH, TEXT_WIDTH))
@@ -56,20 +57,17 @@ def transformer() -> Shapes:
         yield from _linear(f"{block}.self_attn.proj", (WIDTH, WIDTH))
         yield from _mlp(f"{block}.mlp")
         yield from _linear(f"{block}.adaLN_modulation.1", (2 * WIDTH, WIDTH))
-    for number in range(double):
-        for stream in ("img", "txt"):
-            block = f"double_blocks.{number}.{stream}"
-            yield from _linear(f"{block}_mod.lin", (6 * WIDTH, WIDTH))
-            yield from _linear(f"{block}_attn.qkv", (3 * WIDTH, WIDTH))
-            yield from _linear(f"{block}_attn.proj", (WIDTH, WIDTH))
-            yield from _norms(f"{block}_attn.norm")
-            yield from _mlp(f"{block}_mlp")
-    for number in range(single):
-        block = f"single_blocks.{number}"
-        yield from _linear(f"{block}.modulation.lin", (3 * WIDTH, WIDTH))
-        yield from _linear(f"{block}.linear1", (7 * WIDTH, WIDTH))
-        yield from _linear(f"{block}.linear2", (WIDTH, 5 * WIDTH))
-        yield from _norms(f"{block}.norm")
+    for stream in ("img", "txt"):
+        block = f"double_blocks.0.{stream}"
+        yield from _linear(f"{block}_mod.lin", (6 * WIDTH, WIDTH))
+        yield from _linear(f"{block}_attn.qkv", (3 * WIDTH, WIDTH))
+        yield from _linear(f"{block}_attn.proj", (WIDTH, WIDTH))
+        yield from _norms(f"{block}_attn.norm")
+        yield from _mlp(f"{block}_mlp")
+    yield from _linear("single_blocks.0.modulation.lin", (3 * WIDTH, WIDTH))
+    yield from _linear("single_blocks.0.linear1", (7 * WIDTH, WIDTH))
+    yield from _linear("single_blocks.0.linear2", (WIDTH, 5 * WIDTH))
+    yield from _norms("single_blocks.0.norm")
     yield from _linear("final_layer.linear", (LATENT_CHANNELS, WIDTH))
     yield from _linear("final_layer.adaLN_modulation.1", (2 * WIDTH, WIDTH))
 
