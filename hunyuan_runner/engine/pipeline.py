@@ -66,7 +66,6 @@ class VideoPipeline:
         if checkpoint := self._recover(request):
             on_event(Resumed(checkpoint.step))
         else:
-            on_event(StageStarted(Stage.ENCODING))
             conditioning = self._encode(params, on_event)
             checkpoint = Checkpoint(0, self._noise(params), conditioning)
         last_step = request.draft_after or params.num_inference_steps
@@ -136,17 +135,18 @@ class VideoPipeline:
         return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(params.seed))
 
     def _encode(self, params: GenerationParams, on_event: OnEvent) -> Conditioning:
-        stage = Stage.ENCODING
+        """The stage of encoding is entered for what is not in the cache, and takes its own time."""
+        stage: Stage | None = None
 
         def enter(next_stage: Stage) -> None:
             nonlocal stage
-            stage = next_stage
-            on_event(StageStarted(stage))
+            if stage is not next_stage:
+                stage = next_stage
+                on_event(StageStarted(stage))
 
         def load_and_encode(prompt: str) -> Conditioning:
             encoders = self._components.text_encoders(lambda: enter(Stage.LOADING))
-            if stage is Stage.LOADING:
-                enter(Stage.ENCODING)
+            enter(Stage.ENCODING)
             with reading():  # large ones read their weights meanwhile
                 return self._components.implementation.encode(encoders, prompt)
 
