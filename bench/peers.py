@@ -9,6 +9,7 @@ results become this CPU's in docs/performance.md; those of other CPUs stay there
 
 A --peer is another program: a name, and the command that renders a clip. {width}, {height},
 {num_frames} and {steps} in it become the clip's. It brings its own model, and is timed as a whole.
+bench.peer_model writes one for stable-diffusion.cpp.
 """
 
 from __future__ import annotations
