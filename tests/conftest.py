@@ -126,32 +126,51 @@ StartService = Callable[..., Service]
 _running: list[Service] = []
 
 
-@pytest.fixture(scope="session")
-def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartService]:
-    """Start a service: `start_service("service:HunyuanRunner", HUNYUAN_DATA_DIR=…)`."""
+@contextlib.contextmanager
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartService]:
+    """Start services, which end with the context."""
+    ours: list[Service] = []
 
     def start(
         entry: str = "service:HunyuanVideo", *, port: int | None = None, **environment: str
     ) -> Service:
         folder = tmp_path_factory.mktemp("service")
         service = serve(folder, entry, environment, port)
+        ours.append(service)
         _running.append(service)
         service.wait_until_ready()
         return service
 
-    yield start
-    for service in _running:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            service.terminate()
-        service.kill()
-    _running.clear()
+    try:
+        yield start
+    finally:
+        for service in ours:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                service.terminate()
+            service.kill()
+            _running.remove(service)
+
+
+@pytest.fixture(scope="module")
+def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartService]:
+    """Start a service: `start_service("service:HunyuanRunner", HUNYUAN_DATA_DIR=…)`.
+
+    It ends with the file: a hundred that do nothing would take as long as ten more tests.
+    """
+    with services(tmp_path_factory) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")
-def service(start_service: StartService) -> Service:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service with its runner, shared by all tests that do not stop it."""
-    service = start_service()
-    while httpx.get(f"{service.url}/health").json()["status"] != "ok":  # its worker starts later
+    with services(tmp_path_factory) as start:
+        yield with_worker(start())
+
+
+def with_worker(service: Service) -> Service:
+    """The service, once its worker takes jobs."""
+    while httpx.get(f"{service.url}/health").json()["status"] != "ok":
         time.sleep(0.1)
     return service
 
@@ -219,6 +238,8 @@ def wait_for(
 
 # Tests that use one of these start something that takes seconds.
 SLOW_FIXTURES = {
+    "service",
+    "studio",
     "start_service",
     "start_worker",
     "start_engine",

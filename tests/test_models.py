@@ -254,7 +254,8 @@ def test_the_engine_renders_a_clip(model: Model, rendered: Rendered) -> None:
     assert rendered.frames.std() > 1
     events = rendered.undisturbed.events
     stages = [event.stage for event in events if isinstance(event, StageStarted)]
-    assert stages[-3:] == [Stage.ENCODING, Stage.DENOISING, Stage.DECODING]
+    # the render that was killed had encoded the prompt
+    assert stages[-2:] == [Stage.DENOISING, Stage.DECODING]
     steps = [event.step for event in events if isinstance(event, StepFinished)]
     assert steps == list(range(1, clip.num_inference_steps + 1))
     assert any(isinstance(event, Preview) for event in events)

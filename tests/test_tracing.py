@@ -59,7 +59,7 @@ def test_a_job_is_one_trace_from_the_clients_request_to_the_webhook_across_worke
         job = client.post("/api/generate", json=asked, headers=headers).json()
         # Its spans have arrived, so it is known which are lost with it.
         wait_for(client, job, lambda job: job["step"] >= 2)
-        wait_until(lambda: collector.named("claim"))
+        wait_until(lambda: collector.named("claim") and collector.named("encode"))
         first.kill()
         second = start_service("service:HunyuanRunner", **ours)
         assert finish(client, job)["status"] == "completed"
@@ -90,7 +90,6 @@ def test_a_job_is_one_trace_from_the_clients_request_to_the_webhook_across_worke
     stages = [child_of(attempt, collector, name) for name in ("claim", "load", "denoise")]
     stages += [child_of(attempt, collector, name) for name in ("decode", "publish")]
     assert all(one.ended <= two.began for one, two in pairwise(stages))
-    assert any(span.name == "encode" for span in collector.spans)  # of the first attempt
     resumed_from = attempt.events[0][1]["hunyuan.step"]
     steps = [values["hunyuan.step"] for name, values in stages[2].events if name == "step"]
     assert steps == [*range(resumed_from + 1, 25)]

@@ -7,7 +7,6 @@ its console nor a violation of its content security policy may pass unnoticed.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from tests.conftest import ROOT, Service, StartService, find_program
+from tests.conftest import ROOT, Service, find_program, services, with_worker
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = [
@@ -73,16 +72,10 @@ class Watch:
 
 
 @pytest.fixture(scope="session")
-def studio(start_service: StartService) -> Service:
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service that all tests of the page share, with its runner; jobs have no owner."""
-    return ready(start_service())
-
-
-def ready(service: Service) -> Service:
-    """The service, once its worker takes jobs."""
-    while httpx.get(f"{service.url}/health").json()["status"] != "ok":
-        time.sleep(0.1)
-    return service
+    with services(tmp_path_factory) as start:
+        yield with_worker(start())
 
 
 # For one file only: Playwright leaves an event loop running, and other tests have their own.

@@ -20,13 +20,12 @@ import pytest
 from playwright.sync_api import JSHandle, Locator, Page, expect
 
 from hunyuan_runner.media import publish
-from tests.conftest import Service, StartService, find_program, finish, submit
+from tests.conftest import Service, StartService, find_program, finish, submit, with_worker
 from tests.studio.conftest import (
     PHONE,
     OpenPage,
     Watch,
     clear,
-    ready,
     screenshot,
     serious_faults,
 )
@@ -551,7 +550,7 @@ def test_the_next_cards_come_also_after_the_last_card_is_deleted(
 @pytest.fixture(scope="module")
 def guarded(start_service: StartService) -> Service:
     """A service that wants keys."""
-    return ready(start_service(HUNYUAN_API_KEYS=API_KEYS))
+    return with_worker(start_service(HUNYUAN_API_KEYS=API_KEYS))
 
 
 def sign_in(page: Page, key: str) -> Page:

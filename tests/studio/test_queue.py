@@ -16,8 +16,17 @@ from hunyuan_runner.jobs.retention import expiry
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.wire import JobError
-from tests.conftest import LONG, SHORT, Service, StartService, finish, submit, wait_for
-from tests.studio.conftest import OpenPage, Watch, ready, serious_faults
+from tests.conftest import (
+    LONG,
+    SHORT,
+    Service,
+    StartService,
+    finish,
+    submit,
+    wait_for,
+    with_worker,
+)
+from tests.studio.conftest import OpenPage, Watch, serious_faults
 
 HOSTILE = "<img src=x onerror=document.title='broken'> & \"b\" </li><script>alert(1)</script>"
 
@@ -295,7 +304,7 @@ def test_the_page_survives_a_killed_service(
     start_service: StartService, open_page: OpenPage, watch: Watch
 ) -> None:
     soon_missed = {"HUNYUAN_LEASE_SECONDS": "4"}
-    service = ready(start_service(**soon_missed))
+    service = with_worker(start_service(**soon_missed))
     watch.origin = service.url
     watch.allowed += ["ERR_", "status of 503", "htmx:(afterRequest|sendError)"]
     page = open_page()
