@@ -159,6 +159,21 @@ def test_a_slow_browser_on_a_slow_network_makes_a_clip(
     expect(page.locator("#jobs")).to_contain_text(NOTHING)
 
 
+def test_a_clip_cannot_be_asked_for_before_anybody_listens(
+    page: Page, api: httpx.Client, watch: Watch
+) -> None:
+    """The browser would send the form itself, and load the page again without the prompt."""
+    held: list[Route] = []
+    page.route("**/htmx.min.js", lambda route: held.append(route))
+    page.goto(watch.origin, wait_until="commit")
+    compose(page)
+    button = page.get_by_role("button", name="Make video")
+    expect(button).to_be_disabled()
+    held[0].continue_()
+    button.click()
+    expect(page.locator("#jobs .job")).to_contain_text(PROMPT)
+
+
 def test_each_key_sees_its_own_jobs(
     start_service: StartService, open_page: OpenPage, watch: Watch
 ) -> None:

@@ -182,8 +182,9 @@ showVariations();
 showChosen(); // a browser may have kept them over a reload
 mark();
 
-// The model may have been chosen before htmx listens, or kept over a reload.
+// Now htmx listens. The model may have been chosen before, or kept over a reload.
 document.addEventListener("DOMContentLoaded", () => {
+  document.getElementById("submit").disabled = false;
   const model = field("model");
   if (!model.selectedOptions[0]?.defaultSelected) model.dispatchEvent(new Event("change", { bubbles: true }));
 });
