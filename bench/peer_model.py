@@ -4,8 +4,9 @@
 
 It is a HunyuanVideo-1.5, which that program knows, but with the blocks of bench.blocks: a double
 and a single one of the 13B model. The text encoder and the decoder are the smallest that it takes.
-The command that is printed makes 4800 tokens, and 19200 with `--video-frames 61`; the program
-reports how long sampling took. All this holds for its version 97d2990 (2026-08-19).
+Printed are a command that makes 4800 tokens, and 19200 with `--video-frames 61`, after which the
+program says how long each step took; and the one that has bench.peers time a whole clip, whose
+model has two single blocks. All this holds for its version 97d2990 (2026-08-19).
 """
 
 from __future__ import annotations
@@ -29,21 +30,22 @@ VOCABULARY = 152064
 COMMAND = (
     "sd-cli -M vid_gen --diffusion-model {folder}/transformer.safetensors --type q8_0 "
     "--llm {folder}/text_encoder.safetensors --tae {folder}/decoder.safetensors --diffusion-fa "
-    "-p prompt --cfg-scale 1 --steps 1 -W 640 -H 480 --video-frames 13 -o {folder}/clip.avi"
+    "-p prompt --cfg-scale 1 -o {folder}/clip.avi "
+    "--steps {steps} -W {width} -H {height} --video-frames {num_frames}"
 )
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
 
-def transformer() -> Shapes:
+def transformer(single_blocks: int) -> Shapes:
     """The names of stable-diffusion.cpp, which are those of Flux. Its own prefix is added, or is
     there: it reads in the order of the names, and must know the width before it sees a block."""
     yield from _linear("img_in.proj", (WIDTH, SEEN_CHANNELS, 1, 1, 1))
-    for name, shape in _rest_of_transformer():
+    for name, shape in _rest_of_transformer(single_blocks):
         yield f"model.diffusion_model.{name}", shape
 
 
-def _rest_of_transformer() -> Shapes:
+def _rest_of_transformer(single_blocks: int) -> Shapes:
     yield "cond_type_embedding.weight", (3, WIDTH)
     yield from _embedder("time_in", 256)
     yield from _linear("txt_in.input_embedder", (WIDTH, TEXT_WIDTH))
@@ -64,10 +66,12 @@ def _rest_of_transformer() -> Shapes:
         yield from _linear(f"{block}_attn.proj", (WIDTH, WIDTH))
         yield from _norms(f"{block}_attn.norm")
         yield from _mlp(f"{block}_mlp")
-    yield from _linear("single_blocks.0.modulation.lin", (3 * WIDTH, WIDTH))
-    yield from _linear("single_blocks.0.linear1", (7 * WIDTH, WIDTH))
-    yield from _linear("single_blocks.0.linear2", (WIDTH, 5 * WIDTH))
-    yield from _norms("single_blocks.0.norm")
+    for number in range(single_blocks):
+        block = f"single_blocks.{number}"
+        yield from _linear(f"{block}.modulation.lin", (3 * WIDTH, WIDTH))
+        yield from _linear(f"{block}.linear1", (7 * WIDTH, WIDTH))
+        yield from _linear(f"{block}.linear2", (WIDTH, 5 * WIDTH))
+        yield from _norms(f"{block}.norm")
     yield from _linear("final_layer.linear", (LATENT_CHANNELS, WIDTH))
     yield from _linear("final_layer.adaLN_modulation.1", (2 * WIDTH, WIDTH))
 
@@ -126,12 +130,19 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--single-blocks", type=int, default=1, help="2 for bench.peers")
+    arguments = parser.parse_args()
+    folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(random_weights(transformer()), folder / "transformer.safetensors")
+    save_file(
+        random_weights(transformer(arguments.single_blocks)), folder / "transformer.safetensors"
+    )
     save_file(random_weights(text_encoder()), folder / "text_encoder.safetensors")
     double_taehv.save_decoder(folder / "decoder.safetensors", LATENT_CHANNELS, 2)
-    print(COMMAND.format(folder=folder))
+    print(COMMAND.format(folder=folder, steps=3, width=640, height=480, num_frames=13))
+    names = ("steps", "width", "height", "num_frames")
+    asked = COMMAND.format(folder=folder, **{name: f"{{{name}}}" for name in names})
+    print(f"\nmake bench-peers PEERS='--peer \"stable-diffusion.cpp={asked}\"'")
 
 
 if __name__ == "__main__":

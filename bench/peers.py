@@ -51,8 +51,9 @@ from hunyuan_runner.engine.process import EngineProcess
 from hunyuan_runner.families.configuration import TRANSFORMER
 from hunyuan_runner.machine.host import cpu_flags, cpu_name, usable_cores
 from hunyuan_runner.machine.instructions import WantedKernels, available
-from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.params import Decoder, GenerationParams, Stage
 from hunyuan_runner.settings import BUNDLED_MODELS, Settings
+from tests import double_taehv
 
 RESULTS = Path(__file__).with_name("machines.json")
 HEADING = "## Machines\n"
@@ -91,6 +92,7 @@ class Sizes:
 
     @property
     def clip(self) -> GenerationParams:
+        """Decoded by the full decoder."""
         return GenerationParams(
             prompt="random weights",
             model=MODEL,
@@ -161,8 +163,8 @@ def plain_clip(dtype: torch.dtype, sizes: Sizes, models_dir: Path) -> float:
     )
 
 
-def our_clip(sizes: Sizes, models_dir: Path) -> float:
-    params = sizes.clip
+def our_clip(decoder: Decoder, sizes: Sizes, models_dir: Path) -> float:
+    params = sizes.clip.model_copy(update={"decoder": decoder})
     settings = Settings(models_dir=models_dir, data_dir=models_dir / "data", precision="int8")
     latents = torch.randn(1, 16, *MODELS[MODEL].family.latent_shape(params))
     start = Checkpoint(0, latents, random_conditioning())
@@ -197,7 +199,12 @@ VARIANTS: Mapping[str, Mapping[str, Work]] = {
         "decoding": partial(plain_decoding, BF16),
         "clip": partial(plain_clip, BF16),
     },
-    "hunyuan-runner": {"blocks": our_blocks, "decoding": our_decoding, "clip": our_clip},
+    "hunyuan-runner": {
+        "blocks": our_blocks,
+        "decoding": our_decoding,
+        "clip": partial(our_clip, "full"),
+    },
+    "hunyuan-runner, fast decoder": {"clip": partial(our_clip, "fast")},
 }
 SUBJECTS = ("blocks", "decoding", "clip")
 
@@ -217,8 +224,9 @@ def random_conditioning() -> dict[str, torch.Tensor]:
     }
 
 
-def make_model(folder: Path) -> None:
-    """The text encoders are the demo model's, because they are not used."""
+def make_model(models_dir: Path) -> None:
+    """With both decoders. The text encoders are the demo model's, because they are not used."""
+    folder = models_dir / MODEL
     double, single = BLOCKS
     parts = {
         "vae": AutoencoderKLHunyuanVideo(),
@@ -237,6 +245,11 @@ def make_model(folder: Path) -> None:
     for name in ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
         shutil.copytree(BUNDLED_MODELS / "demo" / name, folder / name)
     shutil.copy(BUNDLED_MODELS / "demo" / "model_index.json", folder)
+    fast_decoder = MODELS[MODEL].fast_decoder
+    assert fast_decoder is not None
+    weights = fast_decoder.file_in(models_dir)
+    weights.parent.mkdir()
+    double_taehv.save_decoder(weights)
 
 
 def in_a_process(work: Callable[..., Result], *given: object) -> Result:
@@ -268,7 +281,7 @@ def measure(sizes: Sizes, peers: Mapping[str, str], rounds: int) -> dict[str, di
     }
     found: defaultdict[tuple[str, str], list[Measured]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        in_a_process(make_model, Path(folder) / MODEL)
+        in_a_process(make_model, Path(folder))
         for turn in range(rounds):
             for subject in SUBJECTS:
                 for name, works in variants.items():
