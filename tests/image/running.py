@@ -76,13 +76,18 @@ def container(
     inside += [f"{name}={value}" for name, value in (image.environment | given).items()]
     inside += [*image.config["Entrypoint"], *command]
     user = image.config["User"]
-    enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-euc", ENTER]
+    enter = ["unshare", "--mount", "--pid", "--fork", "bash", "-euc", ENTER]
     enter += ["enter", str(image.root), str(volume), f"{user}:{user}", *inside]
     with log.open("wb") as output, subprocess.Popen(enter, stdout=output, stderr=output) as process:
         try:
             yield Container(process, f"http://127.0.0.1:{port}", log)
         finally:
-            process.kill()  # and, by --kill-child, everything in the container
+            # The first process takes all others of its namespace along. unshare's --kill-child
+            # would not: a process that changes its user, as chroot does, outlives its parent.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for first in psutil.Process(process.pid).children():
+                    first.kill()
+            process.kill()
 
 
 def health_check(image: Image, url: str) -> int:
