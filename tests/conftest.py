@@ -155,7 +155,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartService]
 def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartService]:
     """Start a service: `start_service("service:HunyuanRunner", HUNYUAN_DATA_DIR=…)`.
 
-    It ends with the file: a hundred that do nothing would take as long as ten more tests.
+    It ends with the file: while it has nothing to do, it takes 1.4 % of a core.
     """
     with services(tmp_path_factory) as start:
         yield start
