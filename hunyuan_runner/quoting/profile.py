@@ -169,8 +169,11 @@ def keep_measured(settings: Settings, key: str, measured: Measured) -> None:
     rates = load_measured(settings)
     rates[key] = {**rates.get(key, {}), **measured}
     part = _file(settings).with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"rates": rates}, indent=1))
-    part.replace(_file(settings))
+    try:
+        part.write_text(json.dumps({"rates": rates}, indent=1))
+        part.replace(_file(settings))
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _file(settings: Settings) -> Path:
