@@ -120,6 +120,7 @@ class Seen:
 class Rendered:
     """A clip that was rendered undisturbed, resumed after each kill, and after a draft."""
 
+    interrupted: list[Seen]
     undisturbed: Seen
     frames: np.ndarray
     resumed: np.ndarray
@@ -147,17 +148,19 @@ def rendered(
         return loaded
 
     try:
-        checkpoint, resumed_at = None, []
+        checkpoint, resumed_at, interrupted = None, [], []
         for cue in CUES.get(model.id, (2,)):
             killed = Seen(engine, cue)
             with pytest.raises(EngineDied):
                 frames(killed, checkpoint)
             checkpoint = killed.checkpoint
             resumed_at += killed.resumed_at
+            interrupted.append(killed)
         last, undisturbed, draft = Seen(engine), Seen(engine), Seen(engine)
         yield Rendered(
             resumed=frames(last, checkpoint),
             resumed_at=resumed_at + last.resumed_at,
+            interrupted=interrupted,
             undisturbed=undisturbed,
             frames=frames(undisturbed),
             draft=frames(draft, draft_after=3),
@@ -254,8 +257,11 @@ def test_the_engine_renders_a_clip(model: Model, rendered: Rendered) -> None:
     assert rendered.frames.std() > 1
     events = rendered.undisturbed.events
     stages = [event.stage for event in events if isinstance(event, StageStarted)]
-    # the render that was killed had encoded the prompt
     assert stages[-2:] == [Stage.DENOISING, Stage.DECODING]
+    # a render that was killed had encoded the prompt
+    encoding = StageStarted(Stage.ENCODING)
+    assert encoding not in events
+    assert any(encoding in killed.events for killed in rendered.interrupted)
     steps = [event.step for event in events if isinstance(event, StepFinished)]
     assert steps == list(range(1, clip.num_inference_steps + 1))
     assert any(isinstance(event, Preview) for event in events)
