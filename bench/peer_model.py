@@ -3,7 +3,7 @@
     python -m bench.peer_model FOLDER
 
 It is a HunyuanVideo-1.5, which that program knows, but with the blocks of bench.blocks: a double
-and a single one of the 13B model. The text encoder and the decoder are the smallest that it takes.
+and a single one of the 13B model. The text encoder and the decoder are small.
 Printed are a command that makes 4800 tokens, and 19200 with `--video-frames 61`, after which the
 program says how long each step took; and the one that has bench.peers time a whole clip, whose
 model has two single blocks. All this holds for its version 97d2990 (2026-08-19).
