@@ -69,7 +69,9 @@ SECTION = """\
 `make bench-peers`: plain diffusers and this engine, in turns in one run, all with random weights;
 medians. "Blocks" are a double and a single one of the 13B model, "decoding" is that of its decoder,
 and "a clip" a whole one of {steps} steps, without loading, of a model as wide as the 13B, but with
-{double} double and {single} single blocks. Memory is the most that the process had. Compare what
+{double} double and {single} single blocks. Another program's clip is timed from its start to its
+end, with loading, and of a model of its own: bench.peer_model writes that of stable-diffusion.cpp,
+which has as many blocks and a fast decoder. Memory is the most that the process had. Compare what
 was measured on one machine: cores are rented in parts, and neighbours take some of their speed.
 """
 MACHINE = """
