@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import shutil
@@ -58,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Otherwise each data folder would have its own, and each would take five seconds to build.
     """
+    gc.disable()  # until all tests are collected, which creates many objects and drops few
     is_controller = not hasattr(config, "workerinput")
     if is_controller and (usable := available(cpu_flags())):
         with contextlib.suppress(KernelsUnavailable):
@@ -263,6 +265,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow_files)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from scanning all modules and tests again and again.
+
+    On a busy machine that holds a test up for seconds.
+    """
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
