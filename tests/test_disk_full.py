@@ -143,7 +143,7 @@ def test_a_full_disk_ends_no_process_and_loses_no_job(
         filler = fill(small_disk)
 
         every_route_answers_or_is_unavailable(client, done)
-        wait_for_log(service.log, "rendering continues", "the database does not answer")
+        wait_for_log(service.log, "rendering continues", "waits for the job database")
         assert all(process.is_running() for process in family), "a process died of the full disk"
 
         # A front that starts on a full disk is no worse.
