@@ -435,6 +435,8 @@ def test_a_child_that_gets_no_memory_is_replaced_as_if_it_had_been_killed(
     engine: EngineProcess, cue: Callable[[Event], bool]
 ) -> None:
     """Whether the lack of memory is an error of torch's or ends the process."""
+    # So many steps that the child, which does not wait for this process, is not done before.
+    params = tiny.params(**LARGE, num_inference_steps=40)
     render(engine, tiny.params(model="other"))
     pid = engine.pid
 
@@ -444,9 +446,9 @@ def test_a_child_that_gets_no_memory_is_replaced_as_if_it_had_been_killed(
 
     first = Witness(cue, take_its_memory)
     with pytest.raises(EngineDied):
-        render(engine, tiny.params(**LARGE), on_event=first)
+        render(engine, params, on_event=first)
     assert engine.pid is None
-    assert render(engine, tiny.params(**LARGE), first.checkpoint).shape == (17, 128, 128, 3)
+    assert render(engine, params, first.checkpoint).shape == (17, 128, 128, 3)
 
 
 @pytest.mark.parametrize(
