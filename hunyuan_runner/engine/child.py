@@ -189,6 +189,8 @@ def _import_pipeline() -> None:
     They create many objects and drop none. The collector would scan them again and again, which
     takes a fifth of the time.
     """
+    if "torch" in sys.modules:  # what an earlier model left must not be kept for ever
+        return
     gc.disable()
     try:
         import hunyuan_runner.engine.pipeline  # noqa: F401
