@@ -59,7 +59,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Otherwise each data folder would have its own, and each would take five seconds to build.
     """
-    gc.disable()  # until all tests are collected, which creates many objects and drops few
     is_controller = not hasattr(config, "workerinput")
     if is_controller and (usable := available(cpu_flags())):
         with contextlib.suppress(KernelsUnavailable):
@@ -267,13 +266,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow_files)
 
 
-def pytest_collection_finish() -> None:
-    """Keep the collector from scanning all modules and tests again and again.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from scanning all modules and tests again and again.
 
-    On a busy machine that holds a test up for seconds.
+    It takes a third of the time to collect the tests, and later holds one up for seconds if the
+    machine is busy.
     """
-    gc.enable()
-    gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
