@@ -67,7 +67,7 @@ CONFIG = {
 TEMPLATE = """\
 ## Blocks of the 13B model, {tokens} tokens
 
-`python -m bench.blocks --tokens {tokens}`: one double and one single block with random weights,
+`{command}`: one double and one single block with random weights,
 {tokens} video and {text} text tokens, {threads} threads; medians of {repeats} interleaved runs, or
 one of what takes longer than half a minute.
 
@@ -149,10 +149,11 @@ class PlainBlocks(torch.nn.Module):
 
 
 @torch.no_grad()
-def measure(tokens: int, threads: int, repeats: int) -> Result:
+def measure(tokens: int, threads: int, repeats: int, only: Instructions | None = None) -> Result:
+    """With `only`, the other instruction sets are left out."""
     torch.manual_seed(0)
     torch.set_num_threads(threads)
-    paths = _paths(threads)
+    paths = [kernels for kernels in _paths(threads) if only in (None, kernels.instructions)]
     plain = PlainBlocks().eval()
     ours = [quantized(plain, kernels) for kernels in paths]
     clip = inputs(tokens)
@@ -192,7 +193,7 @@ def measure(tokens: int, threads: int, repeats: int) -> Result:
         threads=threads,
         fp32_s=seconds["fp32"],
         bf16_s=seconds["bf16"],
-        held_to_avx2_s=_held_to_avx2(tokens, threads, repeats),
+        held_to_avx2_s=None if only else _held_to_avx2(tokens, threads, repeats),
         predicted_s=seconds["predicted"],
         sdpa_gflops=_sdpa(length),
         **_torch_products(),
@@ -227,7 +228,7 @@ def _flops(length: int) -> tuple[float, float]:
     return 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
 
 
-def describe(result: Result, repeats: int) -> str:
+def describe(result: Result, repeats: int, only: Instructions | None = None) -> str:
     paths = (
         PATH.format(
             **asdict(path),
@@ -239,13 +240,15 @@ def describe(result: Result, repeats: int) -> str:
         for path in result.paths
     )
     held, onednn = result.held_to_avx2_s, result.onednn_gflops
+    restriction = "" if only is None else f" --instructions {only}"
     return TEMPLATE.format(
         **asdict(result) | {"paths": "".join(paths)},
+        command=f"python -m bench.blocks --tokens {result.tokens}{restriction}",
         text=TEXT_TOKENS,
         repeats=repeats,
         onednn="" if onednn is None else ONEDNN.format(gflops=onednn),
         held="" if held is None else HELD.format(seconds=held),
-        narrow=NARROW if _narrow_only_here() else "",
+        narrow=NARROW if only is None and _narrow_only_here() else "",
     )
 
 
@@ -431,10 +434,19 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4800, help="video tokens")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--instructions",
+        type=Instructions,
+        choices=[*available(cpu_flags())],
+        help="the only instruction set to measure (default: all that this CPU has)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    result = measure(arguments.tokens, arguments.threads, arguments.repeats)
-    print(json.dumps(asdict(result)) if arguments.json else describe(result, arguments.repeats))
+    result = measure(arguments.tokens, arguments.threads, arguments.repeats, arguments.instructions)
+    if arguments.json:
+        print(json.dumps(asdict(result)))
+    else:
+        print(describe(result, arguments.repeats, arguments.instructions))
 
 
 if __name__ == "__main__":
