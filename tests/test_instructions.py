@@ -21,7 +21,8 @@ from tests.conftest import ROOT, free_port
 
 FOLDER = Path("kernels")
 SAPPHIRE_RAPIDS = Instructions.AMX.flags
-ZEN4 = Instructions.AVX512_BF16.flags
+COOPER_LAKE = Instructions.AVX512_BF16.flags
+ZEN4 = COOPER_LAKE | {"sse4a"}
 CASCADE_LAKE = Instructions.AVX512.flags
 ZEN3 = Instructions.AVX2.flags
 OLD_ARM = frozenset({"asimd"})
@@ -43,6 +44,7 @@ def choose(flags: frozenset[str], wish: WantedKernels | None = None) -> KernelCh
     [
         (SAPPHIRE_RAPIDS, Instructions.AMX, Attention.BF16),
         (ZEN4, Instructions.AVX512_BF16, Attention.BF16),
+        (COOPER_LAKE, Instructions.AVX512_BF16, Attention.INT16),
         (CASCADE_LAKE, Instructions.AVX512, Attention.INT16),
         (ZEN3, Instructions.AVX2, Attention.INT16),
         (GRAVITON3, Instructions.NEON_I8MM, Attention.INT16),

@@ -54,7 +54,7 @@ def kernels_for(
         if not library.exists():
             header = Path(__file__).with_name("emulated_amx.h")
             build(library, (*INSTRUCTION_FLAGS[Instructions.AVX512_BF16], "-include", f"{header}"))
-        return Kernels(library, wanted, wanted.attention(form), threads)
+        return Kernels(library, wanted, wanted.attention(form, cpu_flags()), threads)
     pytest.skip(f"this CPU has no {wanted}")
 
 
@@ -62,7 +62,7 @@ def kernels_for(
 def attending(request: pytest.FixtureRequest, kernels: Kernels, folder: Path) -> Kernels:
     """Kernels for each instruction set with each form of attention that it has."""
     form = Attention(request.param)
-    if kernels.instructions.attention(form) is not form:
+    if not kernels.instructions.has(form):
         pytest.skip(f"{kernels.instructions} has no attention in {form}")
     return kernels_for(folder, kernels.instructions, form)
 

@@ -277,10 +277,11 @@ def load_kernels(wanted: WantedKernels, threads: int) -> Kernels:
 
     Raises KernelsUnavailable.
     """
-    found = candidates(wanted, cpu_flags())
-    reasons = [] if found else [lacking(cpu_flags(), wanted.instructions)]
+    flags = cpu_flags()
+    found = candidates(wanted, flags)
+    reasons = [] if found else [lacking(flags, wanted.instructions)]
     for instructions in found:
-        form = instructions.attention(wanted.attention)
+        form = instructions.attention(wanted.attention, flags)
         try:
             library = library_of(instructions, wanted.folder)
             kernels = Kernels(library, instructions, form, threads)

@@ -47,7 +47,7 @@ def choose_kernels(
     sets = [each for each in candidates(wanted, flags) if can_have(each)]
     if not sets:
         return None
-    attention = sets[0].attention(wanted.attention)
+    attention = sets[0].attention(wanted.attention, flags)
     reasons = (
         f"this CPU has {sets[0].in_words}"
         if wanted.instructions is None
@@ -76,7 +76,7 @@ def unmet_wish(wanted: WantedKernels, flags: frozenset[str]) -> str | None:
             "the kernels need. Unset it."
         )
     instructions = instructions or sets[0]
-    if instructions.attention(attention) is not attention:
+    if not instructions.has(attention):
         return (
             f"HUNYUAN_ATTENTION is {attention}, which needs AVX-512 BF16, but the kernels use "
             f"{instructions.in_words} here. Choose int16 or int8, or unset it."
