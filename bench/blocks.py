@@ -117,6 +117,7 @@ class Result:
 
     tokens: int
     threads: int
+    only: Instructions | None
     fp32_s: float
     bf16_s: float
     held_to_avx2_s: float | None
@@ -153,7 +154,7 @@ def measure(tokens: int, threads: int, repeats: int, only: Instructions | None =
     """With `only`, the other instruction sets are left out."""
     torch.manual_seed(0)
     torch.set_num_threads(threads)
-    paths = [kernels for kernels in _paths(threads) if only in (None, kernels.instructions)]
+    paths = _paths(threads, only)
     plain = PlainBlocks().eval()
     ours = [quantized(plain, kernels) for kernels in paths]
     clip = inputs(tokens)
@@ -191,6 +192,7 @@ def measure(tokens: int, threads: int, repeats: int, only: Instructions | None =
     return Result(
         tokens=tokens,
         threads=threads,
+        only=only,
         fp32_s=seconds["fp32"],
         bf16_s=seconds["bf16"],
         held_to_avx2_s=None if only else _held_to_avx2(tokens, threads, repeats),
@@ -228,7 +230,7 @@ def _flops(length: int) -> tuple[float, float]:
     return 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
 
 
-def describe(result: Result, repeats: int, only: Instructions | None = None) -> str:
+def describe(result: Result, repeats: int) -> str:
     paths = (
         PATH.format(
             **asdict(path),
@@ -240,7 +242,7 @@ def describe(result: Result, repeats: int, only: Instructions | None = None) -> 
         for path in result.paths
     )
     held, onednn = result.held_to_avx2_s, result.onednn_gflops
-    restriction = "" if only is None else f" --instructions {only}"
+    restriction = "" if result.only is None else f" --instructions {result.only}"
     return TEMPLATE.format(
         **asdict(result) | {"paths": "".join(paths)},
         command=f"python -m bench.blocks --tokens {result.tokens}{restriction}",
@@ -248,17 +250,18 @@ def describe(result: Result, repeats: int, only: Instructions | None = None) -> 
         repeats=repeats,
         onednn="" if onednn is None else ONEDNN.format(gflops=onednn),
         held="" if held is None else HELD.format(seconds=held),
-        narrow=NARROW if only is None and _narrow_only_here() else "",
+        narrow=NARROW if result.only is None and _narrow_only_here() else "",
     )
 
 
-def _paths(threads: int) -> list[Kernels]:
-    """Kernels for each instruction set, with each form of attention that it has."""
+def _paths(threads: int, only: Instructions | None) -> list[Kernels]:
+    """Kernels for each instruction set, or one, with each form of attention that it has."""
     kernels = [
         load_kernels(WantedKernels(KERNELS_DIR, instructions, attention), threads)
         for instructions, attention in paths(cpu_flags())
+        if only in (None, instructions)
     ]
-    if _narrow_only_here():
+    if only is None and _narrow_only_here():
         library = KERNELS_DIR / f"narrow-{library_name(Instructions.AVX512)}"
         build(library, _flags(Instructions.AVX_VNNI))
         kernels += [
@@ -443,10 +446,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     result = measure(arguments.tokens, arguments.threads, arguments.repeats, arguments.instructions)
-    if arguments.json:
-        print(json.dumps(asdict(result)))
-    else:
-        print(describe(result, arguments.repeats, arguments.instructions))
+    print(json.dumps(asdict(result)) if arguments.json else describe(result, arguments.repeats))
 
 
 if __name__ == "__main__":

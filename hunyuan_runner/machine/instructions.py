@@ -50,6 +50,7 @@ class Instructions(StrEnum):
         return _TITLES[self]
 
     def has(self, attention: Attention) -> bool:
+        """Whether the kernels for it compute attention in this form."""
         return self.multiplies_bf16 or attention is not Attention.BF16
 
     def attention(self, wanted: Attention | None, flags: frozenset[str]) -> Attention:
