@@ -32,7 +32,7 @@ from hunyuan_runner.engine.messages import (
     TileFinished,
 )
 from hunyuan_runner.engine.pipeline import VideoPipeline
-from hunyuan_runner.engine.process import EngineDied, EngineProcess
+from hunyuan_runner.engine.process import EngineDied
 from hunyuan_runner.engine.quantize import quantize
 from hunyuan_runner.families.configuration import TRANSFORMER
 from hunyuan_runner.machine.instructions import WantedKernels
@@ -44,6 +44,7 @@ from hunyuan_runner.quoting.memory import peak_bytes
 from hunyuan_runner.settings import Settings
 from hunyuan_runner.weights import verify_weights, weight_files
 from tests import doubles
+from tests.lockstep import LockstepEngine
 from tests.matrix import CHECKS, PROVEN, proves
 
 # Where the engine is killed: at one stage or after one step, of one model at every one.
@@ -92,7 +93,7 @@ def clip_of(model: Model) -> GenerationParams:
 class Seen:
     """The events of a render whose engine is killed at one of them: at a stage or after a step."""
 
-    engine: EngineProcess
+    engine: LockstepEngine
     cue: Stage | int | None = None
     events: list[Event] = field(default_factory=list)
     checkpoint: bytes | None = None
@@ -138,7 +139,7 @@ def rendered(
     settings = Settings(
         data_dir=tmp_path_factory.mktemp("data"), models_dir=models_dir, threads=1, precision="fp32"
     )
-    engine = EngineProcess(settings, tmp_path_factory.mktemp("scratch"))
+    engine = LockstepEngine(settings, tmp_path_factory.mktemp("scratch"))
     clip = clip_of(model)
 
     def frames(seen: Seen, checkpoint: bytes | None = None, draft_after: int | None = None) -> Any:
@@ -171,7 +172,7 @@ def rendered(
         engine.close()
 
 
-def peak_of(engine: EngineProcess) -> int:
+def peak_of(engine: LockstepEngine) -> int:
     """The most memory that the engine's process had at once, in bytes."""
     lines = Path(f"/proc/{engine.pid}/status").read_text().splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
