@@ -97,11 +97,12 @@ class Service:
 
     def wait_until_ready(self, probe: str = "/readyz") -> None:
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}{probe}").status_code == 200:
-                    return
-            time.sleep(0.1)
+        with httpx.Client(base_url=self.url) as client:  # to create one takes 20 ms of CPU time
+            while time.monotonic() < deadline and self.process.poll() is None:
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get(probe).status_code == 200:
+                        return
+                time.sleep(0.1)
         pytest.fail(f"the service did not start:\n{self.log_tail()}")
 
     def terminate(self) -> int:
@@ -171,8 +172,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def with_worker(service: Service) -> Service:
     """The service, once its worker takes jobs."""
-    while httpx.get(f"{service.url}/health").json()["status"] != "ok":
-        time.sleep(0.1)
+    with httpx.Client(base_url=service.url) as client:
+        while client.get("/health").json()["status"] != "ok":
+            time.sleep(0.1)
     return service
 
 
