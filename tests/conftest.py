@@ -29,6 +29,7 @@ from tests.s3 import PROGRAMS, Server, running_s3
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 180
+ENGINE = "hunyuan_runner.engine.child"
 
 # Several processes run tests at once. If each used all cores, they would wait for each other at
 # every step.
@@ -119,6 +120,21 @@ class Service:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         self.process.wait()
+
+    def engine(self) -> psutil.Process | None:
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        return next((each for each in family if ENGINE in each.cmdline()), None)
+
+    @contextlib.contextmanager
+    def frozen_engine(self) -> Iterator[None]:
+        """The job that is rendered stays at its step, however long what comes meanwhile takes."""
+        engine = self.engine()
+        assert engine is not None
+        engine.suspend()
+        try:
+            yield
+        finally:
+            engine.resume()
 
     def log_tail(self) -> str:
         return "\n".join(self.log.read_text().splitlines()[-60:])

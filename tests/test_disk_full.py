@@ -173,15 +173,16 @@ def test_before_the_disk_is_full_jobs_are_refused_and_those_under_way_finish(
     with httpx.Client(base_url=service.url, timeout=60) as client:
         repeated = {"Idempotency-Key": "once"}
         slow = wait_for(client, submit(client, **SLOW), lambda job: job["step"] >= 2)
-        waiting = client.post("/api/generate", json=SHORT, headers=repeated).json()
-        filler = fill(small_disk, but=DRILL_SIZE // 5)
+        with service.frozen_engine():
+            waiting = client.post("/api/generate", json=SHORT, headers=repeated).json()
+            filler = fill(small_disk, but=DRILL_SIZE // 5)
 
-        every_wire_refuses_a_job(client, service.url)
-        again = client.post("/api/generate", json=SHORT, headers=repeated)
-        assert (again.status_code, again.json()["job_id"]) == (202, waiting["job_id"])
-        estimate = client.post("/api/estimate", json=SHORT).json()
-        assert "disk_low" in [warning["code"] for warning in estimate["warnings"]]
-        assert client.get("/health").json()["status"] == "disk_low"
+            every_wire_refuses_a_job(client, service.url)
+            again = client.post("/api/generate", json=SHORT, headers=repeated)
+            assert (again.status_code, again.json()["job_id"]) == (202, waiting["job_id"])
+            estimate = client.post("/api/estimate", json=SHORT).json()
+            assert "disk_low" in [warning["code"] for warning in estimate["warnings"]]
+            assert client.get("/health").json()["status"] == "disk_low"
 
         assert finish(client, slow)["status"] == "completed"
         wait_for_log(service.log, "no job from the queue begins")

@@ -10,13 +10,6 @@ import psutil
 
 from tests.conftest import Service, StartService, finish, serve, submit, wait_for
 
-ENGINE = "hunyuan_runner.engine.child"
-
-
-def engine_of(service: Service) -> psutil.Process | None:
-    family = psutil.Process(service.process.pid).children(recursive=True)
-    return next((each for each in family if ENGINE in each.cmdline()), None)
-
 
 def resident_bytes(service: Service) -> int:
     family = psutil.Process(service.process.pid).children(recursive=True)
@@ -29,7 +22,7 @@ def test_a_model_without_work_is_unloaded_and_the_next_job_loads_it_again(
     service = start_service(HUNYUAN_UNLOAD_AFTER="2", HUNYUAN_CALIBRATE="false")
     with httpx.Client(base_url=service.url, timeout=60) as client:
         first = finish(client, submit(client))
-        engine = engine_of(service)
+        engine = service.engine()
         assert engine is not None
         its_bytes, loaded = engine.memory_info().rss, resident_bytes(service)
         engine.wait(60)
