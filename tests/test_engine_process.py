@@ -262,6 +262,22 @@ def test_another_model_is_loaded_in_place_of_the_first(engine: LockstepEngine) -
     assert np.array_equal(render(engine, tiny.params()), first)
 
 
+def test_an_engine_says_which_model_it_holds(engine: LockstepEngine) -> None:
+    held: dict[Event, str | None] = {}
+
+    def look(event: Event) -> None:
+        if isinstance(event, StageStarted):
+            held[event] = engine.model
+
+    render(engine, tiny.params())
+    assert engine.model == "tiny"
+    render(engine, tiny.params(model="other"), on_event=look)
+    assert held[StageStarted(Stage.LOADING)] is None
+    assert held[StageStarted(Stage.DENOISING)] == engine.model == "other"
+    engine.unload()
+    assert engine.model is None
+
+
 def test_a_stop_between_steps_leaves_the_engine_usable(engine: LockstepEngine) -> None:
     params = tiny.params(num_inference_steps=20)
     witness = Witness(at_step(2))

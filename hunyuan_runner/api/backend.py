@@ -144,8 +144,8 @@ class Backend:
         """What a clip would take now. Raises what submit() does, except that it need not fit."""
         model, params = self._resolve(request)
         self._webhook(request)
-        terms = self._terms()
         queue_seconds = self.jobs.queue_seconds(request.priority)
+        terms = self._terms(queue_seconds)
         quote = terms.quote(params, model)
         instead = self._instead(request, model, terms, quote, queue_seconds)
         too_long = queue_seconds >= (request.deadline_seconds or math.inf)
@@ -229,13 +229,14 @@ class Backend:
                 alternatives=instead,
             )
 
-    def _terms(self) -> Terms:
+    def _terms(self, queue_seconds: float = 0.0) -> Terms:
+        """What quotes depend on, of a clip whose turn comes after so many seconds."""
         forecast = self.jobs.forecast()
         return Terms(
             machine=forecast.largest,
             expect=lambda params: forecast.expect(
                 Work.of(params, MODELS[params.model]), params.model
-            ),
+            ).behind(queue_seconds),
             cost_per_hour=self.settings.cost_per_hour,
             has_fast_decoder=self.has_fast_decoder,
         )

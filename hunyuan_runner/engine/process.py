@@ -143,15 +143,23 @@ class EngineProcess:
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine-starter")
         self._number = 0
         self._stage: Stage | None = None
+        self._model: str | None = None  # that the child holds, or held
         self._checkpoint: bytes | None = None
         self._decode_deaths = 0  # children that died decoding self._checkpoint
 
     @property
     def pid(self) -> int | None:
         """The child's process id, or None if there is no child."""
-        if self._child is None or self._child.process.poll() is not None:
-            return None
-        return self._child.process.pid
+        child = self._child  # once, because another thread may ask for the model
+        return child.process.pid if child and child.process.poll() is None else None
+
+    @property
+    def model(self) -> str | None:
+        """The id of the model that the child holds; None while it loads one, or without a child.
+
+        Any thread may ask.
+        """
+        return self._model if self.pid is not None else None
 
     def generate(
         self,
@@ -272,7 +280,7 @@ class EngineProcess:
                     case Failed(code, message):
                         raise GenerationFailed(code, message)
                     case event:
-                        self._note(event)
+                        self._note(event, request.params.model)
                         on_event(event)
         except Closed:
             exit_code = child.process.wait()
@@ -283,10 +291,11 @@ class EngineProcess:
                 self._decode_deaths = max(self._decode_deaths, int(certain)) + 1
             raise EngineDied(exit_code, self._stage) from None
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Event, model: str) -> None:
         match event:
             case StageStarted(stage):
                 self._stage = stage
+                self._model = None if stage is Stage.LOADING else model
             case StepFinished(checkpoint=checkpoint):
                 self._remember(checkpoint)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Self
 
@@ -90,7 +90,8 @@ class Forecast:
         ability = machine.models[model_id]
         rows = self.timings.get(_subject(model_id, ability), ())
         experience = _experience(rows, model_id, ability.rates)
-        return expect(work, MODELS[model_id], ability.rates, experience)
+        expectation = expect(work, MODELS[model_id], ability.rates, experience)
+        return replace(expectation, loading=ability.loading_seconds)
 
 
 def learn(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from hunyuan_runner.catalogue import Model
 from hunyuan_runner.engine.messages import Event, StageStarted, TileFinished
 from hunyuan_runner.params import GenerationParams, Stage
-from hunyuan_runner.quoting.estimate import Expectation
+from hunyuan_runner.quoting.estimate import STORED_BYTES, Expectation
 
 # Work may take so many times longer than expected, because machines are busy, and swap.
 GENEROSITY = 10
 SLOW_DISK_BYTES_PER_SECOND = 5e6
-BYTES_PER_PARAMETER = 2
 
 
 class Patience:
@@ -24,10 +23,10 @@ class Patience:
         self._stage: Stage | None = None
         self._reports = {Stage.DENOISING: len(params.computed_steps)}
         architecture = model.architecture
-        weights = model.parameters * BYTES_PER_PARAMETER
+        weights = model.parameters * STORED_BYTES
         weights += architecture.text_encoder_bytes + architecture.vae_bytes
-        modulation = architecture.modulation_parameters * BYTES_PER_PARAMETER
-        # Bytes that the stages read from the model's files. Estimates do not include the time.
+        modulation = architecture.modulation_parameters * STORED_BYTES
+        # Bytes that the stages read from the model's files. Estimates are of a quicker disk.
         self._read_bytes = {
             Stage.LOADING: 2 * weights,  # once to verify them, once to load them
             Stage.ENCODING: 2 * architecture.text_encoder_bytes,  # once for each prompt

@@ -68,6 +68,11 @@ logger = logging.getLogger(__name__)
 class Renderer(Protocol):
     """What a worker needs of an engine. engine.process.EngineProcess is the real one."""
 
+    @property
+    def model(self) -> str | None:
+        """The id of the model that it holds in memory, if it does."""
+        ...
+
     def generate(
         self,
         params: GenerationParams,

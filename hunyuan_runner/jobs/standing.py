@@ -103,12 +103,18 @@ class Standing:
         self, connection: sa.Connection, forecast: Forecast, places: Sequence[Place]
     ) -> Mapping[Place, tuple[int, float]]:
         """By place: its position in the queue (1 is next), and the seconds until its turn."""
-        running = sum(seconds for _, seconds in _remaining(connection, forecast))
+        remaining = list(_remaining(connection, forecast))
+        running = sum(seconds for _, seconds in remaining)
+        rendered = {model for model, _ in remaining}
         at_once = max(self.live_workers(connection), 1)
         found = {}
         for place, sums in ahead_of(connection, places).items():
             position = 1 + sum(group.jobs for group in sums.values())
-            waiting = sum(forecast.expect(group.work, model).total for model, group in sums.items())
+            waiting = 0.0
+            for model, group in sums.items():
+                expectation = forecast.expect(group.work, model)
+                # The first job of a model loads it, unless one that is rendered does.
+                waiting += expectation.total + expectation.loading * (model not in rendered)
             found[place] = position, (running + waiting) / at_once
         return found
 
@@ -230,16 +236,30 @@ def _left(
     row: sa.Row[Any], expectation: Expectation, wait: float = 0.0, position: int = 1
 ) -> Range:
     """The seconds until the job of this row is done, if its turn comes after `wait`."""
+    loading = _loading_left(row, expectation.behind(wait))
     if row.denoising_seconds:
         steps = sum(step < row.step for step in GenerationParams(**row.params).computed_steps)
         expectation = expectation.after(max(steps, 1), row.denoising_seconds)
-    seconds = wait + expectation.total * (1 - _progress(row, expectation))
+    seconds = wait + loading + expectation.total * (1 - _progress(row, expectation))
     return expectation.range(seconds, position)
+
+
+def _loading_left(row: sa.Row[Any], expectation: Expectation) -> float:
+    """The seconds until the job of this row begins or goes on, once it is its turn."""
+    if row.stage not in (None, *BEFORE_WORK):
+        return 0.0
+    elapsed = _elapsed(row) if row.stage == Stage.LOADING else 0.0
+    return max(0.0, expectation.loading - elapsed)
+
+
+def _elapsed(row: sa.Row[Any]) -> float:
+    """Seconds since the job of this row last reported something."""
+    return (now_ms() - (row.progressed_at or now_ms())) / 1000
 
 
 def _progress(row: sa.Row[Any], expectation: Expectation) -> float:
     computed_steps = GenerationParams(**row.params).computed_steps
-    elapsed = (now_ms() - (row.progressed_at or now_ms())) / 1000
+    elapsed = _elapsed(row)
     stage = Stage(row.stage) if row.stage else None
     if stage in BEFORE_WORK and row.step > 0:  # it continues from that step
         stage, elapsed = Stage.DENOISING, 0.0

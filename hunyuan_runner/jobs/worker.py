@@ -58,12 +58,15 @@ class Worker:
         self._database = self._jobs.database
         self._storage = open_storage(settings)
         self._lease = Lease(self._database, settings.lease_seconds)
-        self._profile = Profile.of_this_machine(settings)
+        self._loading_took: dict[str, float] = {}  # seconds, by model
+        self._profile = self._look()
+        self._announced: str | None = None  # the model that others know the engine to hold
         self._attempt: Span = NO_SPAN  # of the job that is being rendered
         self._disk = Room.of(settings)  # as it was when last looked at
         self._skills = Skills.of(self._profile)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
+        self._beat_is_due = threading.Event()  # before its time
         self._work_thread = threading.Thread(target=self._work, name="work", daemon=True)
         self._lease_thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._sweep_thread = threading.Thread(target=self._sweep, name="sweep", daemon=True)
@@ -95,6 +98,7 @@ class Worker:
             logger.warning("the current job did not stop; it will resume from its checkpoint")
         self._renderer.close()
         self._stopped.set()
+        self._beat_is_due.set()
         self._lease_thread.join()
         self._sweep_thread.join(STOP_MARGIN_SECONDS)
         self._lease.release()
@@ -109,6 +113,7 @@ class Worker:
         idle_since = time.monotonic()
         while not self._stopping.is_set():
             self._allow_silence(self._settings.stall_seconds)
+            self._announce()
             try:
                 may_begin = self._has_room()
                 worker, asked_at = self._lease.executor_id, now_ms()
@@ -140,8 +145,20 @@ class Worker:
             measure_machine(self._settings, self._is_wanted)
         except Interrupted:
             return False
-        self._profile = Profile.of_this_machine(self._settings)
+        self._profile = self._look()
         return True
+
+    def _look(self) -> Profile:
+        """This machine, and which model its engine holds."""
+        profile = Profile.of_this_machine(self._settings)
+        return profile.holding(self._renderer.model, self._loading_took)
+
+    def _announce(self) -> None:
+        """Let the others know at once if the engine holds another model, or none: quotes depend on
+        it."""
+        if self._renderer.model != self._announced:
+            self._announced = self._renderer.model
+            self._beat_is_due.set()
 
     def _allow_silence(self, seconds: float) -> None:
         """Called by the work thread, which is not stuck: it will call again within `seconds`."""
@@ -273,12 +290,15 @@ class Worker:
         If loading the model took most of the time, all else ran with cold caches, and its times say
         little about the next job.
         """
+        model_id = claim.params.model
         seconds = dict(rendering.seconds_by_stage)
-        if seconds.pop(Stage.LOADING, 0.0) > sum(seconds.values()):
+        loading = seconds.pop(Stage.LOADING, 0.0)
+        if loading:
+            self._loading_took[model_id] = loading
+        if loading > sum(seconds.values()):
             return
         if claim.params.decoder == "fast":
             seconds.pop(Stage.DECODING, None)  # it says little about the full decoder
-        model_id = claim.params.model
         ability = self._profile.models[model_id]
         with self._database.begin() as connection:
             learn(connection, model_id, ability, claim.work, seconds)
@@ -297,7 +317,7 @@ class Worker:
                     )
                 was_stuck = stuck
                 # A model may have been downloaded since.
-                self._profile = Profile.of_this_machine(self._settings)
+                self._profile = self._look()
                 if not stuck:
                     self._lease.renew(self._profile, self._disk)
                 self._skills = self._lease.skills(self._profile)
@@ -306,7 +326,8 @@ class Worker:
                 logger.warning("could not renew the lease: %s", error.reason)
             except Exception:
                 logger.exception("could not renew the lease, retrying")
-            self._stopped.wait(interval)
+            self._beat_is_due.wait(interval)
+            self._beat_is_due.clear()
 
     def _sweep(self) -> None:
         """Until stopped: delete expired jobs and orphaned files. May take longer than a lease."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from hunyuan_runner.catalogue import Model
@@ -28,6 +28,9 @@ GUESS_SPREAD = 1.5
 ENCODE_SECONDS = 0.02  # even for the smallest text encoder
 PUBLISH_SECONDS = 0.1  # even for the shortest clip
 PUBLISH_PIXELS = 5.5e6  # per second: one thread makes the files
+IMPORT_SECONDS = 4.0  # until an engine that starts has its libraries
+READ_BYTES = 5e8  # of weights, per second
+STORED_BYTES = 2  # of each parameter of a transformer
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,12 @@ def guess(model: Model, precision: Precision, threads: int) -> Rates:
     )
 
 
+def guess_loading(model: Model) -> float:
+    """Seconds until an engine holds a model that it has never loaded."""
+    read = STORED_BYTES * model.parameters + model.architecture.vae_bytes
+    return IMPORT_SECONDS + read / READ_BYTES
+
+
 @dataclass(frozen=True)
 class Timing:
     """What the stages of a finished job took, in seconds; not those that were interrupted."""
@@ -198,15 +207,21 @@ class Experience:
 class Expectation:
     """Seconds by stage. The sum should be between `low` and `high` times what it is."""
 
-    seconds: Mapping[Stage, float]
+    seconds: Mapping[Stage, float]  # but for loading
     low: float = 1.0
     high: float = 1.0
     guess: bool = False
     learnt: bool = False
+    loading: float = 0.0  # seconds before all this; 0 if the machine's engine holds the model
 
     @property
     def total(self) -> float:
+        """Seconds of all stages but loading."""
         return sum(self.seconds.values())
+
+    def behind(self, wait: float) -> Expectation:
+        """For a job whose turn comes after `wait` seconds: jobs that go first load the model."""
+        return replace(self, loading=0.0) if wait else self
 
     def after(self, steps: int, denoising_seconds: float) -> Expectation:
         """With what denoising takes by the `steps` that were computed, 1 or more.
@@ -219,7 +234,9 @@ class Expectation:
         now = before * (denoising_seconds / before) ** weight
         width = 1 - weight / 2
         seconds = {**self.seconds, Stage.DENOISING: now}
-        return Expectation(seconds, self.low**width, self.high**width, learnt=self.learnt)
+        return replace(
+            self, seconds=seconds, low=self.low**width, high=self.high**width, guess=False
+        )
 
     def range(self, seconds: float, jobs: int = 1) -> Range:
         """Around so many seconds of this work, or of that of several `jobs` like it.

@@ -17,7 +17,13 @@ from hunyuan_runner.machine.host import cpu_name, engine_threads, package_versio
 from hunyuan_runner.machine.instructions import WantedKernels, available
 from hunyuan_runner.machine.kernels import KernelChoice, choose_kernels
 from hunyuan_runner.machine.precision import Cpu, Precision, choose
-from hunyuan_runner.quoting.estimate import MEASURED_PARTS, MEASURED_SPREAD, Rates, guess
+from hunyuan_runner.quoting.estimate import (
+    MEASURED_PARTS,
+    MEASURED_SPREAD,
+    Rates,
+    guess,
+    guess_loading,
+)
 from hunyuan_runner.settings import Settings
 
 # Raise it when engine/measure.py, or what it times, changes: then machines are measured anew.
@@ -39,6 +45,7 @@ class Ability:
     rates: Rates
     basis: str  # what jobs took compares if basis, model and precision are the same
     fast_decoder: bool = False  # whether the model's is installed
+    loading_seconds: float = 0.0  # before its next clip begins; 0 while the engine holds the model
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,8 @@ class Profile:
 
     @classmethod
     def of_this_machine(cls, settings: Settings) -> Self:
-        """With the rates that were measured here before, or guesses."""
+        """With the rates that were measured here before, or guesses, and an engine that holds no
+        model."""
         threads = engine_threads(settings)
         cpu = Cpu.here()
         kernels = choose_kernels(WantedKernels.of(settings), cpu.flags)
@@ -69,6 +77,7 @@ class Profile:
                 rates=rates_of(model, choice.precision, threads, kernels, measured),
                 basis=f"{machine_key(threads)}, {_computed_with(choice.precision, kernels)}",
                 fast_decoder=model.fast_decoder_in(settings.models_dir) is not None,
+                loading_seconds=guess_loading(model),
             )
 
         abilities = {model.id: ability(model) for model in MODELS.values()}
@@ -94,6 +103,15 @@ class Profile:
             if model.id not in profile.models
         }
         return replace(profile, models={**profile.models, **unknown})
+
+    def holding(self, held: str | None, took: Mapping[str, float]) -> Self:
+        """With an engine that holds the model `held`. Others took so many seconds to load."""
+
+        def known(model_id: str, ability: Ability) -> Ability:
+            seconds = took.get(model_id, ability.loading_seconds)
+            return replace(ability, loading_seconds=0.0 if model_id == held else seconds)
+
+        return replace(self, models={name: known(name, each) for name, each in self.models.items()})
 
     def measured_key(self, model_id: str) -> str:
         """The key of a model's measured rates."""

@@ -89,7 +89,7 @@ class Terms:
     def quote(self, params: GenerationParams, model: Model) -> Quote:
         expectation = self.expect(params)
         needed = peak_bytes(params, model, self.machine.models[model.id].precision)
-        seconds = expectation.total
+        seconds = expectation.loading + expectation.total
         return Quote(
             params=params,
             seconds=expectation.range(seconds),

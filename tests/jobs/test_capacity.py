@@ -36,7 +36,7 @@ def test_the_runners_wanted_begin_every_job_within_the_target(load: Load, wanted
 
 def test_the_capacity_counts_queued_and_running_jobs(jobs: Jobs, settings: Settings) -> None:
     lease = Lease(jobs.database, settings.lease_seconds)
-    lease.renew(Profile.of_this_machine(settings))
+    lease.renew(Profile.of_this_machine(settings).holding("demo", {}))
     for _ in range(3):
         jobs.submit(clip())
     assert Claim.next(jobs.database, lease.executor_id) is not None

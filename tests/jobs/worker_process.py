@@ -35,6 +35,8 @@ from hunyuan_runner.settings import Settings
 class CountingRenderer:
     """Its checkpoint is the number of finished steps, and so is every value of its frames."""
 
+    model: str | None = "demo"  # it loads none
+
     def generate(
         self,
         params: GenerationParams,
