@@ -253,8 +253,8 @@ def _loading_left(row: sa.Row[Any], expectation: Expectation) -> float:
 
 
 def _elapsed(row: sa.Row[Any]) -> float:
-    """Seconds since the job of this row last reported something."""
-    return (now_ms() - (row.progressed_at or now_ms())) / 1000
+    """Seconds since the job of this row last reported something; 0 if the clock was set back."""
+    return max(0.0, (now_ms() - (row.progressed_at or now_ms())) / 1000)
 
 
 def _progress(row: sa.Row[Any], expectation: Expectation) -> float:
@@ -267,4 +267,4 @@ def _progress(row: sa.Row[Any], expectation: Expectation) -> float:
     if stage is Stage.DENOISING:
         part, parts = sum(step < row.step for step in computed_steps), len(computed_steps)
         elapsed = elapsed if row.step in computed_steps else 0.0  # a predicted step takes no time
-    return estimate.progress(expectation, stage, part, parts, max(elapsed, 0.0))
+    return estimate.progress(expectation, stage, part, parts, elapsed)

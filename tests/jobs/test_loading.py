@@ -10,6 +10,7 @@ import pytest
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.messages import Event, Finished, StageStarted
 from hunyuan_runner.engine.stop import Stop
+from hunyuan_runner.jobs import standing
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
@@ -71,6 +72,18 @@ def test_loading_runs_out_while_it_is_under_way_and_is_over_after_it(
     assert eta(jobs, behind) == pytest.approx(eta(jobs, job_id) + total, abs=0.2)
     claim.enter(Stage.ENCODING)
     assert eta(jobs, job_id) <= total
+
+
+def test_a_clock_that_was_set_back_makes_loading_no_longer(
+    jobs: Jobs, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = jobs.submit(clip()).id
+    claim = Claim.next(jobs.database, lease.executor_id)
+    assert claim is not None
+    claim.enter(Stage.LOADING)
+    monkeypatch.setattr(standing, "now_ms", lambda: 0)
+    total = jobs.forecast().expect(WORK, "demo").total
+    assert eta(jobs, job_id) == pytest.approx(LOADING + total)
 
 
 class LoadingRenderer(CountingRenderer):
