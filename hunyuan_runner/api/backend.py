@@ -191,8 +191,9 @@ class Backend:
             found = alternatives(request, quote.params, self._models(model), terms)
         if quote.fits:
             ahead = self.jobs.queue_seconds(MAX_PRIORITY)
-            if ahead < queue_seconds and in_time(quote, deadline - ahead):
-                found.insert(0, Alternative({"priority": MAX_PRIORITY}, quote))
+            sooner = self._terms(ahead).quote(quote.params, model)
+            if ahead < queue_seconds and in_time(sooner, deadline - ahead):
+                found.insert(0, Alternative({"priority": MAX_PRIORITY}, sooner))
         return found[:MAX_ALTERNATIVES]
 
     def _warnings(self, params: GenerationParams) -> list[ClipWarning]:

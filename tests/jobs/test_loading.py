@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
 
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.messages import Event, Finished, StageStarted
 from hunyuan_runner.engine.stop import Stop
-from hunyuan_runner.jobs import standing
+from hunyuan_runner.jobs import database, standing
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
@@ -58,18 +59,21 @@ def test_an_engine_that_holds_the_model_loads_nothing(
 
 
 def test_loading_runs_out_while_it_is_under_way_and_is_over_after_it(
-    jobs: Jobs, lease: Lease
+    jobs: Jobs, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total = jobs.forecast().expect(WORK, "demo").total
     job_id, behind = (jobs.submit(clip()).id for _ in range(2))
     claim = Claim.next(jobs.database, lease.executor_id)
     assert claim is not None
     claim.enter(Stage.LOADING)
-    before = eta(jobs, job_id)
-    time.sleep(0.2)
-    assert LOADING < before < LOADING + total + 0.001
-    assert eta(jobs, job_id) <= before - 0.2
-    assert eta(jobs, behind) == pytest.approx(eta(jobs, job_id) + total, abs=0.2)
+    with jobs.database.connect() as connection:
+        began = connection.execute(
+            sa.select(database.jobs.c.progressed_at).where(database.jobs.c.id == job_id)
+        ).scalar_one()
+    for seconds, left in ((0, LOADING), (30, LOADING - 30), (LOADING + 30, 0)):
+        monkeypatch.setattr(standing, "now_ms", lambda s=seconds: began + 1000 * s)
+        assert eta(jobs, job_id) == pytest.approx(left + total)
+        assert eta(jobs, behind) == pytest.approx(left + 2 * total)
     claim.enter(Stage.ENCODING)
     assert eta(jobs, job_id) <= total
 
@@ -115,7 +119,7 @@ def test_a_worker_announces_at_once_what_its_engine_holds_and_how_long_loading_t
     jobs: Jobs, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HUNYUAN_DATA_DIR", str(settings.data_dir))  # where the renderer writes
-    settings = settings.model_copy(update={"unload_after": 2.0, "lease_seconds": 3600.0})
+    settings = settings.model_copy(update={"lease_seconds": 3600.0})
     renderer = LoadingRenderer()
     worker = Worker(settings, renderer)
     worker.start()
@@ -128,8 +132,10 @@ def test_a_worker_announces_at_once_what_its_engine_holds_and_how_long_loading_t
         wait_for_end(jobs, jobs.submit(clip()).id)
         while loading() != 0:
             time.sleep(0.02)
-        while renderer.model is not None or loading() == 0:
+        renderer.unload()
+        while loading() == 0:
             time.sleep(0.02)
-        assert LoadingRenderer.SECONDS <= loading() < guess_loading(MODELS["demo"])
+        assert loading() >= LoadingRenderer.SECONDS
+        assert loading() != guess_loading(MODELS["demo"])
     finally:
         worker.stop()
