@@ -30,7 +30,7 @@ from hunyuan_runner.params import (
     GenerationRequest,
 )
 from hunyuan_runner.prompts.check import PromptCheck
-from hunyuan_runner.quoting.estimate import Work
+from hunyuan_runner.quoting.estimate import Expectation, Work
 from hunyuan_runner.quoting.memory import available_bytes
 from hunyuan_runner.quoting.quotes import (
     MAX_ALTERNATIVES,
@@ -145,7 +145,7 @@ class Backend:
         model, params = self._resolve(request)
         self._webhook(request)
         queue_seconds = self.jobs.queue_seconds(request.priority)
-        terms = self._terms(queue_seconds)
+        terms = self._terms(loaded=queue_seconds > 0)
         quote = terms.quote(params, model)
         instead = self._instead(request, model, terms, quote, queue_seconds)
         too_long = queue_seconds >= (request.deadline_seconds or math.inf)
@@ -159,8 +159,11 @@ class Backend:
         return Estimate(quote, queue_seconds, instead, warnings)
 
     def preset_quotes(self, model: Model) -> dict[PresetName, Quote]:
-        """What a clip with each preset of a model would take by itself."""
-        terms = self._terms()
+        """What a clip with each preset of a model takes on an engine that holds the model.
+
+        The page shows it for as long as it is open.
+        """
+        terms = self._terms(loaded=True)
         wanted = EstimateRequest()
         has_fast_decoder = self.has_fast_decoder(model)
 
@@ -191,7 +194,7 @@ class Backend:
             found = alternatives(request, quote.params, self._models(model), terms)
         if quote.fits:
             ahead = self.jobs.queue_seconds(MAX_PRIORITY)
-            sooner = self._terms(ahead).quote(quote.params, model)
+            sooner = self._terms(loaded=ahead > 0).quote(quote.params, model)
             if ahead < queue_seconds and in_time(sooner, deadline - ahead):
                 found.insert(0, Alternative({"priority": MAX_PRIORITY}, sooner))
         return found[:MAX_ALTERNATIVES]
@@ -230,14 +233,18 @@ class Backend:
                 alternatives=instead,
             )
 
-    def _terms(self, queue_seconds: float = 0.0) -> Terms:
-        """What quotes depend on, of a clip whose turn comes after so many seconds."""
+    def _terms(self, *, loaded: bool = False) -> Terms:
+        """What quotes depend on. `loaded`: by then the engine holds the model, for a job that goes
+        first has loaded it."""
         forecast = self.jobs.forecast()
+
+        def expect(params: GenerationParams) -> Expectation:
+            expectation = forecast.expect(Work.of(params, MODELS[params.model]), params.model)
+            return replace(expectation, loading=0.0) if loaded else expectation
+
         return Terms(
             machine=forecast.largest,
-            expect=lambda params: forecast.expect(
-                Work.of(params, MODELS[params.model]), params.model
-            ).behind(queue_seconds),
+            expect=expect,
             cost_per_hour=self.settings.cost_per_hour,
             has_fast_decoder=self.has_fast_decoder,
         )

@@ -236,7 +236,7 @@ def _left(
     row: sa.Row[Any], expectation: Expectation, wait: float = 0.0, position: int = 1
 ) -> Range:
     """The seconds until the job of this row is done, if its turn comes after `wait`."""
-    loading = _loading_left(row, expectation.behind(wait))
+    loading = 0.0 if wait else _loading_left(row, expectation)  # the jobs that go first load it
     if row.denoising_seconds:
         steps = sum(step < row.step for step in GenerationParams(**row.params).computed_steps)
         expectation = expectation.after(max(steps, 1), row.denoising_seconds)

@@ -219,10 +219,6 @@ class Expectation:
         """Seconds of all stages but loading."""
         return sum(self.seconds.values())
 
-    def behind(self, wait: float) -> Expectation:
-        """For a job whose turn comes after `wait` seconds: jobs that go first load the model."""
-        return replace(self, loading=0.0) if wait else self
-
     def after(self, steps: int, denoising_seconds: float) -> Expectation:
         """With what denoising takes by the `steps` that were computed, 1 or more.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
+from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.messages import Event, Finished, StageStarted
 from hunyuan_runner.engine.stop import Stop
@@ -16,10 +17,11 @@ from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.lease import Lease
 from hunyuan_runner.jobs.store import Jobs
 from hunyuan_runner.jobs.worker import Worker
-from hunyuan_runner.params import GenerationParams, Stage
+from hunyuan_runner.params import EstimateRequest, GenerationParams, Stage
 from hunyuan_runner.quoting.estimate import Work, guess_loading
 from hunyuan_runner.quoting.profile import Profile
 from hunyuan_runner.settings import Settings
+from hunyuan_runner.storage.opening import open_storage
 from tests.jobs.conftest import clip, wait_for_end
 from tests.jobs.worker_process import CountingRenderer
 
@@ -48,6 +50,29 @@ def test_only_the_first_of_the_queue_waits_for_the_model(jobs: Jobs, lease: Leas
         [LOADING + total, LOADING + 2 * total, LOADING + 3 * total]
     )
     assert jobs.queue_seconds(priority=0) == pytest.approx(LOADING + 3 * total)
+
+
+def test_the_presets_of_the_page_are_quoted_without_loading(
+    jobs: Jobs, lease: Lease, settings: Settings
+) -> None:
+    backend = Backend(settings, jobs, open_storage(settings))
+    quote = backend.preset_quotes(MODELS["demo"])["fast"]
+    total = jobs.forecast().expect(Work.of(quote.params, MODELS["demo"]), "demo").total
+    assert quote.seconds.expected == total
+
+
+def test_an_estimate_waits_for_the_model_if_no_job_goes_first(
+    jobs: Jobs, lease: Lease, settings: Settings
+) -> None:
+    backend = Backend(settings, jobs, open_storage(settings))
+    request = EstimateRequest(width=64, height=64, num_frames=1, num_inference_steps=5)
+    first = backend.estimate(request)
+    jobs.submit(clip())
+    second = backend.estimate(request)
+    assert first.quote.seconds.expected == pytest.approx(LOADING + second.quote.seconds.expected)
+    assert (first.queue_seconds, second.queue_seconds) == pytest.approx(
+        (0, first.quote.seconds.expected)
+    )
 
 
 def test_an_engine_that_holds_the_model_loads_nothing(
