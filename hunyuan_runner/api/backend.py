@@ -30,7 +30,7 @@ from hunyuan_runner.params import (
     GenerationRequest,
 )
 from hunyuan_runner.prompts.check import PromptCheck
-from hunyuan_runner.quoting.estimate import Expectation, Work
+from hunyuan_runner.quoting.estimate import Work
 from hunyuan_runner.quoting.memory import available_bytes
 from hunyuan_runner.quoting.quotes import (
     MAX_ALTERNATIVES,
@@ -192,10 +192,9 @@ class Backend:
             found = alternatives(request, quote.params, self._models(model), terms, seconds_left)
         elif not quote.fits:  # nothing can finish in time, but something may fit
             found = alternatives(request, quote.params, self._models(model), terms)
-        if quote.fits:
-            ahead = self.jobs.queue_seconds(MAX_PRIORITY)
+        if quote.fits and (ahead := self.jobs.queue_seconds(MAX_PRIORITY)) < queue_seconds:
             sooner = self._terms(loaded=ahead > 0).quote(quote.params, model)
-            if ahead < queue_seconds and in_time(sooner, deadline - ahead):
+            if in_time(sooner, deadline - ahead):
                 found.insert(0, Alternative({"priority": MAX_PRIORITY}, sooner))
         return found[:MAX_ALTERNATIVES]
 
@@ -234,19 +233,15 @@ class Backend:
             )
 
     def _terms(self, *, loaded: bool = False) -> Terms:
-        """What quotes depend on. `loaded`: by then the engine holds the model, for a job that goes
-        first has loaded it."""
         forecast = self.jobs.forecast()
-
-        def expect(params: GenerationParams) -> Expectation:
-            expectation = forecast.expect(Work.of(params, MODELS[params.model]), params.model)
-            return replace(expectation, loading=0.0) if loaded else expectation
-
         return Terms(
             machine=forecast.largest,
-            expect=expect,
+            expect=lambda params: forecast.expect(
+                Work.of(params, MODELS[params.model]), params.model
+            ),
             cost_per_hour=self.settings.cost_per_hour,
             has_fast_decoder=self.has_fast_decoder,
+            loaded=loaded,
         )
 
     def _models(self, first: Model) -> list[Model]:

@@ -85,11 +85,12 @@ class Terms:
     expect: Callable[[GenerationParams], Expectation]
     cost_per_hour: float | None
     has_fast_decoder: Callable[[Model], bool] = lambda _: False
+    loaded: bool = False  # by then the engine holds the model, which a job that goes first loaded
 
     def quote(self, params: GenerationParams, model: Model) -> Quote:
         expectation = self.expect(params)
         needed = peak_bytes(params, model, self.machine.models[model.id].precision)
-        seconds = expectation.loading + expectation.total
+        seconds = expectation.total + (0.0 if self.loaded else expectation.loading)
         return Quote(
             params=params,
             seconds=expectation.range(seconds),
