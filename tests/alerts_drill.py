@@ -76,13 +76,9 @@ def warmed_up(service: Service) -> Iterator[httpx.Client]:
         yield client
 
 
-def engines_of(service: Service) -> list[psutil.Process]:
-    family = psutil.Process(service.process.pid).children(recursive=True)
-    return [each for each in family if "engine.child" in " ".join(each.cmdline())]
-
-
 def engine_of(service: Service) -> psutil.Process:
-    (engine,) = engines_of(service)
+    engine = service.engine()
+    assert engine is not None
     return engine
 
 
@@ -143,10 +139,8 @@ def queue_stuck(drill: Drill) -> Iterator[Prometheus]:
         job = submit(client, **LONG)
         submit(client)
         wait_for(client, job, steps(2))
-        engine = engine_of(service)
-        engine.suspend()
-        yield prometheus
-        engine.resume()
+        with service.frozen_engine():
+            yield prometheus
         assert finish(client, job)["status"] == "completed"
 
 
@@ -211,8 +205,8 @@ def runners_dying(drill: Drill) -> Iterator[Prometheus]:
     with drill.watch(front) as prometheus, client_of(front) as client:
         job = submit(client)
         for _ in range(4):
-            wait_until(lambda: any(map(engines_of, runners)))  # as soon as one has begun
-            (busy,) = filter(engines_of, runners)
+            wait_until(lambda: any(map(Service.engine, runners)))  # as soon as one has begun
+            (busy,) = filter(Service.engine, runners)
             runners.remove(busy)
             busy.kill()
         yield prometheus
