@@ -15,8 +15,8 @@ import httpx
 from tests.conftest import SHORT, Service, StartService, finish, submit, wait_for
 from tests.receiver import wait_until
 
-SLOW = {"width": 128, "height": 128, "num_frames": 9, "num_inference_steps": 20} | {
-    "step_cache": "off"
+SLOW = {"width": 128, "height": 128, "num_frames": 9, "num_inference_steps": 100} | {
+    "step_cache": "off"  # so that there are steps left when the engine is frozen
 }
 
 

@@ -39,7 +39,12 @@ from hunyuan_runner.engine.messages import (
     StepFinished,
     TileFinished,
 )
-from hunyuan_runner.engine.process import EngineDied, EngineStalled, GenerationFailed
+from hunyuan_runner.engine.process import (
+    EngineDied,
+    EngineProcess,
+    EngineStalled,
+    GenerationFailed,
+)
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.engine.stop import Deadline, Stop, Stopped
 from hunyuan_runner.machine.instructions import WantedKernels
@@ -64,7 +69,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockstepEngine]:
+def engine(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     """One engine for all tests, which must not affect each other."""
     scratch = tmp_path_factory.mktemp("scratch")
     data_dir = tmp_path_factory.mktemp("data")
@@ -78,7 +83,7 @@ def engine(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def render(
-    engine: LockstepEngine,
+    engine: EngineProcess,
     params: GenerationParams,
     checkpoint: bytes | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
@@ -130,7 +135,7 @@ def at_stage(stage: Stage) -> Callable[[Event], bool]:
     return lambda event: event == StageStarted(stage)
 
 
-def send_signal(engine: LockstepEngine, number: signal.Signals) -> Callable[[], None]:
+def send_signal(engine: EngineProcess, number: signal.Signals) -> Callable[[], None]:
     def send() -> None:
         assert engine.pid is not None
         os.kill(engine.pid, number)
@@ -150,7 +155,7 @@ def send_signal(engine: LockstepEngine, number: signal.Signals) -> Callable[[], 
     ],
 )
 def test_a_clip_whose_engine_was_killed_resumes_bit_identical(
-    engine: LockstepEngine, changes: dict[str, object], cue: Callable[[Event], bool]
+    engine: EngineProcess, changes: dict[str, object], cue: Callable[[Event], bool]
 ) -> None:
     params = tiny.params(num_inference_steps=5, **changes)
     undisturbed = render(engine, params)
@@ -169,7 +174,7 @@ def test_a_clip_whose_engine_was_killed_resumes_bit_identical(
 
 
 def test_a_clip_killed_after_every_single_step_is_still_bit_identical(
-    engine: LockstepEngine,
+    engine: EngineProcess,
 ) -> None:
     params = tiny.params(num_inference_steps=3)
     undisturbed = render(engine, params)
@@ -185,7 +190,7 @@ def test_a_clip_killed_after_every_single_step_is_still_bit_identical(
 @pytest.mark.parametrize("guidance", [{}, {"negative_prompt": "a dog", "true_cfg_scale": 3.0}])
 @pytest.mark.parametrize("step_cache", get_args(StepCache))
 def test_from_whichever_step_a_clip_goes_on_it_is_bit_identical(
-    engine: LockstepEngine, step_cache: StepCache, guidance: dict[str, object]
+    engine: EngineProcess, step_cache: StepCache, guidance: dict[str, object]
 ) -> None:
     params = tiny.params(num_inference_steps=8, num_frames=5, step_cache=step_cache, **guidance)
     witness = Witness()
@@ -195,13 +200,13 @@ def test_from_whichever_step_a_clip_goes_on_it_is_bit_identical(
             assert np.array_equal(render(engine, params, event.checkpoint), whole), event.step
 
 
-def test_a_clip_with_predicted_steps_is_another(engine: LockstepEngine) -> None:
+def test_a_clip_with_predicted_steps_is_another(engine: EngineProcess) -> None:
     exact, cached = (render(engine, tiny.params(step_cache=mode)) for mode in ("off", "balanced"))
     assert not np.array_equal(exact, cached)
 
 
 def test_the_same_seed_gives_the_same_frames_and_another_seed_others(
-    engine: LockstepEngine,
+    engine: EngineProcess,
 ) -> None:
     first = render(engine, tiny.params(seed=7))
     other = render(engine, tiny.params(seed=8, width=96))
@@ -210,14 +215,14 @@ def test_the_same_seed_gives_the_same_frames_and_another_seed_others(
     assert not np.array_equal(first, other[:, :, 16:80])
 
 
-def test_a_negative_prompt_changes_the_clip(engine: LockstepEngine) -> None:
+def test_a_negative_prompt_changes_the_clip(engine: EngineProcess) -> None:
     plain = render(engine, tiny.params())
     guided = render(engine, tiny.params(negative_prompt="a dog", true_cfg_scale=3.0))
     assert not np.array_equal(plain, guided)
 
 
 def test_another_size_is_the_centre_of_the_next_size_the_model_can_do(
-    engine: LockstepEngine,
+    engine: EngineProcess,
 ) -> None:
     odd = render(engine, tiny.params(width=100, height=70))
     aligned = render(engine, tiny.params(width=112, height=80))
@@ -226,7 +231,7 @@ def test_another_size_is_the_centre_of_the_next_size_the_model_can_do(
     assert np.array_equal(odd, aligned[:, 5:75, 6:106])
 
 
-def test_events_come_in_the_order_of_the_work(engine: LockstepEngine) -> None:
+def test_events_come_in_the_order_of_the_work(engine: EngineProcess) -> None:
     render(engine, tiny.params())
     witness = Witness()
     render(engine, tiny.params(model="other"), on_event=witness)
@@ -242,7 +247,7 @@ def test_events_come_in_the_order_of_the_work(engine: LockstepEngine) -> None:
     ]
 
 
-def test_a_preview_is_a_jpeg_of_the_size_asked_for(engine: LockstepEngine) -> None:
+def test_a_preview_is_a_jpeg_of_the_size_asked_for(engine: EngineProcess) -> None:
     witness = Witness()
     render(engine, tiny.params(width=100, height=70), on_event=witness)
     preview = next(event for event in witness.events if isinstance(event, Preview))
@@ -251,7 +256,7 @@ def test_a_preview_is_a_jpeg_of_the_size_asked_for(engine: LockstepEngine) -> No
         assert image.size == (100, 70)
 
 
-def test_another_model_is_loaded_in_place_of_the_first(engine: LockstepEngine) -> None:
+def test_another_model_is_loaded_in_place_of_the_first(engine: EngineProcess) -> None:
     witness = Witness()
     first = render(engine, tiny.params())
     pid = engine.pid
@@ -262,7 +267,7 @@ def test_another_model_is_loaded_in_place_of_the_first(engine: LockstepEngine) -
     assert np.array_equal(render(engine, tiny.params()), first)
 
 
-def test_an_engine_says_which_model_it_holds(engine: LockstepEngine) -> None:
+def test_an_engine_says_which_model_it_holds(engine: EngineProcess) -> None:
     held: dict[Event, str | None] = {}
 
     def look(event: Event) -> None:
@@ -278,7 +283,7 @@ def test_an_engine_says_which_model_it_holds(engine: LockstepEngine) -> None:
     assert engine.model is None
 
 
-def test_a_stop_between_steps_leaves_the_engine_usable(engine: LockstepEngine) -> None:
+def test_a_stop_between_steps_leaves_the_engine_usable(engine: EngineProcess) -> None:
     params = tiny.params(num_inference_steps=20)
     witness = Witness(at_step(2))
     render(engine, tiny.params())
@@ -295,7 +300,7 @@ def test_a_stop_between_steps_leaves_the_engine_usable(engine: LockstepEngine) -
 
 
 def test_a_draft_shows_what_is_expected_and_the_clip_goes_on_unchanged(
-    engine: LockstepEngine,
+    engine: EngineProcess,
 ) -> None:
     params = tiny.params(num_inference_steps=6)
     whole = render(engine, params)
@@ -315,7 +320,7 @@ def test_a_draft_shows_what_is_expected_and_the_clip_goes_on_unchanged(
     path.unlink()
 
 
-def test_a_pause_waits_for_the_step_and_loses_none(engine: LockstepEngine) -> None:
+def test_a_pause_waits_for_the_step_and_loses_none(engine: EngineProcess) -> None:
     params = tiny.params(num_inference_steps=8)
     witness = Witness(at_step(2))
     render(engine, params)
@@ -359,7 +364,7 @@ def test_the_shortest_grace_counts_and_a_pause_has_no_end(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("stage", [Stage.LOADING, Stage.DENOISING])
 def test_a_child_that_hangs_is_ended_and_its_clip_goes_on(
-    engine: LockstepEngine, stage: Stage
+    engine: EngineProcess, stage: Stage
 ) -> None:
     params = tiny.params(num_inference_steps=5)
     undisturbed = render(engine, params)
@@ -377,7 +382,7 @@ def test_a_child_that_hangs_is_ended_and_its_clip_goes_on(
     assert np.array_equal(render(engine, params, first.checkpoint), undisturbed)
 
 
-def test_a_child_that_hung_between_clips_does_not_hold_up_the_next(engine: LockstepEngine) -> None:
+def test_a_child_that_hung_between_clips_does_not_hold_up_the_next(engine: EngineProcess) -> None:
     params = tiny.params(num_inference_steps=5)
     witness = Witness()
     whole = render(engine, params, on_event=witness)
@@ -388,7 +393,7 @@ def test_a_child_that_hung_between_clips_does_not_hold_up_the_next(engine: Locks
     assert np.array_equal(render(engine, params, witness.checkpoint), whole)
 
 
-def test_a_child_that_hangs_where_a_clip_is_to_pause_is_ended(engine: LockstepEngine) -> None:
+def test_a_child_that_hangs_where_a_clip_is_to_pause_is_ended(engine: EngineProcess) -> None:
     witness = Witness(at_step(2), send_signal(engine, signal.SIGSTOP))
     with pytest.raises(Stopped):
         engine.generate(
@@ -402,7 +407,7 @@ def test_a_child_that_hangs_where_a_clip_is_to_pause_is_ended(engine: LockstepEn
 
 
 def test_time_in_which_nobody_listened_is_no_silence(
-    engine: LockstepEngine, monkeypatch: pytest.MonkeyPatch
+    engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the machine was suspended, or all of its processes frozen."""
     now = time.monotonic
@@ -419,7 +424,7 @@ def test_time_in_which_nobody_listened_is_no_silence(
     [(Stage.LOADING, signal.SIGKILL), (Stage.DECODING, signal.SIGTERM)],
 )
 def test_a_dead_child_is_noticed_with_its_exit_code_and_stage(
-    engine: LockstepEngine, stage: Stage, number: signal.Signals
+    engine: EngineProcess, stage: Stage, number: signal.Signals
 ) -> None:
     render(engine, tiny.params())
     witness = Witness(at_stage(stage), send_signal(engine, number))
@@ -440,7 +445,7 @@ def test_a_dead_child_is_noticed_with_its_exit_code_and_stage(
     ],
 )
 def test_a_child_that_gets_no_memory_is_replaced_as_if_it_had_been_killed(
-    engine: LockstepEngine, cue: Callable[[Event], bool]
+    engine: EngineProcess, cue: Callable[[Event], bool]
 ) -> None:
     """Whether the lack of memory is an error of torch's or ends the process."""
     params = tiny.params(width=128, height=128, num_frames=17)
@@ -482,7 +487,7 @@ def test_another_error_is_no_lack_of_memory(error: Exception) -> None:
     assert not is_out_of_memory(error)
 
 
-def test_a_child_that_died_between_jobs_is_replaced_unnoticed(engine: LockstepEngine) -> None:
+def test_a_child_that_died_between_jobs_is_replaced_unnoticed(engine: EngineProcess) -> None:
     before = render(engine, tiny.params())
     send_signal(engine, signal.SIGKILL)()
     while engine.pid is not None:
@@ -491,7 +496,7 @@ def test_a_child_that_died_between_jobs_is_replaced_unnoticed(engine: LockstepEn
 
 
 def test_what_the_listener_raises_ends_the_child_and_comes_through(
-    engine: LockstepEngine,
+    engine: EngineProcess,
 ) -> None:
     def refuse(event: Event) -> None:
         raise ValueError("not mine any more")
@@ -503,7 +508,7 @@ def test_what_the_listener_raises_ends_the_child_and_comes_through(
 
 
 def test_each_further_death_while_decoding_asks_for_smaller_tiles(
-    engine: LockstepEngine, models_dir: Path
+    engine: EngineProcess, models_dir: Path
 ) -> None:
     params = tiny.params(num_frames=37)
     witness = Witness()
@@ -544,7 +549,7 @@ def damaged(checkpoint: bytes) -> bytes:
     ],
 )
 def test_a_checkpoint_that_cannot_be_used_means_starting_over(
-    engine: LockstepEngine, spoil: Callable[[bytes], bytes], changes: dict[str, object]
+    engine: EngineProcess, spoil: Callable[[bytes], bytes], changes: dict[str, object]
 ) -> None:
     first, second = Witness(), Witness()
     render(engine, tiny.params(), on_event=first)
@@ -569,7 +574,7 @@ def test_a_checkpoint_that_cannot_be_used_means_starting_over(
     ids=lambda missing: missing or "everything",
 )
 def test_a_missing_or_incomplete_model_says_how_to_get_it(
-    engine: LockstepEngine, models_dir: Path, missing: str
+    engine: EngineProcess, models_dir: Path, missing: str
 ) -> None:
     folder = models_dir / "incomplete"
     shutil.rmtree(folder, ignore_errors=True)
@@ -583,7 +588,7 @@ def test_a_missing_or_incomplete_model_says_how_to_get_it(
 
 
 def test_a_half_downloaded_model_says_how_to_get_it(
-    engine: LockstepEngine, models_dir: Path
+    engine: EngineProcess, models_dir: Path
 ) -> None:
     folder = models_dir / "incomplete"
     shutil.rmtree(folder, ignore_errors=True)
@@ -662,7 +667,7 @@ def test_a_thread_that_ends_after_starting_a_job_does_not_take_the_child_with_it
     models_dir: Path, tmp_path: Path
 ) -> None:
     settings = Settings(data_dir=tmp_path, models_dir=models_dir, threads=1)
-    engine = LockstepEngine(settings, tmp_path)
+    engine = EngineProcess(settings, tmp_path)
     thread = threading.Thread(target=render, args=(engine, tiny.params()))
     thread.start()
     thread.join()

@@ -23,7 +23,7 @@ from hunyuan_runner.engine.components import Components, FastDecoderUnusable
 from hunyuan_runner.engine.decoder import dtype_here, kernels_for
 from hunyuan_runner.engine.frames import cropped
 from hunyuan_runner.engine.messages import Event, Finished, Preview, StepFinished, TileFinished
-from hunyuan_runner.engine.process import EngineDied, GenerationFailed
+from hunyuan_runner.engine.process import EngineDied, EngineProcess, GenerationFailed
 from hunyuan_runner.engine.sealed import DIGEST_BYTES
 from hunyuan_runner.engine.taehv import FastDecoder
 from hunyuan_runner.jobs.claim import Claim
@@ -61,7 +61,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockstepEngine]:
+def engine(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     data_dir, scratch = (tmp_path_factory.mktemp(name) for name in ("data", "scratch"))
     settings = Settings(data_dir=data_dir, models_dir=models_dir, threads=1, precision="fp32")
     engine = LockstepEngine(settings, scratch)
@@ -79,7 +79,7 @@ class Clip:
 
     def __init__(
         self,
-        engine: LockstepEngine,
+        engine: EngineProcess,
         clip: GenerationParams,
         checkpoint: bytes | None = None,
         draft_after: int | None = None,
@@ -116,7 +116,7 @@ def decoded(models_dir: Path, checkpoint: bytes | None, name: str) -> np.ndarray
 
 
 def test_the_request_decides_which_decoder_makes_the_clip(
-    engine: LockstepEngine, models_dir: Path
+    engine: EngineProcess, models_dir: Path
 ) -> None:
     fast, full = (Clip(engine, params(decoder)) for decoder in ("fast", "full"))
     assert fast.finished is not None
@@ -130,7 +130,7 @@ def test_the_request_decides_which_decoder_makes_the_clip(
     assert tiles == [TileFinished(1, 3), TileFinished(2, 3), TileFinished(3, 3)]
 
 
-def test_a_clip_whose_engine_is_killed_while_it_decodes_is_the_same(engine: LockstepEngine) -> None:
+def test_a_clip_whose_engine_is_killed_while_it_decodes_is_the_same(engine: EngineProcess) -> None:
     def kill(event: Event) -> None:
         if event == TileFinished(2, 3):
             assert engine.pid is not None
@@ -145,7 +145,7 @@ def test_a_clip_whose_engine_is_killed_while_it_decodes_is_the_same(engine: Lock
 
 
 def test_drafts_and_previews_are_made_with_it_where_it_is_installed(
-    engine: LockstepEngine, models_dir: Path
+    engine: EngineProcess, models_dir: Path
 ) -> None:
     draft = Clip(engine, params("full"), draft_after=3)
     assert draft.finished is not None
@@ -159,7 +159,7 @@ def test_drafts_and_previews_are_made_with_it_where_it_is_installed(
     assert np.array_equal(whole.frames, Clip(engine, params("full")).frames)
 
 
-def test_a_preview_is_of_the_middle_of_the_clip(engine: LockstepEngine, models_dir: Path) -> None:
+def test_a_preview_is_of_the_middle_of_the_clip(engine: EngineProcess, models_dir: Path) -> None:
     clip = params("full", seed=9)
     rendered = Clip(engine, clip)
     (first, *_) = [event.image for event in rendered.events if isinstance(event, Preview)]
@@ -208,7 +208,7 @@ def test_only_clips_that_need_a_decoder_fail_without_it(models_dir: Path, tmp_pa
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / MODEL).symlink_to(models_dir / MODEL)
     settings = Settings(data_dir=tmp_path, models_dir=tmp_path / "models", threads=1)
-    engine = LockstepEngine(settings.model_copy(update={"precision": "fp32"}), tmp_path / "scratch")
+    engine = EngineProcess(settings.model_copy(update={"precision": "fp32"}), tmp_path / "scratch")
     try:
         with pytest.raises(GenerationFailed) as failure:
             Clip(engine, params("fast"))
@@ -295,7 +295,7 @@ def test_the_page_says_how_to_install_it(backend: Backend, tmp_path: Path) -> No
 
 
 def test_the_clip_says_which_decoder_made_it(
-    engine: LockstepEngine, backend: Backend, tmp_path: Path
+    engine: EngineProcess, backend: Backend, tmp_path: Path
 ) -> None:
     made = {}
     for decoder in ("fast", "full"):

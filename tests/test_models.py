@@ -32,7 +32,7 @@ from hunyuan_runner.engine.messages import (
     TileFinished,
 )
 from hunyuan_runner.engine.pipeline import VideoPipeline
-from hunyuan_runner.engine.process import EngineDied
+from hunyuan_runner.engine.process import EngineDied, EngineProcess
 from hunyuan_runner.engine.quantize import quantize
 from hunyuan_runner.families.configuration import TRANSFORMER
 from hunyuan_runner.machine.instructions import WantedKernels
@@ -93,7 +93,7 @@ def clip_of(model: Model) -> GenerationParams:
 class Seen:
     """The events of a render whose engine is killed at one of them: at a stage or after a step."""
 
-    engine: LockstepEngine
+    engine: EngineProcess
     cue: Stage | int | None = None
     events: list[Event] = field(default_factory=list)
     checkpoint: bytes | None = None
@@ -172,7 +172,7 @@ def rendered(
         engine.close()
 
 
-def peak_of(engine: LockstepEngine) -> int:
+def peak_of(engine: EngineProcess) -> int:
     """The most memory that the engine's process had at once, in bytes."""
     lines = Path(f"/proc/{engine.pid}/status").read_text().splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +12,6 @@ import sqlalchemy as sa
 from hunyuan_runner.api.backend import Backend
 from hunyuan_runner.catalogue import MODELS
 from hunyuan_runner.engine.messages import Event, Finished, StageStarted
-from hunyuan_runner.engine.stop import Stop
 from hunyuan_runner.jobs import database, standing
 from hunyuan_runner.jobs.claim import Claim
 from hunyuan_runner.jobs.lease import Lease
@@ -87,7 +87,7 @@ def test_loading_runs_out_while_it_is_under_way_and_is_over_after_it(
     jobs: Jobs, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total = jobs.forecast().expect(WORK, "demo").total
-    job_id, behind = (jobs.submit(clip()).id for _ in range(2))
+    job_id, second = (jobs.submit(clip()).id for _ in range(2))
     claim = Claim.next(jobs.database, lease.executor_id)
     assert claim is not None
     claim.enter(Stage.LOADING)
@@ -98,7 +98,7 @@ def test_loading_runs_out_while_it_is_under_way_and_is_over_after_it(
     for seconds, left in ((0, LOADING), (30, LOADING - 30), (LOADING + 30, 0)):
         monkeypatch.setattr(standing, "now_ms", lambda s=seconds: began + 1000 * s)
         assert eta(jobs, job_id) == pytest.approx(left + total)
-        assert eta(jobs, behind) == pytest.approx(left + 2 * total)
+        assert eta(jobs, second) == pytest.approx(left + 2 * total)
     claim.enter(Stage.ENCODING)
     assert eta(jobs, job_id) <= total
 
@@ -126,15 +126,14 @@ class LoadingRenderer(CountingRenderer):
         params: GenerationParams,
         checkpoint: bytes | None,
         on_event: Callable[[Event], None],
-        stop_requested: Callable[[], Stop | None],
-        draft_after: int | None = None,
-        patience: Callable[[], float] = lambda: 0.0,
+        *rest: Any,
+        **options: Any,
     ) -> Finished:
         if self.model is None:
             on_event(StageStarted(Stage.LOADING))
             time.sleep(self.SECONDS)
             self.model = params.model
-        return super().generate(params, checkpoint, on_event, stop_requested, draft_after, patience)
+        return super().generate(params, checkpoint, on_event, *rest, **options)
 
     def unload(self) -> None:
         self.model = None

@@ -12,14 +12,14 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hunyuan_runner.engine.messages import Event, Finished, OnEvent
 from hunyuan_runner.engine.process import EngineProcess
-from hunyuan_runner.engine.stop import Stop
 from hunyuan_runner.params import GenerationParams
 from hunyuan_runner.settings import Settings
 
@@ -39,9 +39,8 @@ class LockstepEngine(EngineProcess):
         params: GenerationParams,
         checkpoint: bytes | None,
         on_event: OnEvent,
-        stop_requested: Callable[[], Stop | None],
-        draft_after: int | None = None,
-        patience: Callable[[], float] = lambda: float("inf"),
+        *rest: Any,
+        **options: Any,
     ) -> Finished:
         def while_the_child_waits(event: Event) -> None:
             with self._waiting_child():
@@ -50,9 +49,7 @@ class LockstepEngine(EngineProcess):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "path", [str(PATH_OF_CHILD), *sys.path])
             patch.setenv("LOCKSTEP_GATE", str(self._gate))
-            return super().generate(
-                params, checkpoint, while_the_child_waits, stop_requested, draft_after, patience
-            )
+            return super().generate(params, checkpoint, while_the_child_waits, *rest, **options)
 
     @contextlib.contextmanager
     def _waiting_child(self) -> Iterator[None]:

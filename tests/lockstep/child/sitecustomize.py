@@ -14,7 +14,7 @@ send = Connection.send
 def send_and_wait(connection: Connection, report: Any) -> None:
     send(connection, report)
     if type(report.event).__name__ not in ENDS:
-        GATE.read_bytes()  # opens it after the parent has, and ends where the parent closes it
+        GATE.read_bytes()  # waits until the parent opens its end, and then until it closes it
 
 
 Connection.send = send_and_wait  # type: ignore[method-assign, assignment]
