@@ -11,10 +11,14 @@
 
 namespace bf16_attention {
 
-constexpr int64_t QUERY_BLOCK = 512;   // queries that are taken through
-constexpr int64_t CACHED_KEYS = 1024;  // keys which L2 holds with their values;
-constexpr int64_t KEY_BLOCK = 256;     // of them, those whose values are mixed in one go,
-constexpr int64_t GROUP = BF16_DEPTH;  // and those scored in one go.
+// Queries that are taken through keys which L2 holds with their values; of these, those whose values
+// are mixed in one go. And rows of scores that become shares in one go.
+#ifdef USE_AMX
+constexpr int64_t QUERY_BLOCK = 1024, CACHED_KEYS = 1024, KEY_BLOCK = 128, SHARED_ROWS = 4;
+#else
+constexpr int64_t QUERY_BLOCK = 512, CACHED_KEYS = 1024, KEY_BLOCK = 256, SHARED_ROWS = 8;
+#endif
+constexpr int64_t GROUP = BF16_DEPTH;  // keys that are scored in one go
 constexpr int64_t GROUPS = KEY_BLOCK / GROUP;
 constexpr int64_t TILE_SHARES = ROWS * GROUP;
 
@@ -87,7 +91,6 @@ struct QueryBlock {
     }
 
     // scores -> shares and totals, of SHARED_ROWS rows of a pair from `row` on.
-    static constexpr int64_t SHARED_ROWS = 8;
     inline void share(int64_t pair, int64_t group, int64_t row) {
         const float* from = scores_row(group, row);
         const float* bases = base + pair * PAIR_ROWS + row;
@@ -189,6 +192,21 @@ struct Place {
     }
 };
 
+// Makes the shares of a group, for rows of a pair: some of them at each call.
+struct Sharing {
+    QueryBlock* block;
+    int64_t pair, group;
+    int64_t row = 0, end = 0;
+    Sharing of(int64_t first, int64_t last) const { return {block, pair, group, first, last}; }
+    void operator()() {
+        if (row < end) block->share(pair, group, row);
+        row += SHARED_ROWS;
+    }
+    void rest() {
+        while (row < end) (*this)();
+    }
+};
+
 // One head's queries, keys and values.
 struct Head {
     const char* queries;
@@ -200,23 +218,20 @@ struct Head {
     int64_t column_tiles() const { return depth_tiles * 2; }
 
     // queries from `first` on and keys -> scores of a group
-    template <class Meanwhile>
-    inline void score(QueryBlock& block, const Place& at, int64_t first,
-                      Meanwhile meanwhile) const {
+    inline void score(QueryBlock& block, const Place& at, int64_t first, Sharing& sharing) const {
         const int64_t strip = depth_tiles * TILE_BYTES;
         const auto tiles = [&](const char* matrix, int64_t row) {
             return Tiles{matrix + row / ROWS * strip, strip, TILE_BYTES};
         };
         multiply<Bf16, Again::LEFT>(tiles(queries, first + at.pair * PAIR_ROWS),
                                     tiles(keys, at.key), PAIR, 2, depth_tiles,
-                                    block.scores_row(at.group, 0), 2 * TILE_SUMS, false, meanwhile);
+                                    block.scores_row(at.group, 0), 2 * TILE_SUMS, false, sharing);
         if (rows - at.key < GROUP) block.hide(at.group, rows - at.key);
     }
 
     // shares of a block and values -> mixed; of their columns, that part whose turn it is at one of
     // the block's groups
-    template <class Meanwhile>
-    inline void mix(QueryBlock& block, const Place& at, Meanwhile meanwhile) const {
+    inline void mix(QueryBlock& block, const Place& at, Sharing& sharing) const {
         const int64_t part = at.group % GROUPS;
         const int64_t start = at.key - part * GROUP;
         const int64_t depth = ceil_div(std::min(KEY_BLOCK, rows - start), GROUP);
@@ -229,7 +244,7 @@ struct Head {
                               column_tiles() * TILE_BYTES};
             multiply<Bf16, Again::LEFT>(left, right, PAIR, 2, depth,
                                         block.mixed_of(at.pair) + 2 * two * TILE_SUMS,
-                                        column_tiles() * TILE_SUMS, true, meanwhile);
+                                        column_tiles() * TILE_SUMS, true, sharing);
         }
     }
 
@@ -245,15 +260,14 @@ struct Head {
             const bool mixes = 1 + GROUPS <= step;
             if (mixes && mixed.group % GROUPS == 0 && block.any_outgrown) block.shrink(mixed.pair);
             if (shares && shared.key == 0) block.choose_bases(shared.pair, shared.group);
-            int64_t row = shares ? 0 : PAIR_ROWS;
-            const auto share = [&] {
-                if (row == PAIR_ROWS) return;
-                block.share(shared.pair, shared.group, row);
-                row += QueryBlock::SHARED_ROWS;
-            };
-            if (scores) score(block, scored, first, share);
-            if (mixes) mix(block, mixed, share);
-            while (row < PAIR_ROWS) share();
+            const int64_t shared_rows = shares ? PAIR_ROWS : 0;
+            const Sharing sharing{&block, shared.pair, shared.group};
+            Sharing first_half = sharing.of(0, shared_rows / 2);
+            Sharing second_half = sharing.of(shared_rows / 2, shared_rows);
+            if (scores) score(block, scored, first, first_half);
+            first_half.rest();
+            if (mixes) mix(block, mixed, second_half);
+            second_half.rest();
             if (step < steps) scored.advance();
             if (1 <= step) shared.advance();
             if (mixes) mixed.advance();

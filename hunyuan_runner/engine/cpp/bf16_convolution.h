@@ -63,11 +63,12 @@ struct Convolution : convolution::Shape {
         const int64_t tiles = ceil_div(width_out(), ROWS);
         const int64_t columns = std::min(PANEL, ceil_div(outputs, ROWS) - panel * PANEL);
         const Tiles right{weight, TILE_BYTES, PANEL * TILE_BYTES};
+        Nothing nothing;
         for (int64_t tile = 0; tile < tiles; tile += PAIR)
             multiply<Bf16, Again::RIGHT>(
                 Tiles{first + tile * TILE_BYTES, TILE_BYTES, width * GROUP_BYTES}, right,
                 std::min(PAIR, tiles - tile), columns, depth, sums + tile * PANEL * TILE_SUMS,
-                PANEL * TILE_SUMS, begun, [] {});
+                PANEL * TILE_SUMS, begun, nothing);
     }
 
     void finish_row(bf16* to, int64_t panel, const float* sums) const {

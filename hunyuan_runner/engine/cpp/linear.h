@@ -160,6 +160,62 @@ constexpr int64_t BLOCK_ROWS = FACTOR_TILES == 2 ? 128 : 384;
 constexpr int64_t BLOCK_DEPTH = 3072;
 constexpr int64_t SLICE_DEPTH = PANEL == 2 ? 1024 : 512;  // of a panel of weights: what L1 holds
 
+constexpr int64_t LINE_BYTES = 64;
+
+// What is done while a pair of rows of tiles is multiplied: at each tile of its depth, some rows of
+// the pair before are finished, and a part of the same tile of the next slice of weights is fetched
+// into L2.
+template <Epilogue EPILOGUE>
+struct Finishing {
+    static constexpr int64_t STEP_ROWS = PAIR_ROWS / (SLICE_DEPTH / I8_DEPTH) / FACTOR_TILES;
+    static constexpr int64_t STEP_BYTES =
+        ceil_div(TILE_BYTES / LINE_BYTES, BLOCK_ROWS / PAIR_ROWS) * LINE_BYTES;
+    static constexpr bool FETCHES = FACTOR_TILES == 1;  // else weights are widened, all at once
+
+    Linear linear;
+    const Linear::Panel* panel;
+    const std::int32_t* sums = nullptr;
+    int64_t first = 0;
+    std::uint64_t row = 0, rows = 0;  // of the pair: the next one, and how many
+    const std::int8_t* weights = nullptr;
+    int64_t strip = 0;  // bytes from one column of tiles of weights to the next
+    bool fetches = false;
+
+    void begin(const std::int32_t* pair_sums, int64_t first_row, int64_t count) {
+        sums = pair_sums;
+        first = first_row;
+        row = 0;
+        rows = std::uint64_t(count);
+    }
+
+    // While pair `number` of a block is multiplied, of the slice that starts at `next`.
+    void fetch(const std::int8_t* next, int64_t to_next_column, int64_t number) {
+        weights = next + number * STEP_BYTES;
+        strip = to_next_column;
+        fetches = FETCHES && number * STEP_BYTES < TILE_BYTES;
+    }
+
+    void operator()() {
+        if (fetches) {
+            for (int64_t column = 0; column < PANEL; column++)
+                for (int64_t byte = 0; byte < STEP_BYTES; byte += LINE_BYTES)
+                    __builtin_prefetch(weights + column * strip + byte, 0, 2);
+            weights += TILE_BYTES;
+        }
+        for (int64_t i = 0; i < STEP_ROWS && row < rows; i++) finish_row();
+    }
+
+    void rest() {
+        while (row < rows) finish_row();
+    }
+
+    void finish_row() {
+        const auto* row_sums = sums + row / ROWS * PANEL * TILE_SUMS + row % ROWS * ROWS;
+        linear.template finish<EPILOGUE>(*panel, row_sums, first + int64_t(row));
+        row++;
+    }
+};
+
 // levels (left tiles, rows x depth) * weights (right tiles), finished.
 template <Epilogue EPILOGUE>
 void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t rows, int64_t depth,
@@ -198,36 +254,30 @@ void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t r
                     const int64_t n = panel * PANEL;
                     const int64_t columns = std::min(PANEL, column_tiles - n);
                     const auto common = linear.panel(n * ROWS, columns);
-                    // What is ready to be finished: the rows of one pair of tiles.
-                    int64_t ready = 0, ready_end = 0;
-                    const auto finish = [&](int64_t count) {
-                        for (; count > 0 && ready < ready_end; count--, ready++) {
-                            const int64_t i = ready - m * ROWS;
-                            linear.finish<EPILOGUE>(
-                                common,
-                                panel_sums + i / PAIR_ROWS * pair_sums +
-                                    i % PAIR_ROWS / ROWS * PANEL * TILE_SUMS + i % ROWS * ROWS,
-                                ready);
-                        }
-                    };
+                    Finishing<EPILOGUE> finishing{linear, &common};
+                    const int64_t next_panel = panel + 1 < last ? panel + 1 : first;
                     for (int64_t k = block; k < block_end; k += slice_depth) {
                         const int64_t slice = std::min(slice_depth, block_end - k);
                         const Tiles right =
                             factors(tiles(weights, n, k), strip, columns, slice, panel_room.get());
+                        const auto* next = k + slice < block_end
+                                               ? tiles(weights, n, k + slice)
+                                               : tiles(weights, next_panel * PANEL, block);
                         for (int64_t pair = m; pair < end; pair += PAIR) {
+                            const int64_t number = (pair - m) / PAIR;
+                            auto* sums = panel_sums + number * pair_sums;
+                            finishing.fetch(next, strip, number);
                             multiply<Factor, Again::RIGHT>(
                                 left.from(pair - m, (k - block) * FACTOR_TILES), right,
-                                std::min(PAIR, end - pair), columns, slice * FACTOR_TILES,
-                                panel_sums + (pair - m) / PAIR * pair_sums, PANEL * TILE_SUMS,
-                                k > 0, [&] { finish(PAIR_ROWS / slice_depth / FACTOR_TILES); });
-                            if (k + slice == depth_tiles) {
-                                finish(PAIR_ROWS);
-                                ready = pair * ROWS;
-                                ready_end = std::min(rows, ready + PAIR_ROWS);
-                            }
+                                std::min(PAIR, end - pair), columns, slice * FACTOR_TILES, sums,
+                                PANEL * TILE_SUMS, k > 0, finishing);
+                            if (k + slice < depth_tiles) continue;
+                            finishing.rest();
+                            const int64_t row = pair * ROWS;
+                            finishing.begin(sums, row, std::min(rows - row, PAIR_ROWS));
                         }
                     }
-                    finish(PAIR_ROWS);
+                    finishing.rest();
                 }
             }
         }

@@ -113,6 +113,11 @@ Tiles factors(const Byte* from, int64_t stride, int64_t strips, int64_t depth, c
 #endif
 }
 
+// What to do meanwhile, if nothing is to be done.
+struct Nothing {
+    void operator()() const {}
+};
+
 // The operand whose tiles are soon needed again. Those of the other must not evict them from the first
 // cache.
 enum class Again { LEFT, RIGHT };
@@ -138,8 +143,9 @@ struct TileRegisters {
 
 template <class Kind, Again AGAIN, int M, int N, class Meanwhile>
 inline void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind::Sum* sums,
-                           int64_t stride, bool accumulate, Meanwhile meanwhile) {
+                           int64_t stride, bool accumulate, Meanwhile& work) {
     auto* second = sums + stride;
+    Meanwhile meanwhile = work;  // which stays in registers
     if (accumulate) {
         _tile_loadd(0, sums, 64);
         if constexpr (N == 2) _tile_loadd(1, sums + TILE_SUMS, 64);
@@ -181,6 +187,7 @@ inline void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind
     if constexpr (N == 2) _tile_stored(1, sums + TILE_SUMS, 64);
     if constexpr (M == 2) _tile_stored(2, second, 64);
     if constexpr (M == 2 && N == 2) _tile_stored(3, second + TILE_SUMS, 64);
+    work = meanwhile;
 }
 
 #else
@@ -241,7 +248,7 @@ __attribute__((noinline)) inline void multiply_eights(Tiles left, Tiles right, i
 
 template <class, Again, int M, int, class Meanwhile>
 void multiply_tiles(Tiles left, Tiles right, int64_t depth, std::int32_t* sums, int64_t stride,
-                    bool accumulate, Meanwhile meanwhile) {
+                    bool accumulate, Meanwhile& meanwhile) {
     for (int64_t m = 0; m < M; m++)
         for (int64_t row = 0; row < ROWS; row += 8)
             for (int64_t column = 0; column < ROWS; column += 8)
@@ -319,7 +326,7 @@ __attribute__((noinline)) void multiply_rows(const char* left, int64_t left_stri
 
 template <class Kind, Again, int M, int N, class Meanwhile>
 void multiply_tiles(Tiles left, Tiles right, int64_t depth, typename Kind::Sum* sums,
-                    int64_t stride, bool accumulate, Meanwhile meanwhile) {
+                    int64_t stride, bool accumulate, Meanwhile& meanwhile) {
     for (int64_t m = 0; m < M; m++) {
         const auto rows = [&](int64_t first, auto count) {
             multiply_rows<Kind, count(), N>(left.at(m, 0) + first * 64, left.depth_stride, right,
@@ -349,11 +356,12 @@ inline int64_t place_in_tile(int64_t row, int64_t k) { return row * I8_DEPTH + k
 
 // sums (tiles, the `rows` of them `stride` elements apart) = or += left * right: up to a pair of
 // rows by a panel of columns, `depth` tiles deep. `meanwhile` is called as often as the depth says,
-// to do what the vector unit can while the matrix unit works.
+// to do what the vector unit can while the matrix unit works. It is an object of few numbers, not a
+// lambda that refers to them: those would be read again after each tile.
 template <class Kind, Again AGAIN, class Meanwhile>
 inline void multiply(Tiles left, Tiles right, int64_t rows, int64_t columns, int64_t depth,
                      typename Kind::Sum* sums, int64_t stride, bool accumulate,
-                     Meanwhile meanwhile) {
+                     Meanwhile& meanwhile) {
     const auto with = [&](auto m, auto n) {
         multiply_tiles<Kind, AGAIN, m(), n()>(left, right, depth, sums, stride, accumulate,
                                             meanwhile);

@@ -138,7 +138,7 @@ Buffer<T> buffer(int64_t count) {
     return Buffer<T>(static_cast<T*>(std::aligned_alloc(64, bytes)));
 }
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t count, int64_t multiple) { return ceil_div(count, multiple) * multiple; }
 
 // While one of these lives, this thread takes denormals for 0; they take a hundred times as long.
