@@ -1,9 +1,9 @@
 // Attention in bfloat16 with float32 sums, for CPUs that multiply bfloat16.
 //
 // Exact softmax attention over blocks of keys (Dao et al., FlashAttention-2, arXiv:2307.08691), for
-// one pair of rows of tiles of queries after the other. Scores, their exponentials (the shares) and
-// what these mix of the values are three stages of a pipeline: the matrix unit is at the first and
-// the last of them, and meanwhile the vector unit at the one between.
+// one pair of rows of tiles of queries after the other. While the matrix unit scores a group of keys,
+// the vector unit makes the exponentials (the shares) of the group before. Once it has those of a
+// block of keys, they mix the block's values.
 
 #pragma once
 
@@ -11,14 +11,14 @@
 
 namespace bf16_attention {
 
-// Queries that are taken through keys which L2 holds with their values; of these, those whose values
-// are mixed in one go. And rows of scores that become shares in one go.
 #ifdef USE_AMX
-constexpr int64_t QUERY_BLOCK = 1024, CACHED_KEYS = 1024, KEY_BLOCK = 128, SHARED_ROWS = 4;
+constexpr int64_t QUERY_BLOCK = 1024;  // queries that are taken through
 #else
-constexpr int64_t QUERY_BLOCK = 512, CACHED_KEYS = 1024, KEY_BLOCK = 256, SHARED_ROWS = 8;
+constexpr int64_t QUERY_BLOCK = 512;
 #endif
-constexpr int64_t GROUP = BF16_DEPTH;  // keys that are scored in one go
+constexpr int64_t CACHED_KEYS = 1024;  // keys which L2 holds with their values;
+constexpr int64_t KEY_BLOCK = 256;     // of them, those whose values are mixed in one go,
+constexpr int64_t GROUP = BF16_DEPTH;  // and those scored in one go.
 constexpr int64_t GROUPS = KEY_BLOCK / GROUP;
 constexpr int64_t TILE_SHARES = ROWS * GROUP;
 
@@ -38,7 +38,7 @@ struct QueryBlock {
     int64_t column_tiles;
     // With a pair's part of `mixed`, all that the first cache is to hold.
     Buffer<float> scores[2];                 // by group: tiles, a pair x 2
-    Buffer<bf16> shares[2];                  // by block: left tiles, a pair x GROUPS
+    Buffer<bf16> shares;                     // left tiles, a pair x GROUPS
     Buffer<float> mixed;                     // by pair: tiles, a pair x column_tiles
     Buffer<float> totals;                    // by row: of its shares, in 16 parts
     float base[QUERY_BLOCK];                 // by row: what is taken from its scores
@@ -47,10 +47,10 @@ struct QueryBlock {
 
     explicit QueryBlock(int64_t width)
         : column_tiles(width / ROWS),
+          shares(buffer<bf16>(PAIR * GROUPS * TILE_SHARES)),
           mixed(buffer<float>(QUERY_BLOCK * width)),
           totals(buffer<float>(QUERY_BLOCK * ROWS)) {
         for (auto& group : scores) group = buffer<float>(PAIR * 2 * TILE_SUMS);
-        for (auto& block : shares) block = buffer<bf16>(PAIR * GROUPS * TILE_SHARES);
     }
 
     void begin() {
@@ -67,8 +67,8 @@ struct QueryBlock {
         return scores[group % 2].get() + row / ROWS * 2 * TILE_SUMS + row % ROWS * ROWS;
     }
     bf16* shares_row(int64_t group, int64_t row) {
-        return shares[group / GROUPS % 2].get() +
-               (row / ROWS * GROUPS + group % GROUPS) * TILE_SHARES + row % ROWS * GROUP;
+        return shares.get() + (row / ROWS * GROUPS + group % GROUPS) * TILE_SHARES +
+               row % ROWS * GROUP;
     }
 
     // Make nothing of a group's keys from `real` on, which do not exist.
@@ -91,6 +91,7 @@ struct QueryBlock {
     }
 
     // scores -> shares and totals, of SHARED_ROWS rows of a pair from `row` on.
+    static constexpr int64_t SHARED_ROWS = 8;
     inline void share(int64_t pair, int64_t group, int64_t row) {
         const float* from = scores_row(group, row);
         const float* bases = base + pair * PAIR_ROWS + row;
@@ -176,8 +177,7 @@ struct QueryBlock {
     }
 };
 
-// Where a stage of the pipeline is: at a group of keys and a pair of queries. All stages take the
-// same way, the later ones some groups later.
+// A group of keys and a pair of queries. A block of keys is taken through one pair after the other.
 struct Place {
     int64_t first_key, end_key;  // of the keys held in cache; the end is that of a block
     int64_t key = first_key;
@@ -192,15 +192,14 @@ struct Place {
     }
 };
 
-// Makes the shares of a group, for rows of a pair: some of them at each call.
+// Makes the shares of a group, for the rows of a pair: some of them at each call.
 struct Sharing {
     QueryBlock* block;
     int64_t pair, group;
-    int64_t row = 0, end = 0;
-    Sharing of(int64_t first, int64_t last) const { return {block, pair, group, first, last}; }
+    int64_t row, end;
     void operator()() {
         if (row < end) block->share(pair, group, row);
-        row += SHARED_ROWS;
+        row += QueryBlock::SHARED_ROWS;
     }
     void rest() {
         while (row < end) (*this)();
@@ -229,22 +228,21 @@ struct Head {
         if (rows - at.key < GROUP) block.hide(at.group, rows - at.key);
     }
 
-    // shares of a block and values -> mixed; of their columns, that part whose turn it is at one of
-    // the block's groups
-    inline void mix(QueryBlock& block, const Place& at, Sharing& sharing) const {
-        const int64_t part = at.group % GROUPS;
-        const int64_t start = at.key - part * GROUP;
+    // shares of the block that ends with a group, and values -> mixed. Not inlined: together with
+    // scoring, GCC runs out of registers.
+    __attribute__((noinline)) void mix(QueryBlock& block, const Place& last) const {
+        const int64_t start = last.key - (GROUPS - 1) * GROUP;
         const int64_t depth = ceil_div(std::min(KEY_BLOCK, rows - start), GROUP);
-        const bf16* shares = block.shares_row(at.group - part, 0);
-        const Tiles left{reinterpret_cast<const char*>(shares), GROUPS * TILE_BYTES, TILE_BYTES};
+        const Tiles left{reinterpret_cast<const char*>(block.shares.get()), GROUPS * TILE_BYTES,
+                         TILE_BYTES};
         const char* first = values + start / GROUP * column_tiles() * TILE_BYTES;
-        for (int64_t two = depth_tiles * part / GROUPS; two < depth_tiles * (part + 1) / GROUPS;
-             two++) {
-            const Tiles right{first + 2 * two * TILE_BYTES, TILE_BYTES,
+        Nothing nothing;
+        for (int64_t column = 0; column < column_tiles(); column += 2) {
+            const Tiles right{first + column * TILE_BYTES, TILE_BYTES,
                               column_tiles() * TILE_BYTES};
             multiply<Bf16, Again::LEFT>(left, right, PAIR, 2, depth,
-                                        block.mixed_of(at.pair) + 2 * two * TILE_SUMS,
-                                        column_tiles() * TILE_SUMS, true, sharing);
+                                        block.mixed_of(last.pair) + column * TILE_SUMS,
+                                        column_tiles() * TILE_SUMS, true, nothing);
         }
     }
 
@@ -253,24 +251,20 @@ struct Head {
         const int64_t held = std::min(CACHED_KEYS, rows - first_key);
         const Place begin{first_key, first_key + ceil_div(held, KEY_BLOCK) * KEY_BLOCK};
         const int64_t steps = pairs * (begin.end_key - begin.first_key) / GROUP;
-        Place scored = begin, shared = begin, mixed = begin;
-        for (int64_t step = 0; step < steps + 1 + GROUPS; step++) {
-            const bool scores = step < steps && scored.key < rows;
-            const bool shares = 1 <= step && step < 1 + steps && shared.key < rows;
-            const bool mixes = 1 + GROUPS <= step;
-            if (mixes && mixed.group % GROUPS == 0 && block.any_outgrown) block.shrink(mixed.pair);
+        Place scored = begin, shared = begin;  // the latter is a group behind
+        for (int64_t step = 0; step <= steps; step++) {
+            const bool shares = step > 0 && shared.key < rows;
             if (shares && shared.key == 0) block.choose_bases(shared.pair, shared.group);
-            const int64_t shared_rows = shares ? PAIR_ROWS : 0;
-            const Sharing sharing{&block, shared.pair, shared.group};
-            Sharing first_half = sharing.of(0, shared_rows / 2);
-            Sharing second_half = sharing.of(shared_rows / 2, shared_rows);
-            if (scores) score(block, scored, first, first_half);
-            first_half.rest();
-            if (mixes) mix(block, mixed, second_half);
-            second_half.rest();
+            Sharing sharing{&block, shared.pair, shared.group, 0, shares ? PAIR_ROWS : 0};
+            if (step < steps && scored.key < rows) score(block, scored, first, sharing);
+            sharing.rest();
             if (step < steps) scored.advance();
-            if (1 <= step) shared.advance();
-            if (mixes) mixed.advance();
+            if (step == 0) continue;
+            if (shared.group % GROUPS == GROUPS - 1) {
+                if (block.any_outgrown) block.shrink(shared.pair);
+                mix(block, shared);
+            }
+            shared.advance();
         }
     }
 };
