@@ -11,12 +11,13 @@
 
 namespace bf16_attention {
 
+// Queries that are taken through keys. Of those, L2 holds what they mix: 2 MB with AMX.
 #ifdef USE_AMX
-constexpr int64_t QUERY_BLOCK = 1024;  // queries that are taken through
+constexpr int64_t QUERY_BLOCK = 1024;
 #else
 constexpr int64_t QUERY_BLOCK = 512;
 #endif
-constexpr int64_t CACHED_KEYS = 1024;  // keys which L2 holds with their values;
+constexpr int64_t CACHED_KEYS = 1024;  // keys that L2 holds, too, with their values;
 constexpr int64_t KEY_BLOCK = 256;     // of them, those whose values are mixed in one go,
 constexpr int64_t GROUP = BF16_DEPTH;  // and those scored in one go.
 constexpr int64_t GROUPS = KEY_BLOCK / GROUP;
@@ -177,7 +178,7 @@ struct QueryBlock {
     }
 };
 
-// A group of keys and a pair of queries. A block of keys is taken through one pair after the other.
+// A group of keys and a pair of queries. Each pair is taken through all keys that are held in cache.
 struct Place {
     int64_t first_key, end_key;  // of the keys held in cache; the end is that of a block
     int64_t key = first_key;

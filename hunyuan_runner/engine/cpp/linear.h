@@ -174,11 +174,11 @@ struct Finishing {
 
     Linear linear;
     const Linear::Panel* panel;
+    int64_t strip;  // bytes from one column of tiles of weights to the next
     const std::int32_t* sums = nullptr;
     int64_t first = 0;
     std::uint64_t row = 0, rows = 0;  // of the pair: the next one, and how many
     const std::int8_t* weights = nullptr;
-    int64_t strip = 0;  // bytes from one column of tiles of weights to the next
     bool fetches = false;
 
     void begin(const std::int32_t* pair_sums, int64_t first_row, int64_t count) {
@@ -189,9 +189,8 @@ struct Finishing {
     }
 
     // While pair `number` of a block is multiplied, of the slice that starts at `next`.
-    void fetch(const std::int8_t* next, int64_t to_next_column, int64_t number) {
+    void fetch(const std::int8_t* next, int64_t number) {
         weights = next + number * STEP_BYTES;
-        strip = to_next_column;
         fetches = FETCHES && number * STEP_BYTES < TILE_BYTES;
     }
 
@@ -254,7 +253,7 @@ void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t r
                     const int64_t n = panel * PANEL;
                     const int64_t columns = std::min(PANEL, column_tiles - n);
                     const auto common = linear.panel(n * ROWS, columns);
-                    Finishing<EPILOGUE> finishing{linear, &common};
+                    Finishing<EPILOGUE> finishing{linear, &common, strip};
                     const int64_t next_panel = panel + 1 < last ? panel + 1 : first;
                     for (int64_t k = block; k < block_end; k += slice_depth) {
                         const int64_t slice = std::min(slice_depth, block_end - k);
@@ -266,7 +265,7 @@ void multiply_linear(const Linear& linear, const std::uint8_t* levels, int64_t r
                         for (int64_t pair = m; pair < end; pair += PAIR) {
                             const int64_t number = (pair - m) / PAIR;
                             auto* sums = panel_sums + number * pair_sums;
-                            finishing.fetch(next, strip, number);
+                            finishing.fetch(next, number);
                             multiply<Factor, Again::RIGHT>(
                                 left.from(pair - m, (k - block) * FACTOR_TILES), right,
                                 std::min(PAIR, end - pair), columns, slice * FACTOR_TILES, sums,
