@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,7 +28,7 @@ class Fastest:
         with _Clock() as clock:
             made = work()
             clock.ends.append(time.perf_counter())
-        taken = [end - start for start, end in zip(clock.ends, clock.ends[1:], strict=False)]
+        taken = [end - start for start, end in pairwise(clock.ends)]
         before = self._fastest or taken
         self._fastest = [min(pair) for pair in zip(before, taken, strict=True)]
         return made
