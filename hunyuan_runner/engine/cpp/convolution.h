@@ -194,7 +194,10 @@ struct Convolution : Shape {
             int64_t position = 0;
             for (; position + GROUP <= count; position += GROUP)
                 add(position, std::integral_constant<int, GROUP>{});
-            for (; position < count; position++) add(position, std::integral_constant<int, 1>{});
+            unrolled<GROUP>([&](auto rest) {
+                if constexpr (rest > 0)
+                    if (position + rest == count) add(position, rest);
+            });
         }
     }
 
