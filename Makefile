@@ -72,7 +72,7 @@ image:  ## build the container image with docker, podman or buildah, whichever w
 image-test: .venv/dev  ## build the image without a container engine, and stop it in mid-render: as root
 	$(BIN)/pytest -rP tests/image/built_images.py
 
-bench-peers: .venv/dev  ## compare with plain diffusers, and with PEERS, in turns: half an hour
+bench-peers: .venv/dev  ## compare with plain diffusers, and with PEERS, in turns: up to an hour
 	$(BIN)/python -m bench.peers $(PEERS)
 
 docs: .venv/dev  ## rewrite the generated tables of the docs

@@ -17,9 +17,11 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,10 +29,11 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,7 +64,8 @@ MODEL = "hunyuanvideo"
 BLOCKS = (1, 2)  # double and single ones of the clip's model; the 13B has 20 and 40
 STEPS = 4
 PROMPT_TOKENS, TEXT_WIDTH = 40, 128  # what the demo model's text encoders make
-PATIENCE_SECONDS = 60  # what takes longer is not repeated
+PATIENCE_SECONDS = 60  # what takes longer is not repeated,
+LIMIT_SECONDS = 600.0  # or is stopped: plain bf16 takes hours on a CPU that does not multiply it
 
 SECTION = """\
 ## Machines
@@ -71,8 +75,9 @@ medians. "Blocks" are a double and a single one of the 13B model, "decoding" is 
 and "a clip" a whole one of {steps} steps, without loading, of a model as wide as the 13B, but with
 {double} double and {single} single blocks. Another program's clip is timed from its start to its
 end, with loading, and of a model of its own: bench.peer_model writes that of stable-diffusion.cpp,
-which has as many blocks and a fast decoder. Memory is the most that the process had. Compare what
-was measured on one machine: cores are rented in parts, and neighbours take some of their speed.
+which has as many blocks and a fast decoder. Memory is the most that the process had; what has none
+was stopped. Compare what was measured on one machine: cores are rented in parts, and neighbours
+take some of their speed.
 """
 MACHINE = """
 ### {cpu}, {cores} cores, {instructions}
@@ -111,7 +116,7 @@ class Sizes:
 
 
 Work = Callable[[Sizes, Path], float]  # returns seconds; the folder has the clip's model
-Measured = tuple[float, float]  # seconds, and the most GB
+Measured = tuple[float, float | None]  # seconds, and the most GB; None if it was stopped then
 Result = TypeVar("Result")
 
 
@@ -254,11 +259,34 @@ def make_model(models_dir: Path) -> None:
     double_taehv.save_decoder(weights)
 
 
-def in_a_process(work: Callable[..., Result], *given: object) -> Result:
-    """A new process counts the memory of this one, from before it began, as its own. So nothing
-    large is done here."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(work, *given).result()
+def in_a_process(work: Callable[..., Result], *given: object, limit: float | None = None) -> Result:
+    """The result of work(*given). Raises TimeoutError after `limit` seconds, when it is stopped
+    with all that it has started, and EOFError if it fails, for a reason that stderr shows.
+
+    A new process counts the memory of this one, from before it began, as its own. So nothing large
+    is done here.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(theirs, work, *given))
+    process.start()
+    theirs.close()
+    try:
+        ours.recv()  # that it begins
+        if not ours.poll(limit):
+            raise TimeoutError
+        result: Result = ours.recv()
+        return result
+    finally:
+        with suppress(ProcessLookupError):  # it has ended
+            os.killpg(process.pid or 0, signal.SIGKILL)
+        process.join()
+
+
+def _send(results: Connection, work: Callable[..., object], *given: object) -> None:
+    os.setpgrp()
+    results.send(None)
+    results.send(work(*given))
 
 
 def _measured(work: Work, sizes: Sizes, models_dir: Path) -> Measured:
@@ -276,7 +304,9 @@ def peer(command: str, sizes: Sizes, _: Path) -> float:
     return seconds_of(lambda: subprocess.run(words, check=True, stdout=sys.stderr))
 
 
-def measure(sizes: Sizes, peers: Mapping[str, str], rounds: int) -> dict[str, dict[str, Measured]]:
+def measure(
+    sizes: Sizes, peers: Mapping[str, str], rounds: int, limit: float
+) -> dict[str, dict[str, Measured]]:
     """By variant and subject."""
     variants = dict(VARIANTS) | {
         name: {"clip": partial(peer, command)} for name, command in peers.items()
@@ -290,8 +320,12 @@ def measure(sizes: Sizes, peers: Mapping[str, str], rounds: int) -> dict[str, di
                     before = found[name, subject]
                     if subject not in works or (turn and before[0][0] > PATIENCE_SECONDS):
                         continue
-                    before.append(in_a_process(_measured, works[subject], sizes, Path(folder)))
-                    print(f"{subject}, {name}: {before[-1][0]:.2f} s", file=sys.stderr)
+                    given = (works[subject], sizes, Path(folder))
+                    try:
+                        before.append(in_a_process(_measured, *given, limit=limit))
+                    except TimeoutError:
+                        before.append((limit, None))
+                    print(f"{subject}, {name}: {_seconds(before[-1])} s", file=sys.stderr)
     return {
         name: {
             subject: (
@@ -319,20 +353,29 @@ def describe(results: list[dict[str, Any]]) -> str:
     parts = [SECTION.format(steps=STEPS, double=double, single=single)]
     for result in results:
         parts.append(MACHINE.format(**result))
-        flops = blocks.flops(result["tokens"])
+        flops = {"blocks": blocks.flops(result["tokens"])}
         for name, measured in result["measured"].items():
             cells = [name]
             for subject in SUBJECTS:
-                seconds, gigabytes = measured.get(subject, (None, None))
-                rate = [flops / seconds / 1e9 if seconds else None] if subject == "blocks" else []
-                cells += [
-                    "" if value is None else f"{value:.{digits}f}"
-                    for value, digits in zip(
-                        (seconds, *rate, gigabytes), (2, *(0 for _ in rate), 1), strict=True
-                    )
-                ]
+                cells += _cells(measured.get(subject), flops.get(subject))
             parts.append(f"| {' | '.join(cells)} |\n")
     return "".join(parts)
+
+
+def _cells(measured: Measured | None, flops: float | None) -> list[str]:
+    """Seconds, the GFLOP/s that they make of `flops`, if given, and GB: empty if not measured."""
+    if measured is None:
+        return [""] * (2 if flops is None else 3)
+    seconds, gigabytes = measured
+    if gigabytes is None:
+        return [_seconds(measured), *_cells(None, flops)[1:]]
+    rate = [] if flops is None else [f"{flops / seconds / 1e9:.0f}"]
+    return [_seconds(measured), *rate, f"{gigabytes:.1f}"]
+
+
+def _seconds(measured: Measured) -> str:
+    seconds, gigabytes = measured
+    return f"> {seconds:.0f}" if gigabytes is None else f"{seconds:.2f}"
 
 
 def kept() -> list[dict[str, Any]]:
@@ -376,11 +419,17 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=240)
     parser.add_argument("--num-frames", type=int, default=9)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each, of which the median")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=LIMIT_SECONDS,
+        help="seconds; what takes longer is stopped (default: %(default).0f)",
+    )
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
     arguments = parser.parse_args()
     sizes = Sizes(arguments.tokens, arguments.width, arguments.height, arguments.num_frames)
     peers = dict(each.split("=", 1) for each in arguments.peer)
-    measured = measure(sizes, peers, arguments.rounds)
+    measured = measure(sizes, peers, arguments.rounds, arguments.limit)
     result = machine() | vars(sizes) | {"rounds": arguments.rounds, "measured": measured}
     write(describe(keep(result)))
     print(describe([result]))
