@@ -65,7 +65,7 @@ BLOCKS = (1, 2)  # double and single ones of the clip's model; the 13B has 20 an
 STEPS = 4
 PROMPT_TOKENS, TEXT_WIDTH = 40, 128  # what the demo model's text encoders make
 PATIENCE_SECONDS = 60  # what takes longer is not repeated,
-LIMIT_SECONDS = 600.0  # or is stopped: plain bf16 takes hours on a CPU that does not multiply it
+LIMIT_SECONDS = 600.0  # or is stopped, as plain bf16 on CPUs that do not multiply it
 
 SECTION = """\
 ## Machines
@@ -270,6 +270,7 @@ def in_a_process(work: Callable[..., Result], *given: object, limit: float | Non
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_send, args=(theirs, work, *given))
     process.start()
+    assert process.pid
     theirs.close()
     try:
         ours.recv()  # that it begins
@@ -279,7 +280,7 @@ def in_a_process(work: Callable[..., Result], *given: object, limit: float | Non
         return result
     finally:
         with suppress(ProcessLookupError):  # it has ended
-            os.killpg(process.pid or 0, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
         process.join()
 
 
