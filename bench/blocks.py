@@ -71,7 +71,7 @@ TEMPLATE = """\
 
 `{command}`: one double and one single block with random weights,
 {tokens} video and {text} text tokens, {threads} threads; medians of {repeats} interleaved runs, or
-one of what takes longer than {patience:.0f} s.
+one of what takes longer than {patience:.0f} s.{in_a_row}
 
 | | seconds | fp32 / this | bf16 / this | undisturbed, s | fp32 / this | bf16 / this \
 | products, GFLOP/s | attention, GFLOP/s | error |
@@ -86,6 +86,9 @@ of a linear layer, int8 in ours{onednn}. In brackets: the share of what products
 reach in the same minute, each the fastest of its runs. The error is relative to fp32. A runner's
 benchmark predicts {predicted_s:.2f} s for the first of ours.{held}{narrow}
 """
+IN_A_ROW = """
+Ours is the mean of {pairs} pairs in a row: all blocks of a model share buffers, whose memory is new
+at each step."""
 ONEDNN = " (oneDNN's reach {gflops:.0f})"
 HELD = """
 Held to AVX2 (`ATEN_CPU_CAPABILITY=avx2`, `ONEDNN_MAX_CPU_ISA=AVX2`), plain fp32 takes
@@ -127,6 +130,8 @@ class Result:
     tokens: int
     threads: int
     only: Instructions | None
+    form: Attention | None
+    pairs: int
     patience: float
     fp32_s: float
     bf16_s: float
@@ -167,16 +172,21 @@ def measure(
     threads: int,
     repeats: int,
     only: Instructions | None = None,
+    form: Attention | None = None,
+    pairs: int = 1,
     patience: float = PATIENCE_SECONDS,
 ) -> Result:
-    """With `only`, the other instruction sets are left out. What takes longer than `patience` (in
-    seconds) is not repeated."""
+    """With `only`, the other instruction sets are left out, with `form` those of attention. Ours
+    runs `pairs` of blocks in a row, and the seconds are those of one. What takes longer than
+    `patience` (in seconds) is not repeated."""
     torch.manual_seed(0)
     torch.set_num_threads(threads)
-    paths = _paths(threads, only)
+    paths = _paths(threads, only, form)
     plain = PlainBlocks().eval()
-    ours = [quantized(plain, kernels) for kernels in paths]
+    ours = [quantized(plain, kernels, pairs) for kernels in paths]
     clip = inputs(tokens)
+    exact = plain(*clip)
+    errors = [_relative_error(quantized(plain, kernels)(*clip), exact) for kernels in paths]
     half = tuple(
         x.bfloat16() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in clip
     )
@@ -187,34 +197,30 @@ def measure(
         blocks.modulation.prepare(clip[2])
     times = defaultdict(list)  # type: dict[str, list[float]]
     undisturbed = defaultdict(Fastest)  # type: dict[str, Fastest]
-    errors: dict[str, float] = {}
 
-    def in_turn(name: str, run: Callable[[], Clip]) -> Clip | None:
+    def in_turn(name: str, run: Callable[[], Clip]) -> None:
         if times[name] and times[name][0] > patience:
-            return None
+            return
         start = time.perf_counter()
-        made = undisturbed[name].run(run)
+        undisturbed[name].run(run)
         times[name].append(time.perf_counter() - start)
-        return made
 
     for _ in range(repeats):
         linears, attention, block_seconds = runner.transforming()
         times["predicted"].append(
             linear_flops / linears + attention_flops / attention + 2 * block_seconds
         )
-        reference = in_turn("fp32", partial(plain.float(), *clip))
+        in_turn("fp32", partial(plain.float(), *clip))
         in_turn("bf16", partial(plain.bfloat16(), *half))
         for kernels, blocks in zip(paths, ours, strict=True):
-            name = _name(kernels)
-            made = in_turn(name, partial(blocks, *clip))
-            # only in the first round: bf16 has rounded the plain weights since
-            if made and reference and name not in errors:
-                errors[name] = _relative_error(made, reference)
+            in_turn(_name(kernels), partial(blocks, *clip))
     seconds = {name: statistics.median(values) for name, values in times.items()}
     return Result(
         tokens=tokens,
         threads=threads,
         only=only,
+        form=form,
+        pairs=pairs,
         patience=patience,
         fp32_s=seconds["fp32"],
         bf16_s=seconds["bf16"],
@@ -229,15 +235,15 @@ def measure(
             PathResult(
                 instructions=kernels.instructions,
                 attention=kernels.attention_form,
-                seconds=seconds[_name(kernels)],
-                undisturbed_s=undisturbed[_name(kernels)].seconds,
+                seconds=seconds[_name(kernels)] / pairs,
+                undisturbed_s=undisturbed[_name(kernels)].seconds / pairs,
                 products_gflops=_products(kernels),
                 products_peak_gflops=_peak(kernels, LINEAR, threads),
                 attention_gflops=_attention(kernels, length),
                 attention_peak_gflops=_attention_peak(kernels, threads),
-                error=errors[_name(kernels)],
+                error=error,
             )
-            for kernels in paths
+            for kernels, error in zip(paths, errors, strict=True)
         ],
     )
 
@@ -270,10 +276,13 @@ def describe(result: Result, repeats: int) -> str:
         for path in result.paths
     )
     held, onednn = result.held_to_avx2_s, result.onednn_gflops
-    restriction = "" if result.only is None else f" --instructions {result.only}"
+    options = {"instructions": result.only, "attention": result.form}
+    restriction = "".join(f" --{name} {value}" for name, value in options.items() if value)
+    in_a_row = f" --pairs {result.pairs}" if result.pairs > 1 else ""
     return TEMPLATE.format(
         **asdict(result) | {"paths": "".join(paths)},
-        command=f"python -m bench.blocks --tokens {result.tokens}{restriction}",
+        command=f"python -m bench.blocks --tokens {result.tokens}{restriction}{in_a_row}",
+        in_a_row=IN_A_ROW.format(pairs=result.pairs) if in_a_row else "",
         text=TEXT_TOKENS,
         repeats=repeats,
         onednn="" if onednn is None else ONEDNN.format(gflops=onednn),
@@ -282,12 +291,12 @@ def describe(result: Result, repeats: int) -> str:
     )
 
 
-def _paths(threads: int, only: Instructions | None) -> list[Kernels]:
-    """Kernels for each instruction set, or one, with each form of attention that it has."""
+def _paths(threads: int, only: Instructions | None, form: Attention | None) -> list[Kernels]:
+    """Kernels for each instruction set, or one, with each form of attention that it has, or one."""
     kernels = [
         load_kernels(WantedKernels(KERNELS_DIR, instructions, attention), threads)
         for instructions, attention in paths(cpu_flags())
-        if only in (None, instructions)
+        if only in (None, instructions) and form in (None, attention)
     ]
     if only is None and _narrow_only_here():
         library = KERNELS_DIR / f"narrow-{library_name(Instructions.AVX512)}"
@@ -295,6 +304,7 @@ def _paths(threads: int, only: Instructions | None) -> list[Kernels]:
         kernels += [
             Kernels(library, Instructions.AVX_VNNI, attention, threads)
             for attention in (Attention.INT16, Attention.INT8)
+            if form in (None, attention)
         ]
     return kernels
 
@@ -342,14 +352,16 @@ def _held_to_avx2(tokens: int, threads: int, repeats: int) -> float | None:
     return float(done.stdout)
 
 
-def quantized(plain: PlainBlocks, kernels: Kernels) -> Int8Blocks:
+def quantized(plain: PlainBlocks, kernels: Kernels, pairs: int = 1) -> Int8Blocks:
+    """As many double and single blocks, each with a copy of the weights of its own."""
     state = plain.state_dict()
-    double, single = quantized_blocks(state, CONFIG)
+    double, single = zip(*(quantized_blocks(state, CONFIG) for _ in range(pairs)), strict=True)
+    *of_double, of_single = modulation_names(CONFIG)
     layers = [
         lambda name=name: (state[f"{name}.weight"], state[f"{name}.bias"])
-        for name in modulation_names(CONFIG)
+        for name in of_double * pairs + [of_single] * pairs
     ]
-    return Int8Blocks(kernels, [double], [single], Modulation(layers), HEADS)  # type: ignore[list-item]
+    return Int8Blocks(kernels, double, single, Modulation(layers), HEADS)
 
 
 def inputs(tokens: int) -> tuple[Any, ...]:
@@ -472,6 +484,18 @@ def main() -> None:
         help="the only instruction set to measure (default: all that this CPU has)",
     )
     parser.add_argument(
+        "--attention",
+        type=Attention,
+        choices=[*Attention],
+        help="the only form of attention to measure (default: all)",
+    )
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=1,
+        help="a double and a single block of ours, so often in a row (default: 1)",
+    )
+    parser.add_argument(
         "--patience",
         type=float,
         default=PATIENCE_SECONDS,
@@ -484,6 +508,8 @@ def main() -> None:
         arguments.threads,
         arguments.repeats,
         arguments.instructions,
+        arguments.attention,
+        arguments.pairs,
         arguments.patience,
     )
     print(json.dumps(asdict(result)) if arguments.json else describe(result, arguments.repeats))
