@@ -66,6 +66,7 @@ CONFIG = {
     "attention_head_dim": HEAD_WIDTH,
 }
 
+COMMAND = "python -m bench.blocks"
 TEMPLATE = """\
 ## Blocks of the 13B model, {tokens} tokens
 
@@ -130,7 +131,6 @@ class Result:
     tokens: int
     threads: int
     only: Instructions | None
-    form: Attention | None
     pairs: int
     patience: float
     fp32_s: float
@@ -219,7 +219,6 @@ def measure(
         tokens=tokens,
         threads=threads,
         only=only,
-        form=form,
         pairs=pairs,
         patience=patience,
         fp32_s=seconds["fp32"],
@@ -249,7 +248,10 @@ def measure(
 
 
 def run() -> str:
-    return "\n".join(describe(measure(tokens, usable_cores(), 3), 3) for tokens in (4800, 19200))
+    return "\n".join(
+        describe(measure(tokens, usable_cores(), 3), 3, f"{COMMAND} --tokens {tokens}")
+        for tokens in (4800, 19200)
+    )
 
 
 def flops(tokens: int) -> float:
@@ -262,7 +264,7 @@ def _flops(length: int) -> tuple[float, float]:
     return 2 * 12 * 2 * WIDTH**2 * length, 2 * 4 * WIDTH * length**2
 
 
-def describe(result: Result, repeats: int) -> str:
+def describe(result: Result, repeats: int, command: str) -> str:
     paths = (
         PATH.format(
             **asdict(path),
@@ -276,13 +278,10 @@ def describe(result: Result, repeats: int) -> str:
         for path in result.paths
     )
     held, onednn = result.held_to_avx2_s, result.onednn_gflops
-    options = {"instructions": result.only, "attention": result.form}
-    restriction = "".join(f" --{name} {value}" for name, value in options.items() if value)
-    in_a_row = f" --pairs {result.pairs}" if result.pairs > 1 else ""
     return TEMPLATE.format(
         **asdict(result) | {"paths": "".join(paths)},
-        command=f"python -m bench.blocks --tokens {result.tokens}{restriction}{in_a_row}",
-        in_a_row=IN_A_ROW.format(pairs=result.pairs) if in_a_row else "",
+        command=command,
+        in_a_row=IN_A_ROW.format(pairs=result.pairs) if result.pairs > 1 else "",
         text=TEXT_TOKENS,
         repeats=repeats,
         onednn="" if onednn is None else ONEDNN.format(gflops=onednn),
@@ -473,7 +472,7 @@ def _relative_error(got: Clip, reference: Clip) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.blocks")
+    parser = argparse.ArgumentParser(description=__doc__, prog=COMMAND)
     parser.add_argument("--tokens", type=int, default=4800, help="video tokens")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--repeats", type=int, default=3)
@@ -503,6 +502,8 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
+    if not _paths(arguments.threads, arguments.instructions, arguments.attention):
+        parser.error("this CPU has no such instructions with such attention")
     result = measure(
         arguments.tokens,
         arguments.threads,
@@ -512,7 +513,12 @@ def main() -> None:
         arguments.pairs,
         arguments.patience,
     )
-    print(json.dumps(asdict(result)) if arguments.json else describe(result, arguments.repeats))
+    command = " ".join([COMMAND, *sys.argv[1:]])
+    print(
+        json.dumps(asdict(result))
+        if arguments.json
+        else describe(result, arguments.repeats, command)
+    )
 
 
 if __name__ == "__main__":
