@@ -352,7 +352,7 @@ def _held_to_avx2(tokens: int, threads: int, repeats: int) -> float | None:
 
 
 def quantized(plain: PlainBlocks, kernels: Kernels, pairs: int = 1) -> Int8Blocks:
-    """As many double and single blocks, each with a copy of the weights of its own."""
+    """`pairs` of a double and a single block, each with its own copy of the weights of `plain`."""
     state = plain.state_dict()
     double, single = zip(*(quantized_blocks(state, CONFIG) for _ in range(pairs)), strict=True)
     *of_double, of_single = modulation_names(CONFIG)
@@ -502,14 +502,15 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    if not _paths(arguments.threads, arguments.instructions, arguments.attention):
+    only, form = arguments.instructions, arguments.attention
+    if not any(only in (None, i) and form in (None, a) for i, a in paths(cpu_flags())):
         parser.error("this CPU has no such instructions with such attention")
     result = measure(
         arguments.tokens,
         arguments.threads,
         arguments.repeats,
-        arguments.instructions,
-        arguments.attention,
+        only,
+        form,
         arguments.pairs,
         arguments.patience,
     )
