@@ -13,6 +13,7 @@ import pytest
 
 from hunyuan_runner.machine import building, cgroup, host
 from hunyuan_runner.machine.instructions import Instructions, available
+from hunyuan_runner.quoting.profile import machine_key
 
 MB = 2**20
 
@@ -163,6 +164,32 @@ def test_an_arm_cpu_has_a_name_and_its_instruction_sets(
     host.CPUINFO.write_text(older)
     assert host.cpu_name() == "Arm CPU 0x41 0xfff"
     assert available(host.cpu_flags()) == [Instructions.NEON_DOTPROD]
+
+
+EPYC = """\
+processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: {family}
+model\t\t: {model}
+model name\t: AMD EPYC
+flags\t\t: fpu avx2 avx512f avx512bw avx512vl avx512dq avx512_vnni avx512_bf16
+
+"""
+
+
+def test_generations_of_cpus_that_a_cloud_calls_by_one_name_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "CPUINFO", tmp_path / "cpuinfo")
+    host.CPUINFO.write_text(EPYC.format(family=25, model=17) * 2)
+    zen4, key, flags = host.cpu_name(), machine_key(2), host.cpu_flags()
+    host.CPUINFO.write_text(EPYC.format(family=26, model=2) * 2)
+    assert (zen4, host.cpu_name()) == (
+        "AMD EPYC (family 25, model 17)",
+        "AMD EPYC (family 26, model 2)",
+    )
+    assert host.cpu_flags() == flags
+    assert machine_key(2) != key  # so that one's speed is not taken for the other's
 
 
 def test_threads_of_a_child_wait_asleep_unless_the_environment_says_otherwise(

@@ -113,7 +113,7 @@ def path_of(profile: Profile, model_id: str) -> str:
     if precision is Precision.INT8 and kernels is not None:
         computed += f" with attention in {kernels.bits}"
     # CPUs of one name may have other instructions, which virtual machines hide; torch uses them.
-    cpu = f"{profile.cpu} ({profile.instructions})"
+    cpu = f"{profile.cpu}, {profile.instructions}"
     return f"{model_id} in {computed} on {cpu}, {profile.threads} threads"
 
 

@@ -53,7 +53,15 @@ def _version(package: str) -> str | None:
 
 
 def cpu_name() -> str:
-    return _cpu_fact("model name") or _arm_core() or platform.processor() or platform.machine()
+    """A name that CPUs of different speeds or results do not share.
+
+    Clouds call several generations "AMD EPYC" or "Intel(R) Xeon(R) CPU @ 2.20GHz", so the family
+    and the model number of an x86 CPU are part of its name.
+    """
+    if name := _cpu_fact("model name"):
+        family, model = _cpu_fact("cpu family"), _cpu_fact("model")
+        return f"{name} (family {family}, model {model})" if family else name
+    return _arm_core() or platform.processor() or platform.machine()
 
 
 def _arm_core() -> str:
@@ -71,7 +79,8 @@ def _cpu_fact(name: str) -> str:
         lines = CPUINFO.read_text().splitlines()
     except OSError:  # not Linux
         return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+    facts = (line.partition(":") for line in lines)
+    return next((fact.strip() for key, _, fact in facts if key.strip() == name), "")
 
 
 def usable_cores() -> int:
