@@ -294,8 +294,7 @@ def _paths(threads: int, only: Instructions | None, form: Attention | None) -> l
     """Kernels for each instruction set, or one, with each form of attention that it has, or one."""
     kernels = [
         load_kernels(WantedKernels(KERNELS_DIR, instructions, attention), threads)
-        for instructions, attention in paths(cpu_flags())
-        if only in (None, instructions) and form in (None, attention)
+        for instructions, attention in _chosen(only, form)
     ]
     if only is None and _narrow_only_here():
         library = KERNELS_DIR / f"narrow-{library_name(Instructions.AVX512)}"
@@ -306,6 +305,17 @@ def _paths(threads: int, only: Instructions | None, form: Attention | None) -> l
             if form in (None, attention)
         ]
     return kernels
+
+
+def _chosen(
+    only: Instructions | None, form: Attention | None
+) -> list[tuple[Instructions, Attention]]:
+    """This CPU's paths with these instructions and this form of attention; None stands for all."""
+    return [
+        (instructions, attention)
+        for instructions, attention in paths(cpu_flags())
+        if only in (None, instructions) and form in (None, attention)
+    ]
 
 
 def _narrow_only_here() -> bool:
@@ -503,7 +513,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     only, form = arguments.instructions, arguments.attention
-    if not any(only in (None, i) and form in (None, a) for i, a in paths(cpu_flags())):
+    if not _chosen(only, form):
         parser.error("this CPU has no such instructions with such attention")
     result = measure(
         arguments.tokens,

@@ -53,11 +53,8 @@ def _version(package: str) -> str | None:
 
 
 def cpu_name() -> str:
-    """A name that CPUs of different speeds or results do not share.
-
-    Clouds call several generations "AMD EPYC" or "Intel(R) Xeon(R) CPU @ 2.20GHz", so the family
-    and the model number of an x86 CPU are part of its name.
-    """
+    """Of an x86 CPU with its family and model number: clouds call several generations "AMD EPYC" or
+    "Intel(R) Xeon(R) CPU @ 2.20GHz"."""
     if name := _cpu_fact("model name"):
         family, model = _cpu_fact("cpu family"), _cpu_fact("model")
         return f"{name} (family {family}, model {model})" if family else name
